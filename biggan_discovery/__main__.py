@@ -1,0 +1,5 @@
+"""`python -m biggan_discovery` is the same as the console script."""
+
+from biggan_discovery.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""The command line. Command modules are imported when they are used, and torch only when a command runs."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from biggan_discovery.errors import UserError, near_matches
+
+_COMMANDS = {
+    "classes": "classes",
+    "discover": "discover",
+    "edit": "edit",
+    "export": "exchange",
+    "generators": "generators",
+    "import": "exchange",
+    "name": "name",
+    "visualize": "visualize",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"biggan_discovery.cli.{_COMMANDS[cmd_name]}")
+        return getattr(module, f"{cmd_name}_command")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command '{args[0]}'{near_matches(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="biggan-discovery")
+def cli() -> None:
+    """Find, judge and use interpretable directions in the latent space of pretrained BigGANs."""
+
+
+def run(command: click.Command, program: str | None = None) -> NoReturn:
+    """Run a command as a process: every foreseen failure becomes one line on stderr and an exit code.
+
+    Exit codes: 0 done, 1 the machine failed (a full disk), 2 bad input, 130 Ctrl-C, 143 SIGTERM.
+    """
+    try:
+        sys.exit(command.main(prog_name=program, standalone_mode=False))
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except UserError as error:
+        _fail(str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", 130)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def main() -> NoReturn:
+    """The console script `biggan-discovery`."""
+    run(cli, "biggan-discovery")

@@ -1,0 +1,58 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts up to `total`; use as a context manager and call `advance` after each piece of work.
+
+    Args:
+        total: number of units of work.
+        label: what is being done, a few words.
+        unit: name of one unit, singular.
+        done: units already done before (a resumed run).
+        quiet: show nothing.
+    """
+
+    def __init__(self, total: int, label: str, *, unit: str = "step", done: int = 0, quiet: bool = False):
+        self._label, self._unit, self._total = label, unit, total
+        self._terminal = sys.stderr.isatty()
+        self._lines = not quiet and not self._terminal
+        self._bar = tqdm(
+            total=total, initial=done, desc=label, unit=unit, disable=quiet or not self._terminal, dynamic_ncols=True
+        )
+        self._start, self._first = time.monotonic(), done
+        self._done, self._last_line = done, time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Count `count` more units as done and show `figures` beside them."""
+        self._done += count
+        if self._terminal and figures:
+            self._bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()}, refresh=False)
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._lines and (now - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total):
+            self._last_line = now
+            rate = (self._done - self._first) / max(now - self._start, 1e-9)
+            left = (self._total - self._done) / rate
+            shown = "".join(f", {key} {value:.4g}" for key, value in figures.items())
+            pace = f"{rate:.3g} {self._unit}/s, {left:.0f} s left"
+            print(f"{self._label}: {self._done}/{self._total}{shown} ({pace})", file=sys.stderr, flush=True)
+
+    def message(self, text: str) -> None:
+        """Print a line without breaking the bar."""
+        if self._lines or not self._bar.disable:
+            tqdm.write(text, file=sys.stderr)

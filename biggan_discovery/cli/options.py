@@ -1,0 +1,76 @@
+"""Options and value types that several commands share. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import click
+
+_LONGEST_RANGE = 100_000
+
+
+class IndexList(click.ParamType):
+    """Indices such as "0,3,8-12": a list of ints in the order given, each once."""
+
+    name = "indices"
+
+    def convert(self, value: str | list[int], param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """Parse `value`; fail with one line that names the piece which is no index or range."""
+        if isinstance(value, list):
+            return value
+        indices: list[int] = []
+        for piece in value.split(","):
+            match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", piece)
+            if match is None:
+                self.fail(f"{piece.strip()!r} is no index; write for example 0,3,8-12", param, ctx)
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last < first:
+                self.fail(f"{piece.strip()!r} runs backwards; write {last}-{first}", param, ctx)
+            if last - first >= _LONGEST_RANGE:
+                self.fail(f"{piece.strip()!r} is more than {_LONGEST_RANGE} indices", param, ctx)
+            indices.extend(range(first, last + 1))
+        return list(dict.fromkeys(indices))
+
+
+class FiniteRange(click.FloatRange):
+    """A float in a range; nan, which compares false with every bound, and infinities are refused."""
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse `value`; fail with one line where it is not finite or out of range."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number", param, ctx)
+        return number
+
+
+INDEX_LIST = IndexList()
+POSITIVE_INT = click.IntRange(min=1)
+POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
+
+generator_option = click.option(
+    "--generator",
+    default="scenes-64",
+    show_default=True,
+    metavar="NAME|FOLDER",
+    help="Name of a generator (see `biggan-discovery generators`), or a folder with its files.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything random."
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
+class_option = click.option(
+    "--class",
+    "classes",
+    metavar="CLASSES",
+    help="Index, name, several (cube,torus or 0-2), or all.",
+)
+truncation_option = click.option(
+    "--truncation", type=FiniteRange(0, 1, min_open=True), help="Truncation of the generator, in (0, 1]."
+)

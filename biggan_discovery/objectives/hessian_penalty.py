@@ -1,0 +1,106 @@
+"""The Hessian Penalty in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.objectives.checks import check_activations, check_probes, check_settings
+
+
+def hessian_penalty(
+    G: Callable[..., Tensor | Sequence[Tensor]],
+    z: Tensor,
+    k: int = 2,
+    epsilon: float = 0.1,
+    reduction: Callable[[Tensor], Tensor] = torch.max,
+    return_separately: bool = False,
+    G_z: object = None,  # noqa: ARG001
+    *,
+    probes: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    **G_kwargs: Any,
+) -> Tensor | list[Tensor]:
+    """How far the Hessian of G with respect to z is from diagonal, estimated by finite differences.
+
+    For every element of every activation, the unbiased variance over k Rademacher probes v of the second directional
+    derivative [G(z + εv) - 2G(z) + G(z - εv)] / ε², then `reduction` over each activation's elements. For exact
+    second derivatives the expected variance is 2·Σ_{i≠j} H_ij² (Peebles et al. 2020, "The Hessian Penalty", eq. 5 and
+    theorem 1). The call is that of the authors' portable function; the two keyword arguments after `G_z` are additions.
+
+    The result is differentiable with respect to z and to anything inside G. The global random state is not touched.
+
+    Args:
+        G: called as G(z, **G_kwargs); returns a floating tensor of any shape or a list or tuple of such tensors.
+        z: the input to differentiate by, any shape (N, ...), any floating type, any device.
+        k: number of probes, 2 or more; each costs two passes of G. Not used where `probes` are given.
+        epsilon: finite-difference step, above 0. The bias of the estimate is O(ε²).
+        reduction: from the tensor of variances, in the shape of one activation, to what is returned for it.
+        return_separately: return a list with one value per activation instead of their sum.
+        G_z: not used. G(z) is the same for all probes and a variance does not change with a constant shift, so the
+            pass for G(z) is not needed; accepted so that code written for the authors' function runs as it is.
+        probes: the probes themselves, (k, *z.shape), entries ±1, instead of drawing them.
+        generator: draws the probes; a fresh one with a random seed where None.
+        G_kwargs: handed to G.
+
+    Returns:
+        The sum over activations of the reduced variances, or the list of them.
+
+    Raises:
+        UserError: for k < 2, an epsilon that is not above 0 and finite, a z or activation that is not a floating
+            tensor, probes of the wrong shape or not ±1, or activations that change shape between passes.
+    """
+    check_settings(k, epsilon, reduction)
+    if not isinstance(z, Tensor) or not z.is_floating_point() or z.numel() == 0:
+        raise UserError(f"z is {_describe(z)}; give a floating tensor (N, ...) with at least one element")
+    if probes is None:
+        probes = _rademacher((k, *z.shape), generator)
+    else:
+        check_probes(probes, z)
+    steps = epsilon * probes.to(z)
+
+    sums = [_sum_of_both_sides(G, z, step, G_kwargs) for step in steps]
+    for later in sums[1:]:
+        check_activations(later, sums[0])
+    penalties = [reduction(_variance(torch.stack(over_probes), epsilon)) for over_probes in zip(*sums, strict=True)]
+    return penalties if return_separately else sum(penalties[1:], start=penalties[0])
+
+
+def _rademacher(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    if generator is None:
+        generator = torch.Generator()
+        generator.seed()
+    return torch.randint(0, 2, shape, generator=generator, device=generator.device) * 2 - 1
+
+
+def _sum_of_both_sides(G: Callable[..., Any], z: Tensor, step: Tensor, G_kwargs: dict[str, Any]) -> list[Tensor]:
+    """G(z + εv) + G(z - εv), per activation."""
+    above, below = _activations(G(z + step, **G_kwargs)), _activations(G(z - step, **G_kwargs))
+    check_activations(below, above)
+    return [one + other for one, other in zip(above, below, strict=True)]
+
+
+def _activations(output: object) -> list[Tensor]:
+    activations = list(output) if isinstance(output, (list, tuple)) else [output]
+    tensors = [each for each in activations if isinstance(each, Tensor) and each.is_floating_point() and each.numel()]
+    if not tensors or len(tensors) < len(activations):
+        found = ", ".join(map(_describe, activations)) or "an empty list"
+        raise UserError(f"G returned {found}; it must return a floating tensor or a list of floating tensors")
+    return tensors
+
+
+def _variance(sums: Tensor, epsilon: float) -> Tensor:
+    """Unbiased variance over probes (k, ...) of the second derivatives, which are `sums` / ε² up to a shift."""
+    # Between probes G(z + εv) + G(z - εv) differs by O(ε²) only. Without a shift the rounding of its mean in float32
+    # outweighs that, and it enters the gradient multiplied by first derivatives of G: for a small tanh network the
+    # gradient is wrong by 0.4 % at ε = 0.1 and by a factor of 50 at ε = 0.01. Taking off the first probe's sum is as
+    # accurate as the textbook's 2G(z) and spares a pass; no gradient flows through a shift that changes nothing.
+    return ((sums - sums[0].detach()) / epsilon**2).var(dim=0, unbiased=True)
+
+
+def _describe(value: object) -> str:
+    return f"a {value.dtype} tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Writing files so that no half file is ever seen under its final name."""
+"""Finding files to read, and writing files so that no half file is ever seen under its final name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from biggan_discovery.errors import UserError
+from biggan_discovery.errors import UserError, near_matches
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """`path`, where a file is there to read.
+
+    Raises:
+        UserError: where there is none, naming files beside it with nearly that name, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file in it")
+    if not path.exists():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"there is no file {path}{near_matches(path.name, beside)}")
+    return path
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path in the folder of `path` to write to; fsynced and renamed to `path` on success, removed otherwise.
+    """A temporary path in the folder of `path` to write to; fsynced and renamed to `path` on success, else removed.
 
     The temporary name keeps the suffix of `path`, because encoders choose their format by it.
 

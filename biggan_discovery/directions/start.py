@@ -1,0 +1,55 @@
+"""Where a search starts."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.directions.directions import Directions
+from biggan_discovery.directions.orthonormalize import orthonormalize
+from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.files import existing_file
+
+STARTS = ("random", "coordinates")
+
+
+def initial_matrix(init: str | os.PathLike[str], ndirs: int, z_dim: int, seed: int) -> Tensor:
+    """The matrix A that a search starts from.
+
+    Args:
+        init: "random" for orthonormal Gaussian rows (uniformly distributed frames), "coordinates" for the first
+            `ndirs` axes of z, or a directions file for its first `ndirs` rows of Q.
+        ndirs: number of directions, 1 to z_dim.
+        z_dim: length of z.
+        seed: of the random rows; the global random state is not touched.
+
+    Returns:
+        A, (ndirs, z_dim), float32, on the CPU.
+
+    Raises:
+        UserError: where ndirs is out of range, or the file is missing, damaged, of another z_dim or has too few rows.
+    """
+    if not 1 <= ndirs <= z_dim:
+        raise UserError(f"{ndirs} directions asked for; a generator with z of length {z_dim} has 1 to {z_dim}")
+    if init == "random":
+        gaussian = torch.randn(ndirs, z_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        return orthonormalize(gaussian).float()
+    if init == "coordinates":
+        return torch.eye(ndirs, z_dim)
+    return _rows_of_file(init, ndirs, z_dim)
+
+
+def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tensor:
+    try:
+        existing_file(path)
+    except UserError as error:
+        near = near_matches(os.fspath(path), STARTS)
+        raise UserError(f"init is {', '.join(STARTS)} or a directions file, and {error}{near}") from error
+    directions = Directions.load(path)
+    if directions.z_dim != z_dim:
+        raise UserError(f"{path} has directions for z of length {directions.z_dim}; this generator's z has {z_dim}")
+    if len(directions) < ndirs:
+        raise UserError(f"{path} has {len(directions)} directions; a start for {ndirs} needs as many or more")
+    return directions.Q[:ndirs].clone()

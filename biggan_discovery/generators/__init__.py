@@ -1,0 +1,29 @@
+"""Frozen generators: what the rest of the code sees of a network, and how one is loaded.
+
+The names below are imported when first used, so that listing generators and classes does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from biggan_discovery.generators.base import FrozenGenerator, FunctionGenerator
+    from biggan_discovery.generators.catalogue import load_generator
+    from biggan_discovery.generators.classes import parse_classes
+
+_HOME = {
+    "FrozenGenerator": "base",
+    "FunctionGenerator": "base",
+    "load_generator": "catalogue",
+    "parse_classes": "classes",
+}
+
+__all__ = ["FrozenGenerator", "FunctionGenerator", "load_generator", "parse_classes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -21,7 +21,7 @@ from biggan_discovery.files import atomic_write, existing_file
 FORMAT = 1
 SUFFIX = ".safetensors"
 _HEADER = "biggan_discovery"
-_NUMBER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?\d{1,18}")
 _FARTHEST_FROM_ORTHONORMAL = 1e-4
 
 
@@ -132,15 +132,14 @@ class Directions:
             index = int(text)
             self._check_index(index)
             return index
-        folded = [name.casefold() for name in self.names]
-        wanted = text.casefold()
-        found = [i for i, name in enumerate(folded) if name == wanted]
+        folded, wanted = [name.casefold() for name in self.names], text.casefold()
+        found = [i for i, name in enumerate(folded) if name and name == wanted]
         found = found or [i for i, name in enumerate(folded) if wanted and name.startswith(wanted)]
         if len(found) > 1:
             raise UserError(f"{text!r} is the beginning of {', '.join(f'{i} {self.names[i]!r}' for i in found)}")
         if not found:
             near = near_matches(text, filter(None, self.names))
-            raise UserError(f"no direction is called {text!r}{near}; numbers are 0 to {len(self) - 1}")
+            raise UserError(f"no direction is called {_short(text)}{near}; numbers are 0 to {len(self) - 1}")
         return found[0]
 
     def _check_index(self, index: int) -> None:

@@ -415,3 +415,12 @@ def test_shapes_that_change_between_passes(at: int):
 def test_bad_input_to_numpy(arguments: dict, message: str):
     with pytest.raises(UserError, match=message):
         hessian_penalty_numpy(**({"G": lambda z: z, "z": np.zeros((2, 3))} | arguments))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_what_the_cpu_gives_for_the_same_generator():
+    z = normal(3, 6, seed=0)
+    on_cpu = hessian_penalty(torch.sin, z @ z.T, generator=seeded(1))
+    on_gpu = hessian_penalty(torch.sin, (z @ z.T).cuda(), generator=seeded(1))
+    assert isinstance(on_gpu, torch.Tensor)
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu)

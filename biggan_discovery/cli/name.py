@@ -1,0 +1,35 @@
+"""`biggan-discovery name`: names of directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("name")
+@click.argument("file", metavar="DIRECTIONS", type=click.Path(path_type=Path))
+@click.argument("direction", required=False)
+@click.argument("name", required=False)
+def name_command(file: Path, direction: str | None, name: str | None) -> None:
+    """Keep a name for a direction in its file, or list the names.
+
+    DIRECTION is a number, or a name (or its beginning) to change. An empty NAME takes the name away.
+
+    \b
+    Examples:
+      biggan-discovery name directions/scenes-64.safetensors
+      biggan-discovery name directions/scenes-64.safetensors 3 "camera height"
+    """
+    from biggan_discovery.directions import Directions
+
+    directions = Directions.load(file)
+    shown = range(len(directions)) if direction is None else [directions.index(direction)]
+    if name is None:
+        width = len(str(len(directions) - 1))
+        click.echo("\n".join(f"{index:>{width}}  {directions.names[index] or '-'}" for index in shown))
+        return
+    directions.rename(shown[0], name)
+    directions.save(file)
+    called = directions.names[shown[0]]
+    click.echo(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name now'}")

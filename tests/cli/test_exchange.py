@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from biggan_discovery.cli import cli, run
+from biggan_discovery.directions import Directions
+from tests.tiny import save_tiny_biggan
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    A = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+    Directions(A, metadata={"names": ["hue", "", "camera height"]}).save(tmp_path / "found.safetensors")
+    return tmp_path / "found.safetensors"
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_biggan(tmp_path_factory.mktemp("tiny"))
+
+
+class Console:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str | Path, code: int = 0) -> str:
+        """Run the program in this process; what it printed, on stdout where it went well and on stderr otherwise."""
+        self._monkeypatch.setattr(sys, "argv", ["biggan-discovery", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run(cli, "biggan-discovery")
+        printed = self._capsys.readouterr()
+        assert (ended.value.code or 0) == code, printed.err
+        if code:
+            assert printed.out == ""
+            assert printed.err.startswith("error: ")
+            assert printed.err.count("\n") == 1
+            return printed.err
+        assert printed.err == ""
+        return printed.out
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+    return Console(monkeypatch, capsys)
+
+
+# export and import
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt", ".csv"])
+def test_there_and_back(console: Console, file: Path, suffix: str):
+    out, back = file.with_suffix(suffix), file.with_name("back.safetensors")
+    assert console("export", file, out) == f"wrote {out}: Q, 3 directions × 16\n"
+    assert console("import", out, "--out", back) == f"wrote {back}: 3 directions × 16\n"
+    assert torch.equal(Directions.load(back).Q, Directions.load(file).Q)
+    console("export", file, out, "--raw")
+    console("import", out, "--out", back)
+    assert torch.equal(Directions.load(back).A, Directions.load(file).A)
+    assert torch.equal(Directions.load(back).Q, Directions.load(file).Q)
+
+
+def test_import_records_the_generator(console: Console, file: Path, generator: Path):
+    matrix, out = file.with_suffix(".npy"), file.with_name("new.safetensors")
+    console("export", file, matrix)
+    options = ("--generator", generator, "--class", "cone,0", "--names", "a,,camera")
+    said = console("import", matrix, "--out", out, *options)
+    assert said == f"wrote {out}: 3 directions × 16 of {generator}\n"
+    directions = Directions.load(out)
+    assert directions.names == ["a", "", "camera"]
+    metadata = directions.metadata
+    assert metadata["classes"] == [3, 0]
+    assert metadata["class_names"] == ["cone", "cube"]
+    assert metadata["resolution"] == 32
+    assert metadata["z_dim"] == 16
+    assert metadata["layers"] == "all"
+    assert len(metadata["generator_sha256"]) == 64
+
+
+def test_import_without_orthogonalising(console: Console, tmp_path: Path):
+    np.savetxt(tmp_path / "m.csv", [[1, 2], [3, 4], [5, 6]], delimiter=",")
+    console("import", tmp_path / "m.csv", "--out", tmp_path / "m.safetensors", "--orthogonalize", "none")
+    assert Directions.load(tmp_path / "m.safetensors").Q.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_existing_output_is_replaced(console: Console, file: Path):
+    out = file.with_suffix(".csv")
+    out.write_text("old")
+    console("export", file, out)
+    assert len(out.read_text().splitlines()) == 3
+
+
+def test_bad_exports(console: Console, file: Path):
+    folder = file.parent
+    (folder / "text").write_text("text")
+    (folder / "link.csv").hardlink_to(file)
+    for arguments, message in [
+        ((file,), "Missing argument 'OUT'"),
+        ((folder / "foun.safetensors", "m.npy"), "did you mean 'found.safetensors'"),
+        ((folder / "text", "m.npy"), "is not a directions file"),
+        ((folder, "m.npy"), "is a folder"),
+        ((file, folder / "m.txt"), "not called like a matrix"),
+        ((file, folder / "text" / "m.npy"), "cannot write"),
+        ((file, folder / "link.csv"), "is the input itself"),
+    ]:
+        assert message in console("export", *arguments, code=2)
+    assert len(Directions.load(file)) == 3
+
+
+def test_bad_imports(console: Console, file: Path, generator: Path):
+    folder, matrix, out = file.parent, file.with_suffix(".npy"), file.with_name("new.safetensors")
+    console("export", file, matrix)
+    np.save(folder / "narrow.npy", np.eye(3))
+    np.save(folder / "double.npy", np.ones((2, 3)))
+    for arguments, message in [
+        ((matrix,), "Missing option '--out'"),
+        ((folder / "fund.npy", "--out", out), "did you mean 'found.npy'"),
+        ((file, "--out", out), "is the format of directions files themselves"),
+        ((matrix, "--out", folder / "new.npy"), "is called something.safetensors"),
+        ((matrix, "--out", matrix), "is the input itself"),
+        ((folder / "double.npy", "--out", out), "row 1 of A is zero or a combination"),
+        ((matrix, "--out", out, "--names", "a,b"), "2 names for 3 directions"),
+        ((matrix, "--out", out, "--names", "a,b,2"), "cannot be called '2'"),
+        ((matrix, "--out", out, "--class", "cone"), "--class needs --generator"),
+        ((matrix, "--out", out, "--orthogonalize", "svd"), "'svd' is not one of"),
+        ((matrix, "--out", out, "--generator", folder / "nothing"), "nothing"),
+        ((matrix, "--out", out, "--generator", generator, "--class", "coin"), "did you mean 'cone'"),
+        ((matrix, "--out", out, "--generator", generator, "--class", "5"), "out of range"),
+        ((folder / "narrow.npy", "--out", out, "--generator", generator), "has rows of 3 numbers; z of"),
+    ]:
+        assert message in console("import", *arguments, code=2)
+    assert not out.exists()
+
+
+# name
+
+
+def test_names_are_kept_in_the_file(console: Console, file: Path):
+    before = Directions.load(file)
+    assert console("name", file) == "0  hue\n1  -\n2  camera height\n"
+    assert console("name", file, "1", "object size") == f"{file}: direction 1 is now 'object size'\n"
+    assert console("name", file, "cam", "camera azimuth") == f"{file}: direction 2 is now 'camera azimuth'\n"
+    assert console("name", file, "0", "") == f"{file}: direction 0 has no name now\n"
+    assert console("name", file, "object") == "1  object size\n"
+    after = Directions.load(file)
+    assert after.names == ["", "object size", "camera azimuth"]
+    assert torch.equal(after.A, before.A)
+    assert torch.equal(after.Q, before.Q)
+
+
+def test_bad_names(console: Console, file: Path):
+    for arguments, message in [
+        ((file.with_name("found.safetensor"),), "did you mean 'found.safetensors'"),
+        ((file, "3"), "no direction 3; these are 0 to 2"),
+        ((file, "hues", "x"), "did you mean 'hue'"),
+        ((file, "1", "HUE"), "direction 0 is already called"),
+        ((file, "1", "7"), "cannot be called '7'"),
+        ((file, "1", "camera", "height"), "unexpected extra argument"),
+    ]:
+        assert message in console("name", *arguments, code=2)
+    assert Directions.load(file).names == ["hue", "", "camera height"]
+
+
+# The start of the program
+
+
+def test_help_does_not_load_torch():
+    for command in ("export", "import", "name"):
+        code = (
+            "import sys; from biggan_discovery.cli import cli\n"
+            f"try: cli(['{command}', '--help'])\n"
+            "except SystemExit: sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+        )
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "Examples:" in shown.stdout

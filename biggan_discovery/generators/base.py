@@ -292,9 +292,11 @@ def _takes_y(fn: Callable[..., Tensor]) -> bool:
     except ValueError:  # Some built-in functions do not tell.
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    arguments = [p for p in signature.parameters.values() if p.kind in (*positional, inspect.Parameter.VAR_POSITIONAL)]
-    second = arguments[1] if len(arguments) > 1 else None
-    takes_y = second is not None and (second.name == "y" or second.default is inspect.Parameter.empty)
+    arguments = [p for p in signature.parameters.values() if p.kind in positional]
+    if len(arguments) > 1:
+        takes_y = arguments[1].name == "y" or arguments[1].default is inspect.Parameter.empty
+    else:
+        takes_y = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
     try:
         signature.bind(*((None, None) if takes_y else (None,)))
     except TypeError as error:

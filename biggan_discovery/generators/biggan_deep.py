@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,7 +78,12 @@ class BigGANDeep(FrozenGenerator):
             conditions = [torch.cat((z[:, layer], embedding), dim=1) for layer in range(self.num_layers)]
         generator = network.generator
         # The first layer's features are ordered as in TensorFlow: height, width, channels.
-        x = generator.gen_z(conditions[0]).view(len(z), 4, 4, 16 * self._channel_width).permute(0, 3, 1, 2).contiguous()
+        x = (
+            _linear(generator.gen_z, conditions[0])
+            .view(len(z), 4, 4, 16 * self._channel_width)
+            .permute(0, 3, 1, 2)
+            .contiguous()
+        )
         blocks = iter(conditions[1:])
         for layer in generator.layers:
             x = layer(x, next(blocks), self.truncation) if isinstance(layer, GenBlock) else layer(x)
@@ -86,6 +93,15 @@ class BigGANDeep(FrozenGenerator):
     def _quantile(self, uniform: Tensor) -> Tensor:
         low = torch.special.ndtr(torch.tensor(-_CUT, dtype=uniform.dtype, device=uniform.device))
         return self.truncation * torch.special.ndtri(low + uniform * (1 - 2 * low))
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The layer applied to every row of x (N, inputs) by itself.
+
+    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
+    """
+    weight = layer.weight.T.expand(len(x), -1, -1)
+    return torch.baddbmm(layer.bias, x[:, None], weight)[:, 0]
 
 
 class _ConditionalNorm(nn.Module):
@@ -105,7 +121,7 @@ class _ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, truncation: float, condition: Tensor) -> Tensor:  # noqa: ARG002
         """Called by the package's blocks, with a truncation that has been worked in already."""
-        gain, shift = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
+        gain, shift = _linear(self.affine, condition)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(shift, x, gain)
 
 
@@ -169,21 +185,21 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                # Damaged files and newer pickles make it warn before it fails or works, respectively.
+                warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+                state = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read the weights {path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" in str(error) and "Unsupported" in str(error):
-            raise UserError(f"{path} holds more than tensors and is refused, as reading it could run code") from error
-        raise UserError(_DAMAGED.format(path)) from error
     except Exception as error:  # Broken files make torch.load fail in any way that there is.
-        raise UserError(_DAMAGED.format(path)) from error
+        if isinstance(error, pickle.UnpicklingError) and re.search(
+            "unsupported (global|class)", str(error), re.IGNORECASE
+        ):
+            raise UserError(f"{path} holds more than tensors and is refused, as reading it could run code") from error
+        raise UserError(f"{path} is no torch file or is damaged; download it again") from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}; it should hold a state dict, tensors by name")
     return state, sha256
-
-
-_DAMAGED = "{} is no torch file or is damaged; download it again"
 
 
 def _check_weights(path: Path, state: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:

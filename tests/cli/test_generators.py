@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from biggan_discovery.cli import cli, run
+from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE
+from tests.tiny import save_tiny_biggan
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    save_tiny_biggan(tmp_path / "mine")
+    monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def _run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int | str | None, str, str]:
+    """Exit code and what the command line printed."""
+    monkeypatch.setattr(sys, "argv", ["biggan-discovery", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        run(cli, "biggan-discovery")
+    captured = capsys.readouterr()
+    return caught.value.code or 0, captured.out, captured.err
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_generators(checkpoints: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = _run(capsys, monkeypatch, "generators")
+    assert (code, err) == (0, "")
+    header, scenes, mine = out.splitlines()
+    assert header.split() == ["NAME", "PIXELS", "Z_DIM", "CLASSES", "STATE", "FOLDER"]
+    assert scenes.split() == ["scenes-64", "-", "-", "-", "missing", str(checkpoints / "scenes-64")]
+    assert mine.split() == ["mine", "32", "16", "5", "present", str(checkpoints / "mine")]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ([], ["0  cube", "1  sphere", "2  cylinder", "3  cone", "4  torus"]),
+        (["C"], ["0  cube", "2  cylinder", "3  cone"]),
+    ],
+)
+@pytest.mark.usefixtures("checkpoints")
+def test_classes(
+    query: list[str], expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = _run(capsys, monkeypatch, "classes", *query, "--generator", "mine")
+    assert (code, out.splitlines(), err) == (0, expected, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["classes", "shpere", "--generator", "mine"], "'sphere'"),
+        (["classes", "--generator", "mien"], "'mine'"),
+        (["classes", "--generator", "scenes-64"], "no such folder"),
+        (["classes", "one", "two"], "unexpected extra argument"),
+        (["generators", "extra"], "unexpected extra argument"),
+        (["generators", "--all"], "No such option"),
+    ],
+)
+@pytest.mark.usefixtures("checkpoints")
+def test_bad_input_is_one_line_and_exit_2(
+    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = _run(capsys, monkeypatch, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert part in err
+
+
+@pytest.mark.parametrize("command", ["classes", "generators"])
+def test_help_does_not_load_torch(command: str) -> None:
+    code = (
+        "import sys\nfrom biggan_discovery.cli import cli\n"
+        f"try: cli(['{command}', '--help'])\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert time.monotonic() - start < 5  # Half a second on an idle machine; a bound that a busy one meets too.

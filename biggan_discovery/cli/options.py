@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import click
 
@@ -36,7 +37,7 @@ class IndexList(click.ParamType):
 class FiniteRange(click.FloatRange):
     """A float in a range; nan, which compares false with every bound, and infinities are refused."""
 
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse `value`; fail with one line where it is not finite or out of range."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
@@ -74,3 +75,12 @@ class_option = click.option(
 truncation_option = click.option(
     "--truncation", type=FiniteRange(0, 1, min_open=True), help="Truncation of the generator, in (0, 1]."
 )
+scale_option = click.option(
+    "--scale",
+    type=click.IntRange(1, 32),
+    help="Enlarge pictures by a whole number.  [default: small ones to a comfortable size]",
+)
+of_file_generator_option = click.option(
+    "--generator", metavar="NAME|FOLDER", help="Another generator.  [default: the one that the file names]"
+)
+directions_argument = click.argument("path", metavar="DIRECTIONS", type=click.Path())

@@ -1,0 +1,156 @@
+"""`biggan-discovery visualize`: what each direction does, as a picture that moves or a strip of stills."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from biggan_discovery.cli.options import (
+    INDEX_LIST,
+    POSITIVE_FLOAT,
+    class_option,
+    device_option,
+    directions_argument,
+    of_file_generator_option,
+    quiet_option,
+    scale_option,
+    seed_option,
+    truncation_option,
+)
+from biggan_discovery.errors import UserError
+
+
+@click.command("visualize")
+@directions_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File (.gif, .mp4, .webp, .png), or folder with --per-direction.  [default: beside DIRECTIONS]",
+)
+@click.option(
+    "--format", "form", type=click.Choice(("gif", "mp4", "webp", "png")), help="[default: as --out, else gif]"
+)
+@click.option("--only", type=INDEX_LIST, metavar="INDICES", help="Directions, such as 0,3,8-12.  [default: all]")
+@click.option("--per-direction", is_flag=True, help="A file for each direction, in a folder.")
+@click.option("--samples", type=click.IntRange(1, 10_000), help="Samples.  [default: 5; 1 for png]")
+@click.option(
+    "--frames",
+    type=click.IntRange(2, 100_000),
+    help="Frames of the loop, or pictures of a strip.  [default: 60; 7 for png]",
+)
+@click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second.")
+@click.option("--path-size", type=POSITIVE_FLOAT, help="How far to go to each side.  [default: as in the search]")
+@click.option("--easing", default="sine", show_default=True, help="Pace of the motion: sine, linear or smooth.")
+@click.option("--keep-projection", is_flag=True, help="Start at the sample itself: keep its part along the direction.")
+@click.option("--columns", type=click.IntRange(min=1), help="Directions side by side.  [default: to a handy shape]")
+@scale_option
+@class_option
+@seed_option
+@of_file_generator_option
+@truncation_option
+@device_option
+@quiet_option
+def visualize_command(
+    path: str,
+    out: Path | None,
+    form: str | None,
+    only: list[int] | None,
+    per_direction: bool,
+    samples: int | None,
+    frames: int | None,
+    fps: float,
+    path_size: float | None,
+    easing: str,
+    keep_projection: bool,
+    columns: int | None,
+    scale: int | None,
+    classes: str | None,
+    seed: int,
+    generator: str | None,
+    truncation: float | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Show what the directions of a file do: rows are directions, columns are samples.
+
+    Each sample moves from the centre to one end of the direction, to the other, and back, without a jump. A .png is a
+    strip of stills from end to end instead. Generator, classes and path size are those of the search.
+
+    \b
+    Examples:
+      visualize.py directions/scenes-64.safetensors
+      visualize.py directions/scenes-64.safetensors --only 0,3,8-12 --class torus --out torus.mp4
+      visualize.py directions/scenes-64.safetensors --per-direction --format png
+    """
+    from biggan_discovery.cli.subject import open_subject, write_film
+    from biggan_discovery.progress import Progress
+    from biggan_discovery.rendering import (
+        Film,
+        Label,
+        Sheet,
+        check_output,
+        loop_amounts,
+        sample_classes,
+        sample_latents,
+        strip_amounts,
+    )
+
+    out, suffix = _output(Path(path), out, form, per_direction)
+    check_output(f"{out}{suffix}" if per_direction else out, fps)
+    directions, network, known_classes = open_subject(
+        path, generator=generator, truncation=truncation, classes=classes, device=device
+    )
+    shown = list(range(len(directions))) if only is None else only
+    if max(shown) >= len(directions):
+        raise UserError(f"--only: there is no direction {max(shown)}; {path} has 0 to {len(directions) - 1}")
+    size = path_size or _path_size(path, directions.metadata, network.defaults())
+
+    still = suffix == ".png"
+    count = samples or (1 if still else 5)
+    amounts = strip_amounts(frames or 7, size) if still else loop_amounts(frames or 60, size, easing)
+    film = Film(
+        network, directions, sample_latents(network, count, seed), sample_classes(known_classes, count), keep_projection
+    )
+    files = [(out, shown)]
+    if per_direction:
+        files = [(out / f"{row:03d}{_slug(directions.names[row])}{suffix}", [row]) for row in shown]
+
+    written = ""
+    with Progress((1 if still else len(amounts)) * len(files), "drawing", unit="frame", quiet=quiet) as progress:
+        for file, rows in files:
+            sheet = Sheet(
+                [Label(str(row), directions.names[row]) for row in rows],
+                tile=network.resolution,
+                rows=count if still else 1,
+                columns=len(amounts) if still else count,
+                header=[f"{amount:+.3g}" if amount else "0" for amount in amounts] if still else (),
+                across=columns,
+                scale=scale,
+            )
+            draw = film.strip if still else film.loop
+            written = write_film(file, draw(rows, amounts, sheet), fps, progress)
+    click.echo(f"wrote {len(files)} files to {out}" if per_direction else written)
+
+
+def _output(path: Path, out: Path | None, form: str | None, per_direction: bool) -> tuple[Path, str]:
+    """Where to write, and the suffix that says how."""
+    if per_direction:
+        return out or path.with_suffix(""), f".{form or 'gif'}"
+    out = out or path.with_suffix(f".{form or 'gif'}")
+    if form and out.suffix.lower() != f".{form}":
+        raise UserError(f"--out {out} is no .{form} file, as --format {form} asks; leave one of them out")
+    return out, out.suffix.lower()
+
+
+def _path_size(path: str, metadata: dict, defaults: dict) -> float:
+    size = metadata.get("settings", {}).get("path_size", defaults.get("path_size", 5.0))
+    if not isinstance(size, int | float) or not 0 < size < float("inf"):
+        raise UserError(f"{path} gives the path size {size!r}, which is not a positive number; give --path-size")
+    return float(size)
+
+
+def _slug(name: str) -> str:
+    words = re.sub(r"[^\w]+", "-", name).strip("-")[:60]
+    return f"-{words}" if words else ""

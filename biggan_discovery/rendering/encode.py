@@ -1,0 +1,204 @@
+"""Frames to files, one frame at a time: GIF, MP4, animated WebP, and PNG for a still."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import errno
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.files import atomic_path
+
+
+class Writer(abc.ABC):
+    """Takes frames in turn; see `open_writer`."""
+
+    fastest: ClassVar[float] = 1000.0  # frames per second that viewers show
+
+    def __init__(self, path: Path, fps: float):
+        self._path, self._fps = path, fps
+
+    @abc.abstractmethod
+    def add(self, frame: np.ndarray) -> None:
+        """Add a frame (H, W, 3) uint8; all frames have one size."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Complete the file."""
+
+    def abort(self) -> None:  # noqa: B027 - most have nothing to stop
+        """Stop early; what was written is of no use."""
+
+
+class _Ffmpeg:
+    """An ffmpeg process that takes raw RGB frames, or nothing, and whose failure is one line."""
+
+    def __init__(self, *arguments: str):
+        try:
+            program = imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError as error:
+            raise UserError(
+                "no ffmpeg is found for GIF, MP4 and WebP; install imageio-ffmpeg, or write .png"
+            ) from error
+        command = [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
+        # In a group of its own, so that Ctrl-C reaches the caller, who stops it.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True
+        )
+        assert self._process.stdin is not None
+        self._input = self._process.stdin
+
+    def write(self, frame: np.ndarray) -> None:
+        try:
+            self._input.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for the end; raise OSError with ffmpeg's own words where it failed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        code = self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        self._errors.close()
+        if any(os.strerror(errno.ENOSPC) in line for line in said):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if code:
+            raise OSError(errno.EIO, f"ffmpeg failed: {said[-1] if said else f'exit code {code}'}")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        self._errors.close()
+
+
+class _Video(Writer):
+    """Frames piped into one ffmpeg process."""
+
+    options: ClassVar[tuple[str, ...]]
+    even = False  # whether sides must be even
+
+    _process: _Ffmpeg | None = None
+    _shape: tuple[int, ...] = ()
+
+    def add(self, frame: np.ndarray) -> None:
+        if self.even:
+            frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+        if self._process is None:
+            self._shape = frame.shape
+            size = f"{frame.shape[1]}x{frame.shape[0]}"
+            source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{self._fps:g}", "-i", "pipe:0")
+            self._process = _Ffmpeg("-thread_queue_size", "1", *source, *self.options, str(self._path))
+        if frame.shape != self._shape:
+            raise ValueError(f"a frame of shape {frame.shape} after frames of {self._shape}")
+        self._process.write(frame)
+
+    def finish(self) -> None:
+        if self._process is None:
+            raise ValueError("no frames were added")
+        self._process.wait()
+
+    def abort(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+
+class _Mp4(_Video):
+    even = True
+    # yuv420p is what every player shows. A short lookahead bounds the memory for very large frames.
+    options = (
+        *("-c:v", "libx264", "-crf", "16", "-preset", "medium", "-threads", "2", "-rc-lookahead", "8", "-bf", "2"),
+        *("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"),
+        *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
+        *("-movflags", "+faststart"),
+    )
+
+
+class _Webp(_Video):
+    options = ("-c:v", "libwebp_anim", "-quality", "90", "-compression_level", "4", "-loop", "0")
+    _most = 16383  # pixels of a side
+
+    def add(self, frame: np.ndarray) -> None:
+        if max(frame.shape) > self._most:
+            size = f"{frame.shape[1]} x {frame.shape[0]}"
+            raise UserError(
+                f"a WebP of {size} pixels is too large, a side has at most {self._most}; write .mp4 or .gif"
+            )
+        super().add(frame)
+
+
+class _Gif(_Video):
+    fastest = 50.0  # viewers slow down what has less than two hundredths of a second between frames
+    # A palette for every frame: on a sheet of many hues 256 colours for all frames together band visibly.
+    options = (
+        "-lavfi",
+        "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1:dither=floyd_steinberg",
+        *("-loop", "0"),
+    )
+
+
+class _Png(Writer):
+    """A still: takes one frame."""
+
+    def add(self, frame: np.ndarray) -> None:
+        Image.fromarray(frame).save(self._path)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+
+_WRITERS: dict[str, type[Writer]] = {".gif": _Gif, ".mp4": _Mp4, ".png": _Png, ".webp": _Webp}
+SUFFIXES = tuple(_WRITERS)
+
+
+def check_output(path: str | os.PathLike[str], fps: float) -> None:
+    """Raise what `open_writer` would raise, before anything slow is done.
+
+    Raises:
+        UserError: where the suffix is no known format, or the format cannot show so many frames per second.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _WRITERS:
+        raise UserError(
+            f"no format {suffix!r} ({path}){near_matches(suffix, SUFFIXES)}; there are {', '.join(SUFFIXES)}"
+        )
+    if not 0 < fps <= _WRITERS[suffix].fastest:
+        raise UserError(
+            f"{suffix} shows more than 0 and at most {_WRITERS[suffix].fastest:g} frames per second, not {fps:g}"
+        )
+
+
+@contextlib.contextmanager
+def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
+    """A writer whose `add` takes frames (H, W, 3) uint8 in turn; holds none of them.
+
+    The format follows the suffix of `path`: .gif, .mp4 (H.264), .webp (animated), or .png, which takes one frame. The
+    file appears under its name when the block ends without error, and not at all otherwise. GIF and WebP loop for ever.
+
+    Raises:
+        UserError: see `check_output`; where the folder cannot be written, or ffmpeg is missing.
+        OSError: where encoding fails, for example on a full disk.
+    """
+    check_output(path, fps)
+    with atomic_path(path) as temporary:
+        writer = _WRITERS[Path(path).suffix.lower()](temporary, fps)
+        try:
+            yield writer
+            writer.finish()
+        except BaseException:
+            writer.abort()
+            raise

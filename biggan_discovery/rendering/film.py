@@ -1,0 +1,94 @@
+"""Sheets of many directions and samples: as the frames of a loop, or as one still."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan_discovery.directions import Directions
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.rendering.sheet import Sheet, to_uint8
+from biggan_discovery.rendering.traversal import edited, generate, move
+
+_REUSE_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class Film:
+    """Draws samples as they move; every sheet is made when it is asked for, and none is collected.
+
+    Attributes:
+        generator: the generator.
+        directions: the directions.
+        z: (N, z_dim) latents of the samples.
+        y: (N,) int64 class indices of the samples.
+        keep_projection: see `move`.
+        batch: images that are made at a time.
+    """
+
+    generator: FrozenGenerator
+    directions: Directions
+    z: Tensor
+    y: Tensor
+    keep_projection: bool = False
+    batch: int = 32
+
+    def loop(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
+        """Frames (height, width, 3) uint8 in which all directions move together.
+
+        Args:
+            shown: rows of `directions`, one for each block of the sheet.
+            amounts: how far, one for each frame; see `loop_amounts`.
+            sheet: the layout, with N pictures in each block.
+        """
+
+        def latents(amount: float) -> Tensor:
+            return torch.cat([self._moved(row, amount) for row in shown])
+
+        return self._frames(latents, self.y.repeat(len(shown)), amounts, sheet)
+
+    def strip(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
+        """One still (height, width, 3) uint8: in each block a row for each sample and a column for each amount."""
+        y = self.y.repeat_interleave(len(amounts))
+
+        def along(row: int) -> Tensor:
+            return torch.stack([self._moved(row, amount) for amount in amounts], dim=1).flatten(0, 1)
+
+        yield sheet.draw(tile for row in shown for tile in self._tiles(along(row), y))
+
+    def edit_loop(self, edits: Mapping[int, float], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
+        """Frames (height, width, 3) uint8 of an edit along several directions at once.
+
+        Args:
+            edits: how far along which rows of `directions` the full edit is.
+            shares: how much of the edit each frame shows; see `edit_shares`.
+            sheet: the layout, with N pictures in its block.
+        """
+        return self._frames(lambda share: edited(self.directions, self.z, edits, share), self.y, shares, sheet)
+
+    def edit_still(self, edits: Mapping[int, float], sheet: Sheet) -> Iterator[np.ndarray]:
+        """One still (height, width, 3) uint8 with a row for each sample: before and after the edit."""
+        pairs = torch.stack([self.z, edited(self.directions, self.z, edits)], dim=1).flatten(0, 1)
+        yield sheet.draw(self._tiles(pairs, self.y.repeat_interleave(2)))
+
+    def _moved(self, row: int, amount: float) -> Tensor:
+        return move(self.directions, self.z, row, amount, keep_projection=self.keep_projection)
+
+    def _tiles(self, z: Tensor, y: Tensor) -> Iterator[np.ndarray]:
+        for images in generate(self.generator, z, y, batch=self.batch):
+            yield from to_uint8(images)
+
+    def _frames(
+        self, latents: Callable[[float], Tensor], y: Tensor, amounts: Sequence[float], sheet: Sheet
+    ) -> Iterator[np.ndarray]:
+        # On the way back the amounts of the way there come again: their sheets are kept while memory is small.
+        @functools.lru_cache(maxsize=_REUSE_BYTES // sheet.nbytes)
+        def drawn(amount: float) -> np.ndarray:
+            return sheet.draw(self._tiles(latents(amount), y))
+
+        return map(drawn, amounts)

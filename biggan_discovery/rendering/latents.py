@@ -1,0 +1,62 @@
+"""Which samples a picture shows: latents by seed or from a file, and their classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.files import atomic_path
+from biggan_discovery.generators import FrozenGenerator
+
+
+def sample_latents(generator: FrozenGenerator, count: int, seed: int) -> Tensor:
+    """Latents (count, z_dim) from the generator's prior.
+
+    They depend on the seed alone, not on device or torch version, and the first ones do not depend on `count`.
+    """
+    uniform = np.random.Generator(np.random.Philox(seed)).random((count, generator.z_dim))
+    return generator.latents(torch.from_numpy(uniform.clip(min=2.0**-54)))
+
+
+def sample_classes(classes: Sequence[int], count: int) -> Tensor:
+    """Class indices (count,) int64: `classes` in turn, or spread evenly over them where there are more than `count`."""
+    chosen = [classes[i * len(classes) // count if len(classes) > count else i % len(classes)] for i in range(count)]
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def load_latents(path: str | os.PathLike[str], z_dim: int) -> Tensor:
+    """Latents (N, z_dim) float32 from a .npy file, which is read without executing code.
+
+    Raises:
+        UserError: where the file is missing or no .npy file, or the array is not (N, z_dim) finite real numbers.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"no latents file {path}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"cannot read latents from {path}: it is a folder; give a .npy file") from error
+    except (ValueError, EOFError) as error:
+        raise UserError(f"cannot read latents from {path}: not a .npy file of plain numbers") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise UserError(f"latents in {path} are not one array of real numbers; give an .npy file of shape (N, {z_dim})")
+    if array.ndim != 2 or array.shape[1] != z_dim or not len(array):
+        raise UserError(f"latents in {path} have shape {array.shape}; the generator takes (N, {z_dim})")
+    latents = torch.from_numpy(array.astype(np.float32))
+    if not torch.isfinite(latents).all():
+        raise UserError(f"latents in {path} are not all finite")
+    return latents
+
+
+def save_latents(path: str | os.PathLike[str], z: Tensor) -> None:
+    """Write latents (N, z_dim) to a .npy file that `load_latents` reads back exactly."""
+    if Path(path).suffix.lower() != ".npy":
+        raise UserError(f"latents are written as .npy, not {Path(path).name!r}")
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, z.cpu().numpy(), allow_pickle=False)

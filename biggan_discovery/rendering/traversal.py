@@ -1,0 +1,165 @@
+"""Walks along directions, as images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.directions import Directions
+from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.generators import FrozenGenerator
+
+# A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1).
+EASINGS: dict[str, Callable[[float], float]] = {
+    "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
+    "linear": lambda time: time,
+    "smooth": lambda time: time * time * (3 - 2 * time),  # rests at the centre too
+}
+
+
+def _easing(name: str) -> Callable[[float], float]:
+    if name not in EASINGS:
+        raise UserError(f"no easing {name!r}{near_matches(name, EASINGS)}; there are {', '.join(EASINGS)}")
+    return EASINGS[name]
+
+
+def loop_amounts(frames: int, path_size: float, easing: str = "sine") -> list[float]:
+    """How far along a direction each frame of a loop is: centre, +path_size, centre, -path_size, and again.
+
+    The last frame is one step before the first, so that the loop has no jump. Both ends are reached exactly, by one
+    frame each, whatever the number of frames; where it is a multiple of four, the way back repeats the same amounts.
+
+    Raises:
+        UserError: for fewer than four frames, a path size that is not positive, or an unknown easing.
+    """
+    ease = _easing(easing)
+    if frames < 4:
+        raise UserError(f"a loop of {frames} frames cannot reach both ends; give at least 4")
+    if not (path_size > 0 and math.isfinite(path_size)):
+        raise UserError(f"path size {path_size} is not a positive number")
+    quarter = (frames + 2) // 4
+    between = frames - 2 * quarter  # frames from one end to the other
+
+    def wave(frame: int) -> float:
+        if frame > frames - quarter:
+            return -ease((frames - frame) / quarter)
+        if frame > quarter:
+            sweep = 1 - 2 * (frame - quarter) / between
+            return math.copysign(ease(abs(sweep)), sweep)
+        return ease(frame / quarter)
+
+    # Rounding makes amounts equal that differ by the last bit only, so that their frames are made once.
+    return [path_size * round(wave(frame), 12) + 0.0 for frame in range(frames)]
+
+
+def strip_amounts(columns: int, path_size: float) -> list[float]:
+    """Evenly spaced amounts from -path_size to +path_size, for a still.
+
+    Raises:
+        UserError: for fewer than two columns.
+    """
+    if columns < 2:
+        raise UserError(f"a strip of {columns} pictures cannot show both ends; give at least 2")
+    return [path_size * (2 * column - columns + 1) / (columns - 1) for column in range(columns)]
+
+
+def edit_shares(frames: int) -> list[float]:
+    """How much of an edit each frame of a loop shows: from 0 to exactly 1 in the middle and back, gently.
+
+    Raises:
+        UserError: for fewer than two frames.
+    """
+    if frames < 2:
+        raise UserError(f"a loop of {frames} frames cannot go there and back; give at least 2")
+    half = frames // 2
+
+    def share(frame: int) -> float:
+        time = frame / half if frame <= half else (frames - frame) / (frames - half)
+        return (1 - math.cos(math.pi * time)) / 2
+
+    return [round(share(frame), 12) for frame in range(frames)]
+
+
+def move(directions: Directions, z: Tensor, direction: int, amount: float, *, keep_projection: bool = False) -> Tensor:
+    """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
+
+    As in the papers the latent's own component along the direction is removed first, so that all samples walk over
+    the same stretch; `keep_projection` leaves it, and the walk starts at the sample itself.
+
+    Args:
+        directions: the directions.
+        z: (N, z_dim) latents.
+        direction: row of `directions`.
+        amount: in units of z.
+        keep_projection: leave the own component.
+    """
+    if keep_projection:
+        return directions.apply(z, direction, amount)
+    row = directions.Q[direction].to(z)
+    return directions.apply(z, direction, amount - z @ row / row.square().sum())
+
+
+def edited(directions: Directions, z: Tensor, edits: Mapping[int, float], share: float = 1.0) -> Tensor:
+    """Latents moved along several directions at once: z + share · Σ amount·q.
+
+    Args:
+        directions: the directions.
+        z: (N, z_dim) latents.
+        edits: the amount for each row of `directions` that takes part.
+        share: how much of the edit.
+    """
+    for row, amount in edits.items():
+        z = directions.apply(z, row, share * amount)
+    return z
+
+
+def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int = 32) -> Iterator[Tensor]:
+    """Images of latents, in batches of at most `batch`, so that only one batch is held.
+
+    Args:
+        generator: the generator.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents.
+        y: (N,) int64 class indices.
+        batch: images at a time.
+
+    Yields:
+        (at most batch, C, R, R) images in [-1, 1], on the generator's device.
+    """
+    for z_part, y_part in zip(z.split(batch), y.split(batch), strict=True):
+        with torch.no_grad():
+            images = generator(z_part.to(generator.device, generator.dtype), y_part.to(generator.device))
+        yield images
+
+
+def traversal(
+    generator: FrozenGenerator,
+    directions: Directions,
+    z: Tensor,
+    y: Tensor,
+    direction: int,
+    amounts: Sequence[float],
+    *,
+    keep_projection: bool = False,
+    batch: int = 32,
+) -> Iterator[Tensor]:
+    """Images along one direction, one amount after the other; see `move`.
+
+    Args:
+        generator: the generator.
+        directions: the directions.
+        z: (N, z_dim) latents.
+        y: (N,) int64 class indices.
+        direction: row of `directions`.
+        amounts: how far, for example from `loop_amounts`.
+        keep_projection: leave the latents' own component along the direction.
+        batch: images that are made at a time.
+
+    Yields:
+        (N, C, R, R) images in [-1, 1], for each amount.
+    """
+    for amount in amounts:
+        moved = move(directions, z, direction, amount, keep_projection=keep_projection)
+        yield torch.cat(list(generate(generator, moved, y, batch=batch)))

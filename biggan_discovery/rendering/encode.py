@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
+import math
 import os
 import subprocess
 import tempfile
@@ -89,7 +90,7 @@ class _Ffmpeg:
 class _Video(Writer):
     """Frames piped into one ffmpeg process."""
 
-    options: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[str, ...]] = ()
     even = False  # whether sides must be even
 
     _process: _Ffmpeg | None = None
@@ -101,11 +102,35 @@ class _Video(Writer):
         if self._process is None:
             self._shape = frame.shape
             size = f"{frame.shape[1]}x{frame.shape[0]}"
-            source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{self._fps:g}", "-i", "pipe:0")
-            self._process = _Ffmpeg("-thread_queue_size", "1", *source, *self.options, str(self._path))
+            source = (
+                "-threads",
+                "1",
+                "-f",
+                "rawvideo",
+                "-pix_fmt",
+                "rgb24",
+                "-s",
+                size,
+                "-r",
+                f"{self._fps:g}",
+                "-i",
+                "pipe:0",
+            )
+            self._process = _Ffmpeg(
+                "-filter_threads",
+                "1",
+                "-thread_queue_size",
+                "1",
+                *source,
+                *self._options(*frame.shape[:2]),
+                str(self._path),
+            )
         if frame.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.shape} after frames of {self._shape}")
         self._process.write(frame)
+
+    def _options(self, height: int, width: int) -> tuple[str, ...]:  # noqa: ARG002
+        return self.options
 
     def finish(self) -> None:
         if self._process is None:
@@ -119,9 +144,11 @@ class _Video(Writer):
 
 class _Mp4(_Video):
     even = True
-    # yuv420p is what every player shows. A short lookahead bounds the memory for very large frames.
+    # yuv420p is what every player shows. A short lookahead, few references and slices instead of frames in parallel
+    # bound the memory for very large frames.
     options = (
-        *("-c:v", "libx264", "-crf", "16", "-preset", "medium", "-threads", "2", "-rc-lookahead", "8", "-bf", "2"),
+        *("-c:v", "libx264", "-crf", "16", "-preset", "medium", "-threads", "2", "-rc-lookahead", "2", "-refs", "2"),
+        *("-bf", "2", "-x264-params", "sync-lookahead=0:sliced-threads=1"),
         *("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
         *("-movflags", "+faststart"),
@@ -143,12 +170,15 @@ class _Webp(_Video):
 
 class _Gif(_Video):
     fastest = 50.0  # viewers slow down what has less than two hundredths of a second between frames
-    # A palette for every frame: on a sheet of many hues 256 colours for all frames together band visibly.
-    options = (
-        "-lavfi",
-        "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1:dither=floyd_steinberg",
-        *("-loop", "0"),
-    )
+    _enough = 100_000  # pixels to choose a palette by
+
+    def _options(self, height: int, width: int) -> tuple[str, ...]:
+        # A palette for every frame: on a sheet of many hues 256 colours for all frames together band visibly.
+        # It is chosen by every n-th pixel; by all of them it would look the same and take most of the time.
+        n = max(1, math.isqrt(height * width // self._enough))
+        chosen = f"scale={max(1, width // n)}:{max(1, height // n)}:flags=neighbor,palettegen=stats_mode=single"
+        used = "paletteuse=new=1:dither=floyd_steinberg"
+        return "-lavfi", f"split[a][b];[a]{chosen}:reserve_transparent=0[p];[b][p]{used}", "-loop", "0"
 
 
 class _Png(Writer):

@@ -1,0 +1,116 @@
+"""`biggan-discovery discover`: find directions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from biggan_discovery.cli.options import (
+    POSITIVE_FLOAT,
+    POSITIVE_INT,
+    class_option,
+    device_option,
+    generator_option,
+    quiet_option,
+    seed_option,
+    truncation_option,
+)
+
+if TYPE_CHECKING:
+    from biggan_discovery.directions import Directions
+
+_EXAMPLES = """
+\b
+Examples:
+  discover.py                                  all classes of the bundled generator
+  discover.py --class cone --seed 1            one class, another start
+  discover.py --generator biggan-deep-256 --class "golden retriever" --out runs/goldens
+
+Running the same command again continues where it stopped. Settings without a value are the generator's own; for
+ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path size 5, epsilon 0.1, 2 probes.
+"""
+
+
+@click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@generator_option
+@class_option
+@click.option("--method", default="hessian", show_default=True, help="Objective: hessian (Peebles et al. 2020).")
+@click.option("--directions", type=POSITIVE_INT, help="Number of directions.  [default: z_dim]")
+@click.option("--steps", type=click.IntRange(0), help="Steps of Adam.  [default: the generator's]")
+@click.option("--batch", type=POSITIVE_INT, help="Samples a step.  [default: the generator's]")
+@click.option(
+    "--lr", type=POSITIVE_FLOAT, help="Learning rate, falling to 0 along a cosine.  [default: the generator's]"
+)
+@click.option("--path-size", type=POSITIVE_FLOAT, help="w is one-hot × U(-η, η).  [default: the generator's]")
+@click.option("--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step in w.  [default: the generator's]")
+@click.option("--probes", type=click.IntRange(2), help="Rademacher probes a sample.  [default: the generator's]")
+@click.option(
+    "--orthogonalize",
+    type=click.Choice(["qr", "gram-schmidt", "none"]),
+    default="qr",
+    show_default=True,
+    help="How A becomes Q at every step.",
+)
+@click.option("--init", default="random", show_default=True, help="random, coordinates, or a directions file.")
+@truncation_option
+@seed_option
+@device_option
+@click.option(
+    "--out", type=click.Path(), help="Folder of the run.  [default: directions/GENERATOR-CLASSES-METHOD-SEED]"
+)
+@click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between saved states.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars to the folder too.")
+@quiet_option
+def discover_command(
+    generator: str,
+    classes: str | None,
+    truncation: float | None,
+    device: str,
+    out: str | None,
+    **settings: Any,
+) -> None:
+    """Find interpretable directions of a generator.
+
+    The rows of a matrix A are orthonormalised and optimised until moving along one direction does not change what
+    moving along another does. The folder gets directions.safetensors, history.csv and the state to go on from.
+    """
+    from biggan_discovery.generators import load_generator, parse_classes
+    from biggan_discovery.search import discover
+
+    loaded = load_generator(generator, truncation=truncation, device=device)
+    chosen = None if classes is None else parse_classes(loaded, classes)
+    if out is None:
+        out = os.path.join("directions", _run_name(loaded.name, classes, settings))  # noqa: PTH118
+    try:
+        found = discover(loaded, classes=chosen, out=out, **settings)
+    except (KeyboardInterrupt, SystemExit):
+        click.echo(f"stopped; the run is saved in {out}, and the same command goes on from there", err=True)
+        raise
+    for line in _summary(found):
+        click.echo(line)
+    click.echo(f"saved {out}/directions.safetensors; see it with: python visualize.py {out}/directions.safetensors")
+
+
+def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> str:
+    words = [os.path.basename(generator), classes or "all", settings["method"], f"seed{settings['seed']}"]  # noqa: PTH119
+    return "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in word) for word in words)
+
+
+def _summary(found: Directions) -> list[str]:
+    """What the run achieved, in at most two lines."""
+    penalties = found.metadata["held_out_penalty"]
+    shown = {name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()}
+    change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
+    lines = [
+        f"held-out penalty: {shown['after']} after, {shown['before']} before, {shown['random']} random directions "
+        f"({change:+.0f} % against random)"
+    ]
+    if "recovery" in found.metadata:
+        recovered = {name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()}
+        lines.append(
+            f"recovery of the known factors (mean |cos|): {recovered['after']} after, {recovered['before']} before, "
+            f"{recovered['random']} random directions"
+        )
+    return lines

@@ -1,0 +1,71 @@
+"""Random numbers that depend on (seed, purpose, step, sample) alone.
+
+A search that is resumed, split into micro-batches or spread over processes then sees the same samples, and the global
+random state of torch and NumPy is never touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan_discovery.generators import FrozenGenerator
+
+
+class Purpose(IntEnum):
+    """Streams that never meet, so that held-out samples are not those of the search."""
+
+    SEARCH = 0
+    HELD_OUT = 1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What one step looks at: z (N, z_dim), y (N,), w (N, ndirs) and probes (k, N, ndirs)."""
+
+    z: Tensor
+    y: Tensor
+    w: Tensor
+    probes: Tensor
+
+    def split(self, size: int) -> list[Samples]:
+        """Parts of at most `size` samples."""
+        parts = zip(*(t.split(size) for t in (self.z, self.y, self.w)), self.probes.split(size, dim=1), strict=True)
+        return [Samples(*part) for part in parts]
+
+
+def draw(
+    generator: FrozenGenerator,
+    classes: list[int],
+    ndirs: int,
+    *,
+    count: int,
+    probes: int,
+    path_size: float,
+    seed: int,
+    purpose: Purpose,
+    step: int,
+) -> Samples:
+    """Samples for one step.
+
+    z comes from the generator's prior, y is uniform over `classes`, w is one-hot × U(-path_size, path_size) and the
+    probes are Rademacher (±1). Everything lies on the generator's device, in its dtype.
+    """
+    rows = [
+        np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, 0, index, step])).random(
+            generator.z_dim + 3 + probes * ndirs
+        )
+        for index in range(count)
+    ]
+    uniform = torch.from_numpy(np.stack(rows))
+    z_uniform, choice, amount, which, signs = uniform.split([generator.z_dim, 1, 1, 1, probes * ndirs], dim=1)
+    w = torch.zeros(count, ndirs, dtype=torch.float64)
+    w.scatter_(1, (choice * ndirs).long(), (2 * amount - 1) * path_size)
+    y = torch.tensor(classes)[(which[:, 0] * len(classes)).long()]
+    v = torch.where(signs < 0.5, -1.0, 1.0).view(count, probes, ndirs).transpose(0, 1)
+    place = {"device": generator.device, "dtype": generator.dtype}
+    return Samples(generator.latents(z_uniform).to(**place), y.to(generator.device), w.to(**place), v.to(**place))

@@ -1,0 +1,161 @@
+"""Fit the bundled generator to the scenes by regression."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from pytorch_pretrained_biggan import BigGAN
+from torch import Tensor
+
+from biggan_discovery.files import atomic_path, atomic_write
+from biggan_discovery.progress import Progress
+from biggan_discovery.scenes.network import Z_DIM, images, new_network
+from biggan_discovery.scenes.render import CLASSES, FACTORS, render
+
+_PATH = 5.0  # the search walks up to this far from a latent, so the network is fitted there too
+_CHUNK = 500
+_EMA = 0.998
+
+
+def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Coordinates u (count, 8) and classes y (count,): three in five standard normal, the others a step further on.
+
+    A step is U(-5, 5) along a factor or along a random direction of z, as a search takes it.
+    """
+    u = torch.randn(count, len(FACTORS), generator=generator)
+    axis = torch.eye(len(FACTORS))[torch.randint(len(FACTORS), (count,), generator=generator)]
+    anywhere = torch.nn.functional.normalize(torch.randn(count, Z_DIM, generator=generator))[:, : len(FACTORS)]
+    kind = torch.rand(count, 1, generator=generator)
+    step = torch.where(kind < 0.2, axis, anywhere) * (kind < 0.4)
+    u += step * torch.empty(count, 1).uniform_(-_PATH, _PATH, generator=generator)
+    return u, torch.randint(len(CLASSES), (count,), generator=generator)
+
+
+def scene_images(u: Tensor, y: Tensor) -> Tensor:
+    """What the network should show: render(class, Φ(u))."""
+    return render(torch.special.ndtr(u), y)
+
+
+def _render_chunk(folder: Path, index: int, seed: int) -> None:
+    path = folder / f"{index:04d}.safetensors"
+    if path.exists():
+        return
+    torch.set_num_threads(1)  # many small operations: processes scale, threads do not
+    u, y = draw(_CHUNK, torch.Generator().manual_seed(seed * 100_000 + index))
+    content = {"u": u, "y": y, "images": ((scene_images(u, y) + 1) * 127.5).round().byte()}
+    atomic_write(path, safetensors.torch.save(content))
+
+
+def load_renders(folder: Path, count: int, seed: int) -> dict[str, Tensor]:
+    """`count` rendered scenes, from a folder that keeps them: u (count, 8), y (count,), images uint8 (count, 3, 64, 64)."""
+    chunks = math.ceil(count / _CHUNK)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=context) as pool, Progress(chunks * _CHUNK, "rendering", unit="scene") as shown:
+        for job in as_completed([pool.submit(_render_chunk, folder, index, seed) for index in range(chunks)]):
+            job.result()
+            shown.advance(_CHUNK)
+    parts = [safetensors.torch.load_file(folder / f"{index:04d}.safetensors") for index in range(chunks)]
+    return {key: torch.cat([part[key] for part in parts])[:count] for key in parts[0]}
+
+
+def _loss(shown: Tensor, target: Tensor) -> Tensor:
+    """L1 and L2 of the image, and L1 of its differences between neighbours, which keeps edges crisp."""
+    error = shown - target
+    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    return error.abs().mean() + 8 * error.square().mean() + 0.5 * edges
+
+
+def _learning_rate(step: int, steps: int, peak: float) -> float:
+    warm = min(1.0, (step + 1) / 300)
+    return peak * warm * max(0.5 * (1 + math.cos(math.pi * step / steps)), 0.002)
+
+
+def psnr(network: BigGAN, u: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio (N,) in dB of each image."""
+    with torch.no_grad():
+        shown = torch.cat([images(network, *part) for part in zip(u.split(50), y.split(50), strict=True)])
+    return -10 * ((shown - target).square().mean(dim=(1, 2, 3)) / 4).log10()
+
+
+def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak: float = 2e-3, seed: int = 0, save_every: int = 500) -> None:
+    """Fit a network and keep its state in a file; started again, it goes on from there.
+
+    Args:
+        state: file for the averaged weights, the optimiser and the step; replaced every `save_every` steps.
+        steps: steps of Adam in all, the learning rate falling along a cosine.
+        batch: images a step.
+        peak: highest learning rate.
+        seed: for weights and scenes.
+        save_every: steps between saved states and reports.
+    """
+    torch.manual_seed(seed)
+    network = new_network()
+    parameters = list(network.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99), fused=True)
+    generator = torch.Generator().manual_seed(seed + 1)
+    first = 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        generator.set_state(saved["generator"])
+        first, averaged = saved["step"], saved["averaged"]
+    else:
+        u, y = draw(512, generator)
+        with torch.no_grad():
+            images(network, u, y, measure=-1)
+        averaged = {name: value.clone() for name, value in network.state_dict().items()}
+
+    held_u, held_y = torch.randn(250, len(FACTORS), generator=torch.Generator().manual_seed(99)), torch.arange(250) % 5
+    held = scene_images(held_u, held_y)
+    judge = new_network()
+    data = load_renders(state.parent / "renders", renders, seed)
+    network.to(memory_format=torch.channels_last)
+
+    def objective(u: Tensor, y: Tensor, target: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            shown = images(network, u, y)
+        return _loss(shown.float(), target)
+
+    objective = torch.compile(objective)
+    start, running = time.monotonic(), 0.0
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(step, steps, peak)
+        chosen = torch.randint(renders, (batch,), generator=generator)
+        loss = objective(data["u"][chosen], data["y"][chosen], data["images"][chosen].float() / 127.5 - 1)
+        optimizer.zero_grad()
+        loss.backward()
+        network.embeddings.weight.grad[-1] = 0  # the constant coordinate
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        keep = min(_EMA, (step + 1) / (step + 20))
+        for name, value in network.state_dict().items():
+            averaged[name].lerp_(value, 1 - keep)
+        running += 0.02 * (loss.item() - running)
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            judge.load_state_dict(averaged)
+            quality = psnr(judge, held_u, held_y, held).mean().item()
+            seconds = (time.monotonic() - start) / (step + 1 - first)
+            print(f"step {step + 1}/{steps}  loss {running:.4f}  PSNR {quality:.2f} dB  {seconds:.3f} s/step", flush=True)
+            content = {
+                "network": network.state_dict(),
+                "averaged": averaged,
+                "optimizer": optimizer.state_dict(),
+                "generator": generator.get_state(),
+                "step": step + 1,
+            }
+            with atomic_path(state) as temporary:
+                torch.save(content, temporary)
+
+
+if __name__ == "__main__":
+    import sys
+
+    fit(Path(sys.argv[1]), steps=int(sys.argv[2]), save_every=int(sys.argv[3]))

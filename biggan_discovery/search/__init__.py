@@ -1,0 +1,5 @@
+"""How directions are found."""
+
+from biggan_discovery.search.discover import discover
+
+__all__ = ["discover"]

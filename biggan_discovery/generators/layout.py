@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.generators.classes import IMAGENET_CLASSES, imagenet_names
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
@@ -96,14 +97,14 @@ def read_config(folder: Path) -> Config:
 
 
 def read_class_names(folder: Path, num_classes: int) -> tuple[str, ...]:
-    """The names in `classes.json`, or the indices as text where there is no such file.
+    """The names in `classes.json`; where there is no such file, ImageNet's for 1,000 classes, else indices as text.
 
     Raises:
         UserError: not a list of `num_classes` texts.
     """
     path = folder / CLASSES
     if not path.exists():
-        return tuple(map(str, range(num_classes)))
+        return imagenet_names() if num_classes == IMAGENET_CLASSES else tuple(map(str, range(num_classes)))
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"{path} should be a list of class names, each a text that is not empty")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.generators import layout
+from biggan_discovery.generators import brock_files, layout
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,10 @@ CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
 
 @dataclass(frozen=True)
 class Entry:
-    """One generator of the catalogue; `config` is None where its folder is not there or cannot be read."""
+    """One generator of the catalogue.
+
+    `config` is None where its folder is not there or cannot be read, and where only the weights tell (BigGAN-PyTorch).
+    """
 
     name: str
     folder: Path
@@ -39,8 +42,9 @@ def load_generator(
     """Load a frozen generator.
 
     Args:
-        name_or_path: a name from `biggan-discovery generators`, or a folder with config.json and pytorch_model.bin as
-            `pytorch_pretrained_biggan` has them. The generator's `name` is the name, or the folder's absolute path.
+        name_or_path: a name from `biggan-discovery generators`; or a folder with config.json and pytorch_model.bin as
+            `pytorch_pretrained_biggan` has them; or G_ema.pth or G.pth of BigGAN-PyTorch, a folder with one of them,
+            or a zip with one. The generator's `name` is the name, or the absolute path.
         truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics; 1 where not given.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
 
@@ -48,20 +52,23 @@ def load_generator(
         UserError: no such generator or device, a truncation out of range, or files that are missing, damaged, carry
             code, or do not fit together.
     """
-    from biggan_discovery.generators.biggan_deep import BigGANDeep  # Here, so that listing does without torch.
-
     place = find_device(device)
-    name, folder = find_folder(name_or_path)
-    return BigGANDeep(folder, name=name, truncation=1.0 if truncation is None else truncation).to(place)
+    name, path = find_folder(name_or_path)
+    # Imported here, so that listing does without torch.
+    if brock_files.is_checkpoint(path):
+        from biggan_discovery.generators.brock import BrockBigGAN as Family
+    else:
+        from biggan_discovery.generators.biggan_deep import BigGANDeep as Family
+    return Family(path, name=name, truncation=1.0 if truncation is None else truncation).to(place)
 
 
 def find_folder(name_or_path: str | os.PathLike[str]) -> tuple[str, Path]:
-    """The name and the folder of a generator.
+    """The name of a generator, and its folder; of BigGAN-PyTorch also the file or zip.
 
     A name of the catalogue goes before a folder of the same name in the working directory (write ./NAME for that).
 
     Raises:
-        UserError: it is neither a name nor a folder with a config.json.
+        UserError: it is neither a name, nor a folder with a config.json, nor a checkpoint of BigGAN-PyTorch.
     """
     text = os.fspath(name_or_path)
     folders = _catalogue()
@@ -72,13 +79,17 @@ def find_folder(name_or_path: str | os.PathLike[str]) -> tuple[str, Path]:
     if not text.strip():
         raise UserError(f"no generator given; there are: {', '.join(folders)}")
     path = Path(text).resolve()
+    if brock_files.is_checkpoint(path):
+        return str(path), path
     if path.is_file():
-        raise UserError(f"{text} is a file; give the folder that holds {layout.CONFIG} and {layout.WEIGHTS}")
+        raise UserError(
+            f"{text} is a file; give the folder that holds {layout.CONFIG} and {layout.WEIGHTS}, or a .pth or .zip file"
+        )
     if not path.is_dir():
         known = near_matches(text, folders) or f" (known: {', '.join(folders)})"
         raise UserError(f"no generator {text!r}{known}; or give a folder with {layout.CONFIG} and {layout.WEIGHTS}")
     if not (path / layout.CONFIG).is_file():
-        raise UserError(f"the folder {text} has no {layout.CONFIG}, so it is no generator in BigGAN-deep's layout")
+        raise UserError(f"the folder {text} has no {layout.CONFIG} and no {' or '.join(brock_files.WEIGHTS)}")
     return str(path), path
 
 
@@ -115,13 +126,16 @@ def checkpoints_folder() -> Path:
 
 def _catalogue() -> dict[str, Path]:
     root = checkpoints_folder()
-    others = sorted(path.parent.name for path in root.glob(f"*/{layout.CONFIG}")) if root.is_dir() else []
+    telling = (layout.CONFIG, *brock_files.WEIGHTS)
+    others = sorted(path.parent.name for name in telling for path in root.glob(f"*/{name}")) if root.is_dir() else []
     return {name: root / name for name in dict.fromkeys((*BUNDLED, *others))}
 
 
 def _entry(name: str, folder: Path) -> Entry:
     if not folder.is_dir():
         return Entry(name, folder, None, "missing")
+    if brock_files.is_checkpoint(folder):
+        return Entry(name, folder, None)
     try:
         config = layout.read_config(folder)
     except UserError as error:

@@ -48,7 +48,8 @@ def load_latents(path: str | os.PathLike[str], z_dim: int) -> Tensor:
         raise UserError(f"latents in {path} are not one array of real numbers; give an .npy file of shape (N, {z_dim})")
     if array.ndim != 2 or array.shape[1] != z_dim or not len(array):
         raise UserError(f"latents in {path} have shape {array.shape}; the generator takes (N, {z_dim})")
-    latents = torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):  # What is too large becomes infinite and is refused as such.
+        latents = torch.from_numpy(array.astype(np.float32))
     if not torch.isfinite(latents).all():
         raise UserError(f"latents in {path} are not all finite")
     return latents

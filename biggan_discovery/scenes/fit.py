@@ -15,7 +15,7 @@ from torch import Tensor
 
 from biggan_discovery.files import atomic_path, atomic_write
 from biggan_discovery.progress import Progress
-from biggan_discovery.scenes.network import Z_DIM, images, new_network
+from biggan_discovery.scenes.network import Z_DIM, images, measure, new_network
 from biggan_discovery.scenes.render import CLASSES, FACTORS, render
 
 _PATH = 5.0  # the search walks up to this far from a latent, so the network is fitted there too
@@ -53,7 +53,7 @@ def _render_chunk(folder: Path, index: int, seed: int) -> None:
 
 
 def load_renders(folder: Path, count: int, seed: int) -> dict[str, Tensor]:
-    """`count` rendered scenes, from a folder that keeps them: u (count, 8), y (count,), images uint8 (count, 3, 64, 64)."""
+    """`count` rendered scenes: u (count, 8), y (count,), images (count, 3, 64, 64) uint8; a folder keeps them."""
     chunks = math.ceil(count / _CHUNK)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(mp_context=context) as pool, Progress(chunks * _CHUNK, "rendering", unit="scene") as shown:
@@ -71,9 +71,9 @@ def _loss(shown: Tensor, target: Tensor) -> Tensor:
     return error.abs().mean() + 8 * error.square().mean() + 0.5 * edges
 
 
-def _learning_rate(step: int, steps: int, peak: float) -> float:
+def _learning_rate(step: int, steps: int, lr: float) -> float:
     warm = min(1.0, (step + 1) / 300)
-    return peak * warm * max(0.5 * (1 + math.cos(math.pi * step / steps)), 0.002)
+    return lr * warm * max(0.5 * (1 + math.cos(math.pi * step / steps)), 0.002)
 
 
 def psnr(network: BigGAN, u: Tensor, y: Tensor, target: Tensor) -> Tensor:
@@ -83,21 +83,21 @@ def psnr(network: BigGAN, u: Tensor, y: Tensor, target: Tensor) -> Tensor:
     return -10 * ((shown - target).square().mean(dim=(1, 2, 3)) / 4).log10()
 
 
-def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak: float = 2e-3, seed: int = 0, save_every: int = 500) -> None:
+def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: int, save_every: int) -> None:
     """Fit a network and keep its state in a file; started again, it goes on from there.
 
     Args:
         state: file for the averaged weights, the optimiser and the step; replaced every `save_every` steps.
         steps: steps of Adam in all, the learning rate falling along a cosine.
         batch: images a step.
-        peak: highest learning rate.
+        lr: highest learning rate.
         seed: for weights and scenes.
         save_every: steps between saved states and reports.
     """
     torch.manual_seed(seed)
     network = new_network()
     parameters = list(network.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99), fused=True)
     generator = torch.Generator().manual_seed(seed + 1)
     first = 0
     if state.exists():
@@ -109,14 +109,14 @@ def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak
     else:
         u, y = draw(512, generator)
         with torch.no_grad():
-            images(network, u, y, measure=-1)
+            images(network, u, y, visit=measure(-1))
         averaged = {name: value.clone() for name, value in network.state_dict().items()}
 
     held_u, held_y = torch.randn(250, len(FACTORS), generator=torch.Generator().manual_seed(99)), torch.arange(250) % 5
     held = scene_images(held_u, held_y)
     judge = new_network()
     data = load_renders(state.parent / "renders", renders, seed)
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def objective(u: Tensor, y: Tensor, target: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -127,11 +127,12 @@ def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak
     start, running = time.monotonic(), 0.0
     for step in range(first, steps):
         for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(step, steps, peak)
+            group["lr"] = _learning_rate(step, steps, lr)
         chosen = torch.randint(renders, (batch,), generator=generator)
         loss = objective(data["u"][chosen], data["y"][chosen], data["images"][chosen].float() / 127.5 - 1)
         optimizer.zero_grad()
         loss.backward()
+        assert network.embeddings.weight.grad is not None
         network.embeddings.weight.grad[-1] = 0  # the constant coordinate
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -143,7 +144,9 @@ def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak
             judge.load_state_dict(averaged)
             quality = psnr(judge, held_u, held_y, held).mean().item()
             seconds = (time.monotonic() - start) / (step + 1 - first)
-            print(f"step {step + 1}/{steps}  loss {running:.4f}  PSNR {quality:.2f} dB  {seconds:.3f} s/step", flush=True)
+            print(
+                f"step {step + 1}/{steps}  loss {running:.4f}  PSNR {quality:.2f} dB  {seconds:.3f} s/step", flush=True
+            )
             content = {
                 "network": network.state_dict(),
                 "averaged": averaged,
@@ -153,9 +156,3 @@ def fit(state: Path, *, steps: int, renders: int = 64_000, batch: int = 32, peak
             }
             with atomic_path(state) as temporary:
                 torch.save(content, temporary)
-
-
-if __name__ == "__main__":
-    import sys
-
-    fit(Path(sys.argv[1]), steps=int(sys.argv[2]), save_every=int(sys.argv[3]))

@@ -1,17 +1,21 @@
 """The network that is fitted to the scenes: pytorch-pretrained-biggan's BigGAN, in a form that can be trained on a CPU.
 
-While it is fitted, the network has no spectral norm, constant batch-norm statistics, and reads the factors in their own
-axes. `export` turns it into the package's own layout: the rotation is folded into every layer that reads z, spectral-norm
+While it is fitted, the network has no spectral norm, constant batch-norm statistics, and reads the factors in their
+own axes. The package's own layout follows from it: the rotation is folded into every layer that reads z, spectral-norm
 vectors are stored such that σ = 1, and the statistics of all truncations are measured.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from pytorch_pretrained_biggan import BigGAN, BigGANConfig
-from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock
+from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from torch import Tensor, nn
+from torch.nn import functional
 
 from biggan_discovery.scenes.render import CLASSES, FACTORS, RESOLUTION
 
@@ -42,7 +46,7 @@ CONFIG = {
 
 
 def true_frame() -> Tensor:
-    """R, (16, 16) float64 orthonormal: its first eight rows are the directions that drive the factors, the rest drive nothing."""
+    """R, (16, 16) float64, orthonormal: its first eight rows drive the factors, the others drive nothing."""
     gaussian = torch.randn(Z_DIM, Z_DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(2020))
     q, r = torch.linalg.qr(gaussian)
     return (q * r.diagonal().sign()).T
@@ -51,14 +55,14 @@ def true_frame() -> Tensor:
 def new_network() -> BigGAN:
     """A BigGAN without spectral norm and with random weights that ignores the eight idle axes.
 
-    One coordinate of every class embedding is a constant 1. It gives the bias-free scale and offset layers a bias, so that
-    `rebase` can replace batch-norm statistics without changing the function.
+    One coordinate of every class embedding is a constant 1. It gives the bias-free scale and offset layers a bias, so
+    that `rebase` can replace batch-norm statistics without changing the function.
     """
     network = BigGAN(BigGANConfig.from_dict(CONFIG))
     for module in network.modules():
         if hasattr(module, "weight_orig"):
             nn.utils.remove_spectral_norm(module)
-    generator = network.generator
+    generator: Any = network.generator
     nn.init.ones_(generator.bn.weight)
     nn.init.zeros_(generator.bn.bias)
     with torch.no_grad():
@@ -70,60 +74,120 @@ def new_network() -> BigGAN:
     return network
 
 
-def _batch_norms(network: BigGAN) -> list[BigGANBatchNorm]:
-    return [module for module in network.modules() if isinstance(module, BigGANBatchNorm)]
+Visit = Callable[[Any, Tensor], None]  # a batch norm and its input; the package declares no types
 
 
-def _layers_that_read_z(network: BigGAN) -> list[nn.Linear]:
-    conditional = [bn for bn in _batch_norms(network) if bn.conditional]
-    return [network.generator.gen_z, *(layer for bn in conditional for layer in (bn.scale, bn.offset))]
-
-
-def _normalize(bn: BigGANBatchNorm, x: Tensor, condition: Tensor, measure: int | None) -> Tensor:
-    if measure is not None:
-        bn.running_means[measure] = x.mean(dim=(0, 2, 3))
-        bn.running_vars[measure] = x.var(dim=(0, 2, 3), unbiased=False)
-    row = -1 if measure is None else measure
+def _normalize(bn: Any, x: Tensor, condition: Tensor, row: int, visit: Visit | None) -> Tensor:
+    if visit is not None:
+        visit(bn, x)
     gain = (bn.running_vars[row] + bn.eps).rsqrt()
     scale = 1 + bn.scale(condition) if bn.conditional else bn.weight[None]
     offset = bn.offset(condition) if bn.conditional else bn.bias[None]
     scale = scale * gain
     offset = offset - scale * bn.running_means[row]
-    return F.relu(x * scale[:, :, None, None] + offset[:, :, None, None])
+    return functional.relu(x * scale[:, :, None, None] + offset[:, :, None, None])
 
 
-def _block(block: GenBlock, x: Tensor, condition: Tensor, measure: int | None) -> Tensor:
+def _block(block: Any, x: Tensor, condition: Tensor, row: int, visit: Visit | None) -> Tensor:
     skip = x
-    x = block.conv_0(_normalize(block.bn_0, x, condition, measure))
-    x = _normalize(block.bn_1, x, condition, measure)
+    x = block.conv_0(_normalize(block.bn_0, x, condition, row, visit))
+    x = _normalize(block.bn_1, x, condition, row, visit)
     if block.up_sample:
-        x = F.interpolate(x, scale_factor=2, mode="nearest")
-    x = block.conv_2(_normalize(block.bn_2, block.conv_1(x), condition, measure))
-    x = block.conv_3(_normalize(block.bn_3, x, condition, measure))
+        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+    x = block.conv_2(_normalize(block.bn_2, block.conv_1(x), condition, row, visit))
+    x = block.conv_3(_normalize(block.bn_3, x, condition, row, visit))
     if block.drop_channels:
         skip = skip[:, : skip.shape[1] // 2]
     if block.up_sample:
-        skip = F.interpolate(skip, scale_factor=2, mode="nearest")
+        skip = functional.interpolate(skip, scale_factor=2, mode="nearest")
     return x + skip
 
 
-def images(network: BigGAN, u: Tensor, y: Tensor, measure: int | None = None) -> Tensor:
+def images(network: BigGAN, u: Tensor, y: Tensor, *, row: int = -1, visit: Visit | None = None) -> Tensor:
     """Images (N, 3, 64, 64) of a network that is being fitted.
 
     Args:
         network: from `new_network`.
         u: (N, 8) coordinates along the true directions, standard normal where z is.
         y: (N,) class indices.
-        measure: a row of the batch-norm tables to fill with the statistics of this very batch and to normalise with;
-            None normalises with the last row, truncation 1.
+        row: row of the batch-norm tables to normalise with; the last is truncation 1.
+        visit: called with each batch norm and its input, before it normalises.
     """
     embedding = network.embeddings.weight.t()[y]
-    condition = torch.cat([F.pad(u, (0, Z_DIM - len(FACTORS))), embedding], dim=1)
-    generator = network.generator
+    condition = torch.cat([functional.pad(u, (0, Z_DIM - len(FACTORS))), embedding], dim=1)
+    generator: Any = network.generator
     x = generator.gen_z(condition).view(len(u), 4, 4, -1).permute(0, 3, 1, 2)
     for block in generator.layers:
-        x = _block(block, x, condition, measure)
-    x = _normalize(generator.bn, x, condition, measure)
+        x = _block(block, x, condition, row, visit)
+    x = _normalize(generator.bn, x, condition, row, visit)
     # The package computes as many output channels as there are inputs and keeps three.
     rgb = generator.conv_to_rgb
-    return torch.tanh(F.conv2d(x, rgb.weight[:3], rgb.bias[:3], padding=1))
+    return torch.tanh(functional.conv2d(x, rgb.weight[:3], rgb.bias[:3], padding=1))
+
+
+def measure(row: int) -> Visit:
+    """A visitor that fills a row of the batch-norm tables with the statistics of what it sees."""
+
+    def visit(bn: Any, x: Tensor) -> None:
+        bn.running_means[row], bn.running_vars[row] = _statistics(x)
+
+    return visit
+
+
+def rebase(bn: Any, x: Tensor) -> None:
+    """A visitor that gives truncation 1 the statistics of what it sees and keeps the function as it is."""
+    mean, variance = _statistics(x)
+    old_gain = (bn.running_vars[-1] + bn.eps).rsqrt()
+    ratio = (variance + bn.eps).sqrt() * old_gain
+    shift = (mean - bn.running_means[-1]) * old_gain
+    # scale' and offset' solve (x - mean)·gain·scale' + offset' = (x - old mean)·old gain·scale + offset.
+    if bn.conditional:
+        bn.offset.weight += shift[:, None] * bn.scale.weight
+        bn.offset.weight[:, -1] += shift
+        bn.scale.weight *= ratio[:, None]
+        bn.scale.weight[:, -1] += ratio - 1
+    else:
+        bn.bias += shift * bn.weight
+        bn.weight *= ratio
+    bn.running_means[-1], bn.running_vars[-1] = mean, variance
+
+
+def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), unbiased=False)
+
+
+def _batch_norms(network: BigGAN) -> list[Any]:
+    return [module for module in network.modules() if isinstance(module, BigGANBatchNorm)]
+
+
+def _layers_that_read_z(network: BigGAN) -> list[Any]:
+    conditional = [bn for bn in _batch_norms(network) if bn.conditional]
+    generator: Any = network.generator
+    return [generator.gen_z, *(layer for bn in conditional for layer in (bn.scale, bn.offset))]
+
+
+def package_state(network: BigGAN, frame: Tensor) -> dict[str, Tensor]:
+    """The state dict of the package's own BigGAN that shows image(z) = images(network, (R z)[:, :8]).
+
+    Args:
+        network: fitted, with its statistics measured.
+        frame: R (16, 16), orthonormal rows.
+    """
+    folded = copy.deepcopy(network)
+    with torch.no_grad():
+        for layer in _layers_that_read_z(folded):
+            layer.weight[:, :Z_DIM] = (layer.weight[:, :Z_DIM].double() @ frame).float()
+    plain = folded.state_dict()
+    state: dict[str, Tensor] = {}
+    for name, like in BigGAN(BigGANConfig.from_dict(CONFIG)).state_dict().items():
+        base, _, part = name.rpartition(".")
+        if part == "weight_orig":
+            weight = plain[f"{base}.weight"]
+            # The package divides by σ = uᵀWv. Any u and v do; these make it 1.
+            v = functional.normalize(torch.ones(weight[0].numel()), dim=0)
+            u = weight.flatten(1) @ v
+            state[name], state[f"{base}.weight_v"], state[f"{base}.weight_u"] = weight, v, u / u.square().sum()
+        elif part not in ("weight_u", "weight_v"):
+            state[name] = plain[name]
+        assert name not in state or state[name].shape == like.shape
+    return {name: value.contiguous().clone() for name, value in state.items()}

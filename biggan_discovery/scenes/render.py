@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 CLASSES = ("cube", "sphere", "cylinder", "cone", "torus")
 
@@ -117,13 +117,13 @@ _BOUND = 0.78  # radius of a ball around (0, 0.5, 0) that holds every unit objec
 
 
 class _Object:
-    """The object of each of N scenes, or with `at` of each of M points: all fields broadcast against points (..., 3)."""
+    """The object of each of N scenes, or with `at` of each of M points; fields broadcast against points (..., 3)."""
 
     def __init__(self, index: int, size: Tensor, position: Tensor, light: Tensor):
         self.index, self.size, self.position, self.light = index, size, position, light
 
-    def at(self, sample: Tensor) -> _Object:
-        """The objects that points of these samples (M,) see."""
+    def at(self, sample: Tensor | tuple[slice | None, ...]) -> _Object:
+        """The objects at an index of the samples, such as (M,) of them, one for each point."""
         return _Object(self.index, self.size[sample], self.position[sample], self.light[sample])
 
     def distance(self, points: Tensor) -> Tensor:
@@ -136,7 +136,8 @@ class _Object:
     def normal(self, points: Tensor) -> Tensor:
         """Unit normals from four differences at the corners of a tetrahedron."""
         corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
-        return F.normalize(sum(c * self.distance(points + 1e-3 * c)[..., None] for c in corners), dim=-1)
+        slopes = torch.stack([c * self.distance(points + 1e-3 * c)[..., None] for c in corners])
+        return functional.normalize(slopes.sum(dim=0), dim=-1)
 
     def trace(self, origins: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
         """Sphere tracing along unit rays (M, 3): (travelled (M,), hit (M,) bool)."""
@@ -185,7 +186,7 @@ def _pixel_rays(rotation: Tensor, per_axis: int, margin: float) -> Tensor:
     ticks = (torch.arange(per_axis, dtype=rotation.dtype) + 0.5) / per_axis * 2 - 1
     x, y = (extent * ticks)[None, :], (extent * -ticks)[:, None]
     local = torch.stack(torch.broadcast_tensors(x, y, torch.ones(())), dim=-1)
-    return F.normalize(torch.einsum("abi,nij->nabj", local, rotation), dim=-1)
+    return functional.normalize(torch.einsum("abi,nij->nabj", local, rotation), dim=-1)
 
 
 _WALL_NORMALS = ((math.sqrt(0.5), 0.0, math.sqrt(0.5)), (-math.sqrt(0.5), 0.0, math.sqrt(0.5)))
@@ -219,7 +220,7 @@ def _shade(scene: _Object, eye: Tensor, rotation: Tensor) -> Tensor:
     rays = _pixel_rays(rotation, RESOLUTION + 2, 1.0 / RESOLUTION)
     points = eye[:, None, None] + _room(eye, rays)[0][..., None] * rays
     shade = scene.at((slice(None), None, None)).brightness(points)
-    shade = F.interpolate(shade[:, None], scale_factor=_SAMPLES, mode="bilinear", align_corners=False)
+    shade = functional.interpolate(shade[:, None], scale_factor=_SAMPLES, mode="bilinear", align_corners=False)
     cut = _SAMPLES // 2
     return shade[:, 0, cut:-cut, cut:-cut]
 
@@ -257,12 +258,12 @@ def _render_class(index: int, factors: Tensor) -> Tensor:
 
 
 def _lit(scene: _Object, eye: Tensor, rays: Tensor, travelled: Tensor, albedo: Tensor) -> Tensor:
-    """Linear colour (M, 3) of points on the object: wrapped diffuse light, darker towards the floor, and a soft gloss."""
+    """Linear colour (M, 3) on the object: wrapped diffuse light, darker towards the floor, and a soft gloss."""
     points = eye + travelled[:, None] * rays
     normal = scene.normal(points)
     wrapped = ((normal * scene.light).sum(-1) * 0.5 + 0.5).clamp(min=0)
     ground = 0.80 + 0.20 * (points[:, 1] / (0.5 * scene.size)).clamp(0, 1)
-    gloss = (normal * F.normalize(scene.light - rays, dim=-1)).sum(-1).clamp(min=0) ** 24
+    gloss = (normal * functional.normalize(scene.light - rays, dim=-1)).sum(-1).clamp(min=0) ** 24
     return albedo * ((0.30 + 0.80 * wrapped**1.5) * ground)[:, None] + 0.22 * gloss[:, None]
 
 
@@ -281,15 +282,17 @@ def render(factors: Tensor, y: Tensor) -> Tensor:
         ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
     """
     if factors.ndim != 2 or factors.shape[1] != len(FACTORS) or y.shape != factors.shape[:1]:
-        raise ValueError(f"factors must be (N, {len(FACTORS)}) and y (N,), not {tuple(factors.shape)} and {tuple(y.shape)}")
-    if len(y) and not (0 <= int(y.min()) and int(y.max()) < len(CLASSES)):
+        raise ValueError(
+            f"factors must be (N, {len(FACTORS)}) and y (N,), not {tuple(factors.shape)} and {tuple(y.shape)}"
+        )
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(CLASSES):
         raise ValueError(f"classes must be 0 to {len(CLASSES) - 1}, not {int(y.min())} to {int(y.max())}")
-    if len(y) and not (0 <= float(factors.min()) and float(factors.max()) <= 1):
+    if len(y) and not 0 <= float(factors.min()) <= float(factors.max()) <= 1:
         raise ValueError(f"factors must lie in [0, 1], not {float(factors.min()):g} to {float(factors.max()):g}")
     factors = factors.detach().to("cpu", torch.float32)
     images = torch.empty(len(y), 3, RESOLUTION, RESOLUTION)
     for index in range(len(CLASSES)):
         chosen = torch.nonzero(y.cpu() == index)[:, 0]
-        for part in chosen.split(16):  # small parts stay in the processor's cache
+        for part in chosen.split(2):  # small parts stay in the processor's cache
             images[part] = _render_class(index, factors[part])
     return images

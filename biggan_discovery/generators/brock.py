@@ -1,0 +1,347 @@
+"""BigGAN in the layout of Brock's BigGAN-PyTorch: a state dict `G_ema.pth` or `G.pth`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation
+from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
+from biggan_discovery.generators.weights import check_tensors, read_tensors
+
+_FIRST_SIZE = 4  # Height and width before the first block.
+_FEWEST, _MOST = 3, 7  # Blocks of the networks for 32 and for 512 pixels.
+_LAST_EPS = 1e-5  # The original leaves the last norm at its default, whatever BN_eps is.
+_SOURCE = "its other tensors"
+
+
+class BrockBigGAN(FrozenGenerator):
+    """A BigGAN generator (Brock et al. 2018, appendix B, figure 15) as BigGAN-PyTorch writes it.
+
+    Resolution, widths, attention, classes and the way that z goes in are read from the tensors. In a hierarchical
+    network z is cut into one chunk per layer: layer 0, the first linear layer, sees the first chunk, and layer i, the
+    i-th block, sees chunk i and the class. Where it is not hierarchical, there is one layer, which sees all of z.
+    Spectral norms (as in the original's eval mode) and batch-norm statistics are worked into the weights at load.
+    There is one set of statistics, so truncation scales the latents only: z ~ N(0, truncation²).
+
+    Args:
+        path: the weights, the folder that holds them, or a zip that does (read in memory). G_ema.pth goes before
+            G.pth. A config.json beside the weights may tell BN_eps and SN_eps.
+        name: what messages and files call it.
+        truncation: in (0, 1].
+        dtype: of weights, z and images.
+
+    Raises:
+        UserError: no weights there, or they are damaged, carry code, or do not make a BigGAN.
+    """
+
+    def __init__(self, path: Path, *, name: str, truncation: float = 1.0, dtype: torch.dtype = torch.float32):
+        truncation = check_truncation(truncation)
+        weights = find_weights(path)
+        config = read_config(weights)
+        with open_weights(weights) as file:
+            state, sha256 = read_tensors(file, weights)
+        sizes = _read_sizes(state, weights)
+        check_tensors(state, _shapes(sizes), weights, _SOURCE)
+        network = _Network(_Builder(state, sizes, config, weights))
+        del state
+        self._chunk = sizes.chunk
+        super().__init__(
+            network.to(dtype),
+            name=name,
+            z_dim=sizes.num_layers * sizes.chunk,
+            num_layers=sizes.num_layers,
+            resolution=_FIRST_SIZE * 2**sizes.num_blocks,
+            channels=3,
+            class_names=tuple(map(str, range(sizes.num_classes))),
+            truncation=truncation,
+            sha256=sha256,
+        )
+
+    def layer_slice(self, first: int, last: int) -> slice:
+        """The coordinates of z that layers `first` to `last`, both included, see."""
+        return slice(first * self._chunk, (last + 1) * self._chunk)
+
+    def _images(self, z: Tensor, y: Tensor) -> Tensor:
+        latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)
+        chunks = [latent[:, self.layer_slice(layer, layer)] for layer, latent in enumerate(latents)]
+        return cast(_Network, self.network)(chunks, y)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The architecture.
+
+    Attributes:
+        widths: channels into every block, then out of the last.
+        attention: indices of the blocks that attention follows.
+        chunk: coordinates of z that a layer sees.
+        shared_dim: size of the class embedding that all blocks share; None where every norm has its own.
+        hierarchical: whether blocks see chunks of z.
+        spectral: whether weights are divided by their spectral norms.
+    """
+
+    widths: tuple[int, ...]
+    attention: tuple[int, ...]
+    chunk: int
+    num_classes: int
+    shared_dim: int | None
+    hierarchical: bool
+    spectral: bool
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.widths) - 1
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that see z."""
+        return 1 + self.num_blocks * self.hierarchical
+
+
+def _read_sizes(state: dict[str, Any], origin: Place) -> _Sizes:
+    """The architecture by a few tensors' shapes; whether the others fit is checked later."""
+
+    def shape(key: str, dimensions: int) -> torch.Size:
+        if not isinstance(state.get(key), Tensor):
+            raise UserError(f"{origin} lacks {key}; it should hold the state dict of a BigGAN-PyTorch generator")
+        found = state[key].shape
+        if len(found) != dimensions or 0 in found:
+            raise UserError(f"{origin}: {key} has shape {tuple(found)}; it should have {dimensions} dimensions above 0")
+        return found
+
+    chunk = shape("linear.weight", 2)[1]
+    indices = {
+        (int(match[1]), match[2]) for key in state if (match := re.match(r"blocks\.(\d{1,3})\.(\d)\.", str(key)))
+    }
+    num_blocks = 1 + max((block for block, _ in indices), default=-1)
+    if not _FEWEST <= num_blocks <= _MOST:
+        raise UserError(f"{origin} has {num_blocks} blocks; it should have {_FEWEST} (32 pixels) to {_MOST} (512)")
+    convolutions = [shape(f"blocks.{block}.0.conv1.weight", 4) for block in range(num_blocks)]
+    conditions = shape("blocks.0.0.bn1.gain.weight", 2)
+    num_classes, shared_dim, hierarchical = conditions[0], None, False
+    # Only a linear layer, which takes a shared embedding, can have a spectral norm here.
+    if "shared.weight" in state or "blocks.0.0.bn1.gain.u0" in state:
+        num_classes, shared_dim = shape("shared.weight", 2)
+        hierarchical = conditions[1] != shared_dim
+    return _Sizes(
+        widths=(*(convolution[1] for convolution in convolutions), convolutions[-1][0]),
+        attention=tuple(sorted(block for block, part in indices if part == "1")),
+        chunk=chunk,
+        num_classes=num_classes,
+        shared_dim=shared_dim,
+        hierarchical=hierarchical,
+        spectral=any(str(key).endswith(".u0") for key in state),
+    )
+
+
+def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors in the file."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def layer(key: str, *shape: int, bias: bool = True) -> None:
+        shapes[f"{key}.weight"] = shape
+        if bias:
+            shapes[f"{key}.bias"] = shape[:1]
+        if sizes.spectral:
+            shapes[f"{key}.u0"] = (1, shape[0])
+            shapes[f"{key}.sv0"] = (1,)
+
+    def norm(key: str, width: int) -> None:
+        for part in ("gain", "bias"):
+            if sizes.shared_dim is None:
+                shapes[f"{key}.{part}.weight"] = (sizes.num_classes, width)
+            else:
+                layer(f"{key}.{part}", width, sizes.shared_dim + sizes.chunk * sizes.hierarchical, bias=False)
+        for part in ("stored_mean", "stored_var"):
+            shapes[f"{key}.{part}"] = (width,)
+
+    if sizes.shared_dim is not None:
+        shapes["shared.weight"] = (sizes.num_classes, sizes.shared_dim)
+    layer("linear", sizes.widths[0] * _FIRST_SIZE**2, sizes.chunk)
+    for block, (inputs, outputs) in enumerate(zip(sizes.widths, sizes.widths[1:], strict=False)):
+        key = f"blocks.{block}.0"
+        layer(f"{key}.conv1", outputs, inputs, 3, 3)
+        layer(f"{key}.conv2", outputs, outputs, 3, 3)
+        layer(f"{key}.conv_sc", outputs, inputs, 1, 1)
+        norm(f"{key}.bn1", inputs)
+        norm(f"{key}.bn2", outputs)
+        if block in sizes.attention:
+            key = f"blocks.{block}.1"
+            shapes[f"{key}.gamma"] = ()
+            for part in ("theta", "phi"):
+                layer(f"{key}.{part}", outputs // 8, outputs, 1, 1, bias=False)
+            layer(f"{key}.g", outputs // 2, outputs, 1, 1, bias=False)
+            layer(f"{key}.o", outputs, outputs // 2, 1, 1, bias=False)
+    for part in ("gain", "bias", "stored_mean", "stored_var"):
+        shapes[f"output_layer.0.{part}"] = sizes.widths[-1:]
+    layer("output_layer.2", 3, sizes.widths[-1], 3, 3)
+    return shapes
+
+
+class _Builder:
+    """Layers with the weights of a checked state dict, in float64, so that the only rounding is that of the result."""
+
+    def __init__(self, state: dict[str, Tensor], sizes: _Sizes, config: Config, origin: Place):
+        self.sizes = sizes
+        self._state = state
+        self._config = config
+        self._origin = origin
+
+    def tensor(self, key: str) -> Tensor:
+        return self._state[key].double()
+
+    def weight(self, key: str) -> Tensor:
+        """A layer's weight over its spectral norm, as one step of the power iteration from the stored u0 finds it.
+
+        The original's eval mode: v = uW/|uW|, u' = vWᵀ/|vWᵀ|, σ = vWᵀu'ᵀ, with lengths of at least SN_eps.
+        """
+        weight = self.tensor(f"{key}.weight")
+        if f"{key}.u0" not in self._state:
+            return weight
+        matrix = weight.flatten(1)
+        right = F.normalize(self.tensor(f"{key}.u0") @ matrix, eps=self._config.sn_eps)
+        image = right @ matrix.T
+        sigma = (image * F.normalize(image, eps=self._config.sn_eps)).sum()
+        if not sigma > 0:
+            raise UserError(f"{self._origin}: {key}.weight and {key}.u0 give the spectral norm 0; it should be above")
+        return weight / sigma
+
+    def convolution(self, key: str) -> nn.Conv2d:
+        weight = self.weight(key)
+        has_bias = f"{key}.bias" in self._state
+        outputs, inputs, size, _ = weight.shape
+        layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=has_bias, device="meta")
+        layer.weight = nn.Parameter(weight)
+        if has_bias:
+            layer.bias = nn.Parameter(self.tensor(f"{key}.bias"))
+        return layer
+
+    def statistics(self, key: str, eps: float) -> tuple[Tensor, Tensor]:
+        """Mean and 1/√(var + eps) of a batch norm, each (channels,)."""
+        variance = self.tensor(f"{key}.stored_var")
+        if (variance < 0).any():
+            raise UserError(
+                f"{self._origin}: {key}.stored_var has the value {variance.min():g}; it should be 0 or more"
+            )
+        return self.tensor(f"{key}.stored_mean"), (variance + eps).rsqrt()
+
+    def conditional_norm(self, key: str) -> _ConditionalNorm:
+        """(x − mean)/√(var + eps) · (1 + gain(c)) + bias(c), for known statistics one affine map of x per image."""
+        mean, rate = self.statistics(key, self._config.bn_eps)
+        if self.sizes.shared_dim is None:
+            gain = (1 + self.tensor(f"{key}.gain.weight")) * rate
+            shift = self.tensor(f"{key}.bias.weight") - gain * mean
+            return _ConditionalNorm(nn.Embedding.from_pretrained(torch.cat((gain, shift), dim=1)))
+        gain = self.weight(f"{key}.gain") * rate[:, None]
+        shift = self.weight(f"{key}.bias") - gain * mean[:, None]
+        return _ConditionalNorm(_RowLinear(torch.cat((gain, shift)), torch.cat((rate, -mean * rate))))
+
+    def last_norm(self, key: str) -> nn.BatchNorm2d:
+        mean, rate = self.statistics(key, _LAST_EPS)
+        norm = nn.BatchNorm2d(len(mean), eps=0, dtype=mean.dtype)
+        gain = self.tensor(f"{key}.gain") * rate
+        # With the statistics worked in, mean and variance stay at 0 and 1.
+        norm.load_state_dict({"weight": gain, "bias": self.tensor(f"{key}.bias") - gain * mean}, strict=False)
+        return norm
+
+
+class _RowLinear(nn.Linear):
+    """A linear layer applied to every row by itself.
+
+    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor):
+        super().__init__(weight.shape[1], weight.shape[0], device="meta")
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(N, inputs) to (N, outputs)."""
+        weight = self.weight.T.expand(len(input), -1, -1)
+        return torch.baddbmm(self.bias, input[:, None], weight)[:, 0]
+
+
+class _ConditionalNorm(nn.Module):
+    def __init__(self, affine: nn.Module):
+        super().__init__()
+        self.affine = affine
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain, shift = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, gain)
+
+
+class _Attention(nn.Module):
+    """Every position looks at a quarter of the positions (Zhang et al. 2018, as BigGAN-PyTorch has it)."""
+
+    def __init__(self, build: _Builder, key: str):
+        super().__init__()
+        self.theta = build.convolution(f"{key}.theta")
+        self.phi = build.convolution(f"{key}.phi")
+        self.g = build.convolution(f"{key}.g")
+        self.o = build.convolution(f"{key}.o")
+        self.o.weight.data *= build.tensor(f"{key}.gamma")
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries = self.theta(x).flatten(2)
+        keys = F.max_pool2d(self.phi(x), 2).flatten(2)
+        values = F.max_pool2d(self.g(x), 2).flatten(2)
+        looks = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
+        seen = torch.bmm(values, looks.transpose(1, 2))
+        return x + self.o(seen.unflatten(2, x.shape[2:]))
+
+
+class _Block(nn.Module):
+    """A residual block that doubles height and width."""
+
+    def __init__(self, build: _Builder, key: str):
+        super().__init__()
+        self.bn1 = build.conditional_norm(f"{key}.bn1")
+        self.conv1 = build.convolution(f"{key}.conv1")
+        self.bn2 = build.conditional_norm(f"{key}.bn2")
+        self.conv2 = build.convolution(f"{key}.conv2")
+        self.conv_sc = build.convolution(f"{key}.conv_sc")
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        inner = F.interpolate(self.bn1(x, condition).relu(), scale_factor=2)
+        inner = self.conv2(self.bn2(self.conv1(inner), condition).relu())
+        # A 1 × 1 convolution gives the same before and after repeating pixels, and has less to do before.
+        return inner + F.interpolate(self.conv_sc(x), scale_factor=2)
+
+
+class _Network(nn.Module):
+    def __init__(self, build: _Builder):
+        super().__init__()
+        sizes = build.sizes
+        self.width = sizes.widths[0]
+        self.shared = (
+            nn.Identity() if sizes.shared_dim is None else nn.Embedding.from_pretrained(build.tensor("shared.weight"))
+        )
+        self.linear = _RowLinear(build.weight("linear"), build.tensor("linear.bias"))
+        self.blocks = nn.ModuleList(_Block(build, f"blocks.{block}.0") for block in range(sizes.num_blocks))
+        self.attentions = nn.ModuleList(
+            _Attention(build, f"blocks.{block}.1") if block in sizes.attention else nn.Identity()
+            for block in range(sizes.num_blocks)
+        )
+        self.output = nn.Sequential(
+            build.last_norm("output_layer.0"), nn.ReLU(), build.convolution("output_layer.2"), nn.Tanh()
+        )
+
+    def forward(self, chunks: Sequence[Tensor], y: Tensor) -> Tensor:
+        """Images of the chunks of z, one per layer, each (N, chunk), and y (N,)."""
+        embedding = self.shared(y)
+        conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * len(self.blocks)
+        x = self.linear(chunks[0]).unflatten(1, (self.width, _FIRST_SIZE, _FIRST_SIZE))
+        for block, attention, condition in zip(self.blocks, self.attentions, conditions, strict=True):
+            x = attention(block(x, condition))
+        return self.output(x)

@@ -1,0 +1,119 @@
+"""The files of a BigGAN-PyTorch checkpoint, found and opened without torch.
+
+G_ema.pth      the generator's weights averaged over training; taken before
+G.pth          the generator's weights
+config.json    optional: the settings that the weights cannot tell, under their original names
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from biggan_discovery.errors import UserError
+
+WEIGHTS = ("G_ema.pth", "G.pth")
+CONFIG = "config.json"
+_SUFFIXES = (".pth", ".pt", ".zip")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)  # RuntimeError: encrypted.
+
+Place = Path | zipfile.Path
+"""A file on disk, or one inside a zip."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the weights cannot tell; the defaults are the published 128 px checkpoint's."""
+
+    bn_eps: float = 1e-5
+    sn_eps: float = 1e-6
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path looks like a checkpoint of this family: weights, a folder that holds them, or a zip."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in WEIGHTS)
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
+
+
+def find_weights(path: Path) -> Place:
+    """The file with the weights: the path itself, or what it holds as a folder or zip, at any depth of a zip.
+
+    Raises:
+        UserError: there is none, or there are several of the same name.
+    """
+    if path.is_dir():
+        found: list[Place] = [path / name for name in WEIGHTS if (path / name).is_file()]
+    elif members := _members(path):
+        named = ([member for member in members if Path(member).name == name] for name in WEIGHTS)
+        chosen = next(filter(None, named), [])
+        if len(chosen) > 1:
+            raise UserError(f"{path} holds several generators: {', '.join(chosen)}; unpack it and give one of them")
+        found = [zipfile.Path(path, member) for member in chosen]
+    else:
+        found = [path]
+    if not found:
+        raise UserError(f"{path} holds neither {' nor '.join(WEIGHTS)}, so it is no checkpoint of BigGAN-PyTorch")
+    return found[0]
+
+
+@contextlib.contextmanager
+def open_weights(place: Place) -> Iterator[BinaryIO]:
+    """The weights as a file that can seek; a zip's are unpacked in memory only.
+
+    Raises:
+        UserError: unreadable, or the zip is damaged.
+    """
+    try:
+        with place.open("rb") as file:
+            yield io.BytesIO(cast(bytes, file.read())) if isinstance(place, zipfile.Path) else cast(BinaryIO, file)
+    except OSError as error:
+        raise UserError(f"cannot read the weights {place}: {error.strerror or error}") from error
+    except _DAMAGED as error:
+        raise UserError(f"{place} cannot be unpacked: {error}; download it again") from error
+
+
+def read_config(weights: Place) -> Config:
+    """The settings in the `config.json` beside the weights; the published checkpoint's where there is none.
+
+    Only BN_eps and SN_eps are read: the weights themselves tell the rest.
+
+    Raises:
+        UserError: not a JSON object, or a value out of range.
+    """
+    place = weights.parent / CONFIG
+    if not place.is_file():
+        return Config()
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, *_DAMAGED) as error:
+        raise UserError(f"cannot read {place}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f'{place} should hold an object such as {{"BN_eps": 1e-05, "SN_eps": 1e-06}}')
+    default = Config()
+    return Config(_eps(place, content, "BN_eps", default.bn_eps), _eps(place, content, "SN_eps", default.sn_eps))
+
+
+def _eps(place: Place, content: dict[str, Any], key: str, default: float) -> float:
+    value = content.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise UserError(f"{place}: {key!r} is {value!r}; it should be a small positive number such as {default}")
+    return float(value)
+
+
+def _members(path: Path) -> list[str]:
+    """Names of a zip's files; none where the path is no zip, or a torch file, which is a zip inside."""
+    if not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+    return [] if any(Path(member).name == "data.pkl" for member in members) else members

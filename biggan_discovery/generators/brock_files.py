@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 from biggan_discovery.errors import UserError
 
@@ -65,7 +65,7 @@ def find_weights(path: Path) -> Place:
 
 
 @contextlib.contextmanager
-def open_weights(place: Place) -> Iterator[BinaryIO]:
+def open_weights(place: Place) -> Iterator[IO[bytes]]:
     """The weights as a file that can seek; a zip's are unpacked in memory only.
 
     Raises:
@@ -73,7 +73,7 @@ def open_weights(place: Place) -> Iterator[BinaryIO]:
     """
     try:
         with place.open("rb") as file:
-            yield io.BytesIO(cast(bytes, file.read())) if isinstance(place, zipfile.Path) else cast(BinaryIO, file)
+            yield io.BytesIO(cast(bytes, file.read())) if isinstance(place, zipfile.Path) else cast(IO[bytes], file)
     except OSError as error:
         raise UserError(f"cannot read the weights {place}: {error.strerror or error}") from error
     except _DAMAGED as error:
@@ -88,7 +88,7 @@ def read_config(weights: Place) -> Config:
     Raises:
         UserError: not a JSON object, or a value out of range.
     """
-    place = weights.parent / CONFIG
+    place = cast(Place, weights.parent / CONFIG)  # pyright: ignore[reportOperatorIssue]
     if not place.is_file():
         return Config()
     try:
@@ -112,8 +112,9 @@ def _eps(place: Place, content: dict[str, Any], key: str, default: float) -> flo
 
 def _members(path: Path) -> list[str]:
     """Names of a zip's files; none where the path is no zip, or a torch file, which is a zip inside."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.namelist() if not member.endswith("/")]
+    except (OSError, *_DAMAGED):
         return []
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
     return [] if any(Path(member).name == "data.pkl" for member in members) else members

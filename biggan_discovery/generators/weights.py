@@ -7,7 +7,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from biggan_discovery.errors import UserError
 _SHOWN = 3  # How many wrong tensors an error names.
 
 
-def read_tensors(file: BinaryIO, origin: object) -> tuple[dict[str, Any], str]:
+def read_tensors(file: IO[bytes], origin: object) -> tuple[dict[str, Any], str]:
     """What a torch file holds (to be checked by `check_tensors`), and the file's sha256.
 
     Args:
@@ -27,7 +27,7 @@ def read_tensors(file: BinaryIO, origin: object) -> tuple[dict[str, Any], str]:
     Raises:
         UserError: damaged, no torch file, carries code, or holds something else than a dict.
     """
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     file.seek(0)
     try:
         with warnings.catch_warnings():

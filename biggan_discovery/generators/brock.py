@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators import layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
 from biggan_discovery.generators.weights import check_tensors, read_tensors
@@ -34,7 +35,7 @@ class BrockBigGAN(FrozenGenerator):
 
     Args:
         path: the weights, the folder that holds them, or a zip that does (read in memory). G_ema.pth goes before
-            G.pth. A config.json beside the weights may tell BN_eps and SN_eps.
+            G.pth. Beside them may lie a config.json with BN_eps and SN_eps, and a classes.json.
         name: what messages and files call it.
         truncation: in (0, 1].
         dtype: of weights, z and images.
@@ -61,7 +62,7 @@ class BrockBigGAN(FrozenGenerator):
             num_layers=sizes.num_layers,
             resolution=_FIRST_SIZE * 2**sizes.num_blocks,
             channels=3,
-            class_names=tuple(map(str, range(sizes.num_classes))),
+            class_names=layout.read_class_names(cast(Path, weights.parent), sizes.num_classes),
             truncation=truncation,
             sha256=sha256,
         )

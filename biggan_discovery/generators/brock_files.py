@@ -3,6 +3,7 @@
 G_ema.pth      the generator's weights averaged over training; taken before
 G.pth          the generator's weights
 config.json    optional: the settings that the weights cannot tell, under their original names
+classes.json   optional: list of class names
 """
 
 from __future__ import annotations

@@ -1,0 +1,499 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scipy.stats
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+from biggan_discovery import hessian_penalty, load_generator, orthonormalize
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators.brock import BrockBigGAN
+from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE, list_generators
+from tests.brock_tiny import TINY, save_tiny_brock, tiny_state
+
+CONV = "blocks.1.0.conv1.weight"
+GAIN = "blocks.0.0.bn1.gain.weight"
+
+
+@pytest.fixture(scope="session")
+def brock_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_brock(tmp_path_factory.mktemp("brock"))
+
+
+@pytest.fixture(scope="session")
+def generator(brock_folder: Path) -> BrockBigGAN:
+    return BrockBigGAN(brock_folder, name="tiny")
+
+
+@pytest.fixture
+def copied(brock_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny generator's folder, to be broken."""
+    return Path(shutil.copytree(brock_folder, tmp_path / "copied"))
+
+
+def _inputs(count: int, seed: int = 1, z_dim: int = 16) -> tuple[Tensor, Tensor]:
+    z = torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return z, torch.arange(count) % 5
+
+
+def _restated(state: dict[str, Tensor], z: Tensor, y: Tensor, settings: dict[str, Any]) -> Tensor:
+    """The original's forward pass in eval mode, line by line on the state dict: nothing merged or reordered."""
+    state = {key: value.to(z.dtype) for key, value in state.items()}
+    blocks = {32: 3, 64: 4, 128: 5, 256: 6, 512: 7}[settings["resolution"]]
+
+    def weight(key: str) -> Tensor:
+        W = state[f"{key}.weight"]
+        if settings["G_param"] != "SN":
+            return W
+        W_mat, u = W.view(W.size(0), -1), state[f"{key}.u0"]
+        v = F.normalize(torch.matmul(u, W_mat), eps=settings["SN_eps"])
+        u = F.normalize(torch.matmul(v, W_mat.t()), eps=settings["SN_eps"])
+        return W / torch.squeeze(torch.matmul(torch.matmul(v, W_mat.t()), u.t()))
+
+    def conv(h: Tensor, key: str, padding: int) -> Tensor:
+        return F.conv2d(h, weight(key), state.get(f"{key}.bias"), padding=padding)
+
+    def ccbn(h: Tensor, key: str, condition: Tensor) -> Tensor:
+        h = F.batch_norm(
+            h, state[f"{key}.stored_mean"], state[f"{key}.stored_var"], None, None, False, 0.1, settings["BN_eps"]
+        )
+        if settings["G_shared"]:
+            gain, bias = (F.linear(condition, weight(f"{key}.{part}")) for part in ("gain", "bias"))
+        else:
+            gain, bias = (F.embedding(condition, state[f"{key}.{part}.weight"]) for part in ("gain", "bias"))
+        return h * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
+
+    def attention(h: Tensor, key: str) -> Tensor:
+        N, C, H, W = h.shape
+        theta = conv(h, f"{key}.theta", 0).view(N, C // 8, H * W)
+        phi = F.max_pool2d(conv(h, f"{key}.phi", 0), [2, 2]).view(N, C // 8, H * W // 4)
+        g = F.max_pool2d(conv(h, f"{key}.g", 0), [2, 2]).view(N, C // 2, H * W // 4)
+        beta = F.softmax(torch.einsum("ncq,nck->nqk", theta, phi), -1)
+        return state[f"{key}.gamma"] * conv(torch.einsum("nck,nqk->ncq", g, beta).view(N, -1, H, W), f"{key}.o", 0) + h
+
+    embedded = F.embedding(y, state["shared.weight"]) if settings["G_shared"] else y
+    if settings["hier"]:
+        zs = torch.split(z, settings["dim_z"] // (blocks + 1), 1)
+        z, conditions = zs[0], [torch.cat([embedded, item], 1) for item in zs[1:]]
+    else:
+        conditions = [embedded] * blocks
+    h = F.linear(z, weight("linear"), state["linear.bias"])
+    h = h.view(len(h), -1, 4, 4)
+    for block in range(blocks):
+        key = f"blocks.{block}.0"
+        x = F.relu(ccbn(h, f"{key}.bn1", conditions[block]))
+        x, h = F.interpolate(x, scale_factor=2), F.interpolate(h, scale_factor=2)
+        x = conv(x, f"{key}.conv1", 1)
+        x = conv(F.relu(ccbn(x, f"{key}.bn2", conditions[block])), f"{key}.conv2", 1)
+        h = x + conv(h, f"{key}.conv_sc", 0)
+        if str(h.shape[2]) in settings["G_attn"].split("_"):
+            h = attention(h, f"blocks.{block}.1")
+    last = "output_layer.0"
+    # The original does not hand BN_eps to this one.
+    h = F.batch_norm(
+        h,
+        state[f"{last}.stored_mean"],
+        state[f"{last}.stored_var"],
+        state[f"{last}.gain"],
+        state[f"{last}.bias"],
+        False,
+        0.1,
+        1e-5,
+    )
+    return torch.tanh(conv(F.relu(h), "output_layer.2", 1))
+
+
+@pytest.fixture(scope="session")
+def reference(fixtures_dir: Path) -> tuple[BrockBigGAN, dict[str, Tensor]]:
+    """The checkpoint and the original code's outputs."""
+    folder = fixtures_dir / "brock-biggan-128-ch4"
+    generator = load_generator(folder, device="cpu")
+    assert isinstance(generator, BrockBigGAN)
+    return generator, load_file(folder / "expected.safetensors")
+
+
+def test_images_equal_the_originals(reference: tuple[BrockBigGAN, dict[str, Tensor]]) -> None:
+    generator, expected = reference
+    z, y = expected["z"], expected["y"]
+    torch.testing.assert_close(generator(z, y), expected["images"], atol=2e-5, rtol=0)
+    shifted = z + expected["w"] @ expected["Q"]
+    torch.testing.assert_close(generator(shifted, y), expected["images_w"], atol=2e-5, rtol=0)
+
+
+def test_restated_forward_equals_the_originals(fixtures_dir: Path) -> None:
+    """What the other checkpoints here are compared with, itself compared with the original code's outputs."""
+    folder = fixtures_dir / "brock-biggan-128-ch4"
+    expected = load_file(folder / "expected.safetensors")
+    state = torch.load(folder / "G_ema.pth", weights_only=True)
+    config = {"G_param": "SN", **json.loads((folder / "config.json").read_text())}
+    images = _restated(state, expected["z"], expected["y"], config)
+    torch.testing.assert_close(images, expected["images"], atol=2e-5, rtol=0)
+
+
+def test_penalty_and_gradient_equal_the_originals(reference: tuple[BrockBigGAN, dict[str, Tensor]]) -> None:
+    generator, expected = reference
+    A = expected["A"].clone().requires_grad_()
+    Q = orthonormalize(A, method="gram-schmidt")
+    torch.testing.assert_close(Q, expected["Q"], atol=1e-5, rtol=0)
+    penalty = hessian_penalty(
+        lambda w: generator(expected["z"] + w @ Q, expected["y"]),
+        expected["w"],
+        k=2,
+        epsilon=0.1,
+        reduction=torch.mean,
+        probes=expected["rademacher"],
+    )
+    penalty.backward()
+    torch.testing.assert_close(penalty.reshape(1), expected["hessian_penalty"], rtol=1e-4, atol=0)
+    assert A.grad is not None
+    assert (A.grad - expected["grad_A"]).norm() < 1e-3 * expected["grad_A"].norm()
+
+
+def test_facts_of_the_reference(reference: tuple[BrockBigGAN, dict[str, Tensor]], fixtures_dir: Path) -> None:
+    generator, _ = reference
+    folder = fixtures_dir / "brock-biggan-128-ch4"
+    assert generator.name == str(folder.resolve())
+    assert (generator.z_dim, generator.num_layers, generator.resolution, generator.channels) == (120, 6, 128, 3)
+    assert generator.class_names[207] == "golden retriever"
+    assert generator.sha256 == hashlib.sha256((folder / "G_ema.pth").read_bytes()).hexdigest()
+    # The papers' coarse, mid and fine.
+    assert [generator.layer_slice(*ends) for ends in ((0, 1), (2, 3), (4, 5))] == [
+        slice(0, 40),
+        slice(40, 80),
+        slice(80, 120),
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"G_attn": "0"},
+        {"G_attn": "8_32", "G_ch": 6, "n_classes": 1, "dim_z": 40},
+        {"hier": False, "dim_z": 11, "shared_dim": 11},
+        {"hier": False, "G_shared": False, "n_classes": 3},
+        {"G_param": "plain"},
+        {"BN_eps": 1e-2, "SN_eps": 1e-4},
+        {"resolution": 64, "G_ch": 2, "G_attn": "32", "dim_z": 20, "shared_dim": 20},
+        # Chunks round down: 128 // 6 · 6 = 126.
+        {"resolution": 128, "G_ch": 3, "G_attn": "16", "dim_z": 128, "n_classes": 11, "shared_dim": 4},
+        {"resolution": 128, "G_ch": 2, "hier": False, "G_attn": "32", "dim_z": 120, "shared_dim": 128},
+        {"resolution": 256, "G_ch": 1, "G_attn": "32", "dim_z": 140, "n_classes": 7},
+        {"resolution": 512, "G_ch": 1, "G_attn": "8", "dim_z": 16, "n_classes": 2},
+    ],
+    ids=lambda changes: "-".join(f"{key}={value}" for key, value in changes.items()) or "tiny",
+)
+def test_any_architecture(tmp_path: Path, changes: dict[str, Any]) -> None:
+    full = {**TINY, **changes}
+    folder = save_tiny_brock(tmp_path, 3, **changes)
+    generator = BrockBigGAN(folder, name="tiny", dtype=torch.float64)
+    layers = 1 + {32: 3, 64: 4, 128: 5, 256: 6, 512: 7}[full["resolution"]] if full["hier"] else 1
+    assert generator.num_layers == layers
+    assert generator.z_dim == full["dim_z"] // layers * layers
+    assert generator.resolution == full["resolution"]
+    assert generator.class_names == tuple(map(str, range(full["n_classes"])))
+    z, y = _inputs(2, z_dim=generator.z_dim)
+    y = y % full["n_classes"]
+    expected = _restated(tiny_state(3, **changes), z, y, full)
+    assert expected.std() > 0.05  # Else the comparison would say little.
+    images = generator(z, y)
+    assert images.shape == (2, 3, full["resolution"], full["resolution"])
+    torch.testing.assert_close(images, expected, atol=1e-10, rtol=0)
+    single = load_generator(folder, device="cpu")(z.float(), y)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), expected, atol=1e-4, rtol=0)
+
+
+def test_eps_of_the_spectral_norm(copied: Path) -> None:
+    """It is felt where a product with the weight is shorter."""
+    state = tiny_state()
+    for key in (CONV, GAIN, "linear.weight", "blocks.1.1.o.weight"):
+        state[key] *= 0.05
+    torch.save(state, copied / "G_ema.pth")
+    z, y = _inputs(2)
+    images = []
+    for sn_eps in (0.9, 1e-6):
+        (copied / "config.json").write_text(json.dumps({"SN_eps": sn_eps}))
+        images.append(BrockBigGAN(copied, name="tiny", dtype=torch.float64)(z, y))
+        expected = _restated(state, z, y, {**TINY, "SN_eps": sn_eps})
+        torch.testing.assert_close(images[-1], expected, atol=1e-10, rtol=0)
+    assert (images[0] - images[1]).abs().mean() > 1e-3
+
+
+def test_gradient_of_z_equals_the_restated(brock_folder: Path) -> None:
+    z, y = _inputs(2)
+    double = BrockBigGAN(brock_folder, name="tiny", dtype=torch.float64)
+    gradients = []
+    for run in (double, lambda z, y: _restated(tiny_state(), z, y, TINY)):
+        point = z.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(run(point, y).square().mean(), point)[0])
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-13, rtol=1e-8)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(1, 17), st.integers(0, 2**31))
+def test_same_image_bit_for_bit_in_any_position(generator: BrockBigGAN, count: int, seed: int) -> None:
+    z, y = _inputs(count, seed)
+    z = z.float()
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        images = generator(z, y)
+        assert torch.equal(images[order], generator(z[order], y[order]))
+        repeated = generator(z[:1].expand(count, -1), y[:1].expand(count))
+    assert torch.equal(repeated, images[:1].expand_as(repeated))
+
+
+def test_a_layer_sees_its_own_chunk_of_its_own_latent(generator: BrockBigGAN) -> None:
+    z, y = _inputs(3)
+    z = z.float()
+    layers = z[:, None].repeat(1, 4, 1)
+    images = generator(z, y)
+    assert torch.equal(generator(layers, y), images)
+    for layer in range(4):
+        own = generator.layer_slice(layer, layer)
+        assert own == slice(4 * layer, 4 * layer + 4)
+        shifted, elsewhere = layers.clone(), layers.clone()
+        shifted[:, layer] += 0.5
+        elsewhere[:, layer] += 0.5
+        elsewhere[:, layer, own] -= 0.5
+        torch.testing.assert_close(generator(elsewhere, y), images, atol=1e-5, rtol=0)
+        only = z.clone()
+        only[:, own] += 0.5
+        assert torch.equal(generator(shifted, y), generator(only, y))
+        assert (generator(only, y) - images).abs().mean() > 1e-3
+
+
+def test_class_names_beside_the_weights(copied: Path) -> None:
+    (copied / "classes.json").write_text('["a", "b", "c", "d", "e"]')
+    assert load_generator(copied / "G_ema.pth", device="cpu").class_names == ("a", "b", "c", "d", "e")
+
+
+def test_one_layer_where_not_hierarchical(tmp_path: Path) -> None:
+    generator = BrockBigGAN(save_tiny_brock(tmp_path, hier=False), name="tiny")
+    z, y = _inputs(2)
+    z = z.float()
+    assert generator.num_layers == 1
+    assert generator.layer_slice(0, 0) == slice(0, 16)
+    assert torch.equal(generator(z[:, None], y), generator(z, y))
+
+
+def test_frozen_and_empty_batch(generator: BrockBigGAN) -> None:
+    assert not any(weight.requires_grad for weight in generator.train().requires_grad_().parameters())
+    assert not any(module.training for module in generator.modules())
+    assert generator(torch.zeros(0, 16), torch.zeros(0, dtype=torch.int64)).shape == (0, 3, 32, 32)
+
+
+@pytest.mark.parametrize("truncation", [None, 0.3])
+def test_latents_are_normals(brock_folder: Path, truncation: float | None) -> None:
+    generator = load_generator(brock_folder, truncation=truncation, device="cpu")
+    assert generator.truncation == (truncation or 1.0)
+    uniform = torch.rand(50, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy((truncation or 1.0) * scipy.stats.norm.ppf(uniform.numpy())).float()
+    torch.testing.assert_close(generator.latents(uniform), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_truncation_changes_latents_only(brock_folder: Path, generator: BrockBigGAN) -> None:
+    z, y = _inputs(2)
+    z = z.float()
+    assert torch.equal(load_generator(brock_folder, truncation=0.4, device="cpu")(z, y), generator(z, y))
+
+
+def _zip(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("138k/", b"")
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return path
+
+
+def _saved(state: object, **options: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_file_folder_and_zip_are_the_same(copied: Path, generator: BrockBigGAN, new_format: bool) -> None:
+    content = _saved(tiny_state(), _use_new_zipfile_serialization=new_format)
+    file = copied / "G_ema.pth"
+    file.write_bytes(content)
+    (copied / "G.pth").write_bytes(b"not read")
+    other = _saved(tiny_state(9))
+    archive = _zip(
+        copied / "download.zip", **{"138k__G_ema.pth": content, "138k__G.pth": other, "__MACOSX/138k/._G_ema.pth": b"x"}
+    )
+    z, y = _inputs(2)
+    for path in (file, copied, archive):
+        loaded = load_generator(path, device="cpu")
+        assert loaded.name == str(path)
+        assert loaded.sha256 == hashlib.sha256(content).hexdigest()
+        assert torch.equal(loaded(z.float(), y), generator(z.float(), y))
+    assert sorted(path.name for path in copied.iterdir()) == ["G.pth", "G_ema.pth", "download.zip"]
+
+
+def test_weights_without_averaging(copied: Path, generator: BrockBigGAN) -> None:
+    content = (copied / "G_ema.pth").read_bytes()
+    (copied / "G_ema.pth").rename(copied / "G.pth")
+    archive = _zip(copied / "download.zip", **{"G.pth": content, "D.pth": b"x"})
+    for path in (copied, copied / "G.pth", archive):
+        assert load_generator(path, device="cpu").sha256 == generator.sha256
+
+
+def test_config_inside_a_zip(tmp_path: Path) -> None:
+    content = _saved(tiny_state())
+    archive = _zip(tmp_path / "a.zip", **{"138k__G.pth": content, "138k__config.json": b'{"BN_eps": 0.5}'})
+    (tmp_path / "config.json").write_text("not of the zip")
+    z, y = _inputs(2)
+    expected = _restated(tiny_state(), z, y, {**TINY, "BN_eps": 0.5})
+    torch.testing.assert_close(load_generator(archive, device="cpu").double()(z, y), expected, atol=1e-5, rtol=0)
+
+
+def test_half_precision_weights(copied: Path) -> None:
+    state = {key: value.half() for key, value in tiny_state().items()}
+    torch.save(state, copied / "G_ema.pth")
+    z, y = _inputs(2)
+    images = BrockBigGAN(copied, name="tiny", dtype=torch.float64)(z, y)
+    torch.testing.assert_close(images, _restated(state, z, y, TINY), atol=1e-10, rtol=0)
+
+
+def test_catalogue_lists_folders(brock_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(brock_folder, tmp_path / "mine")
+    monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    assert [(entry.name, entry.problem) for entry in list_generators()][1:] == [("mine", "")]
+    assert load_generator("mine", device="cpu").name == "mine"
+
+
+def _refused(path: Path, *parts: str) -> None:
+    """Loading fails with one line that has all the parts."""
+    with pytest.raises(UserError) as caught:
+        load_generator(path, device="cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def _set(key: str, *shape: int) -> Callable[[dict[str, Any]], object]:
+    return lambda state: state.update({key: torch.ones(shape)})
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (lambda state: state.clear(), ["lacks linear.weight"]),
+        (lambda state: state.update({CONV: 3}), ["lacks " + CONV]),
+        (lambda state: state.update({7: torch.zeros(1)}), ["7", "no place"]),
+        (_set("extra", 1), ["extra", "no place"]),
+        (_set(CONV, 16), [CONV, "(16,)", "4 dimensions"]),
+        (_set(CONV, 0, 16, 3, 3), [CONV, "above 0"]),
+        (_set(CONV, 16, 16, 5, 5), [CONV, "(16, 16, 5, 5) instead of (16, 16, 3, 3)"]),
+        (_set(CONV, 16, 15, 3, 3), ["blocks.0.0.conv1.weight", "instead of (15, 16, 3, 3)"]),
+        (_set("linear.weight", 255, 4), ["linear.weight (255, 4) instead of (256, 4)"]),
+        (_set("linear.weight", 256, 5), [GAIN, "(16, 10) instead of (16, 11)"]),
+        (_set(GAIN, 16, 9), ["blocks.0.0.bn1.gain.weight (16, 9) instead of (16, 10)"]),
+        (_set(GAIN, 16, 6), ["blocks.0.0.bn1.bias.weight (16, 10) instead of (16, 6)"]),
+        (_set("shared.weight", 5, 7), [GAIN, "(16, 10) instead of (16, 11)"]),
+        (_set("shared.weight", 5), ["shared.weight", "2 dimensions"]),
+        (_set("blocks.9.0.conv1.weight", 1), ["10 blocks"]),
+        (_set("blocks.3.0.conv1.weight", 16, 16, 3, 3), ["lacks", "blocks.3.0.conv1.bias", "more"]),
+        (_set("blocks.1.1.gamma", 1), ["blocks.1.1.gamma (1,) instead of ()"]),
+        (_set("output_layer.0.gain", 17), ["output_layer.0.gain (17,) instead of (16,)"]),
+        (lambda state: state.update({CONV: torch.zeros(16, 16, 3, 3, dtype=torch.int64)}), [CONV, "floating"]),
+        (lambda state: state[CONV].fill_(float("nan")), [CONV, "not finite"]),
+        (lambda state: state[CONV].zero_(), [CONV, "spectral norm 0"]),
+        (lambda state: state["blocks.1.0.conv1.u0"].zero_(), ["conv1.u0", "spectral norm 0"]),
+        (lambda state: state["blocks.1.0.bn2.stored_var"][2].fill_(-1), ["blocks.1.0.bn2.stored_var", "-1"]),
+    ],
+)
+def test_bad_tensors(copied: Path, change: Callable[[dict[str, Any]], object], parts: list[str]) -> None:
+    state: dict[str, Any] = tiny_state()
+    change(state)
+    torch.save(state, copied / "G_ema.pth")
+    _refused(copied, str(copied / "G_ema.pth"), *parts)
+
+
+@pytest.mark.parametrize("changes", [{}, {"G_shared": False, "hier": False}], ids=["shared", "not-shared"])
+def test_missing_tensors_are_named(copied: Path, changes: dict[str, Any]) -> None:
+    state = tiny_state(**changes)
+    for key in list(state)[::3]:
+        torch.save({other: value for other, value in state.items() if other != key}, copied / "G_ema.pth")
+        _refused(copied, "lacks", key)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.999])
+@pytest.mark.parametrize("new_format", [True, False])
+def test_truncated_weights(copied: Path, kept: float, new_format: bool) -> None:
+    content = _saved(tiny_state(), _use_new_zipfile_serialization=new_format)
+    content = content[: kept if isinstance(kept, int) else int(len(content) * kept)]
+    (copied / "G_ema.pth").write_bytes(content)
+    _refused(copied, "G_ema.pth", "damaged")
+    _refused(_zip(copied / "a.zip", **{"G_ema.pth": content}), "a.zip", "G_ema.pth", "damaged")
+
+
+def test_damaged_zip(copied: Path) -> None:
+    archive = _zip(copied / "a.zip", **{"G_ema.pth": (copied / "G_ema.pth").read_bytes()})
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    _refused(archive, "a.zip", "damaged")
+    # Inside the packed data, which only the checksum tells.
+    archive.write_bytes(content[:5000] + bytes(50) + content[5050:])
+    _refused(archive, "a.zip", "cannot be unpacked")
+
+
+def test_zip_without_weights(tmp_path: Path) -> None:
+    _refused(_zip(tmp_path / "a.zip", **{"138k__D.pth": b"x"}), "a.zip", "neither G_ema.pth nor G.pth")
+
+
+def test_zip_with_several(tmp_path: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", **{"100k__G.pth": b"x", "138k__G.pth": b"x"})
+    _refused(archive, "several", "100k/G.pth, 138k/G.pth")
+
+
+class _Code:
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_code_is_refused_and_not_run(copied: Path, tmp_path: Path, new_format: bool) -> None:
+    content = _saved({"a": _Code(tmp_path / "ran")}, _use_new_zipfile_serialization=new_format)
+    (copied / "G_ema.pth").write_bytes(content)
+    _refused(copied, "G_ema.pth", "could run code")
+    _refused(_zip(copied / "a.zip", **{"G_ema.pth": content}), "a.zip", "could run code")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3)])
+def test_no_state_dict(copied: Path, content: object) -> None:
+    torch.save(content, copied / "G_ema.pth")
+    _refused(copied, "state dict")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000, '{"BN_eps": 0}', '{"BN_eps": "1"}'])
+def test_bad_config(copied: Path, content: str) -> None:
+    (copied / "config.json").write_text(content)
+    _refused(copied, "config.json")
+
+
+@pytest.mark.parametrize("key", ["BN_eps", "SN_eps"])
+@pytest.mark.parametrize("value", [0, -1e-6, 1, True, None, "1e-6", float("nan"), []])
+def test_config_values(copied: Path, key: str, value: object) -> None:
+    (copied / "config.json").write_text(json.dumps({key: value}))
+    _refused(copied, "config.json", key, "small positive")

@@ -14,12 +14,14 @@ import pytest
 import scipy.stats
 import torch
 import torch.nn.functional as F  # noqa: N812
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
 from biggan_discovery import hessian_penalty, load_generator, orthonormalize
+from biggan_discovery.cli.classes import classes_command
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.brock import BrockBigGAN
 from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE, list_generators
@@ -280,6 +282,11 @@ def test_a_layer_sees_its_own_chunk_of_its_own_latent(generator: BrockBigGAN) ->
 def test_class_names_beside_the_weights(copied: Path) -> None:
     (copied / "classes.json").write_text('["a", "b", "c", "d", "e"]')
     assert load_generator(copied / "G_ema.pth", device="cpu").class_names == ("a", "b", "c", "d", "e")
+
+
+def test_classes_command(brock_folder: Path) -> None:
+    result = CliRunner().invoke(classes_command, ["--generator", str(brock_folder)])
+    assert (result.exit_code, result.output.split()) == (0, ["0", "0", "1", "1", "2", "2", "3", "3", "4", "4"])
 
 
 def test_one_layer_where_not_hierarchical(tmp_path: Path) -> None:

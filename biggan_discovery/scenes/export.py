@@ -17,7 +17,16 @@ from biggan_discovery.generators.layout import CLASSES as CLASSES_FILE
 from biggan_discovery.generators.layout import CONFIG as CONFIG_FILE
 from biggan_discovery.generators.layout import DIRECTIONS, SETTINGS, WEIGHTS
 from biggan_discovery.scenes.fit import scene_images
-from biggan_discovery.scenes.network import CONFIG, images, measure, new_network, package_state, rebase, true_frame
+from biggan_discovery.scenes.network import (
+    CONFIG,
+    images,
+    measure,
+    new_network,
+    package_state,
+    rebase,
+    restore,
+    true_frame,
+)
 from biggan_discovery.scenes.render import CLASSES, FACTORS
 
 # Chosen so that a search ends well within the demo's time; see the README for what they give.
@@ -41,7 +50,7 @@ def export(state: Path, folder: Path) -> None:
         folder: gets weights, config, class names, true directions and search settings.
     """
     network: BigGAN = new_network()
-    network.load_state_dict(torch.load(state, weights_only=True)["averaged"])
+    restore(network, torch.load(state, weights_only=True)["averaged"])
     y = torch.arange(_MEASURED_ON) % len(CLASSES)
     images(network, truncated_normal(_MEASURED_ON, 1.0, 0), y, visit=rebase)
     rows = CONFIG["n_stats"]

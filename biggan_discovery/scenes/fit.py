@@ -15,7 +15,7 @@ from torch import Tensor
 
 from biggan_discovery.files import atomic_path, atomic_write
 from biggan_discovery.progress import Progress
-from biggan_discovery.scenes.network import Z_DIM, images, measure, new_network
+from biggan_discovery.scenes.network import Z_DIM, images, measure, new_network, restore
 from biggan_discovery.scenes.render import CLASSES, FACTORS, render
 
 _PATH = 5.0  # the search walks up to this far from a latent, so the network is fitted there too
@@ -102,7 +102,7 @@ def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: i
     first = 0
     if state.exists():
         saved = torch.load(state, weights_only=True)
-        network.load_state_dict(saved["network"])
+        restore(network, saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"])
         first, averaged = saved["step"], saved["averaged"]
@@ -141,7 +141,7 @@ def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: i
             averaged[name].lerp_(value, 1 - keep)
         running += 0.02 * (loss.item() - running)
         if (step + 1) % save_every == 0 or step + 1 == steps:
-            judge.load_state_dict(averaged)
+            restore(judge, averaged)
             quality = psnr(judge, held_u, held_y, held).mean().item()
             seconds = (time.monotonic() - start) / (step + 1 - first)
             print(

@@ -74,6 +74,13 @@ def new_network() -> BigGAN:
     return network
 
 
+@torch.no_grad()
+def restore(network: BigGAN, saved: dict[str, Tensor]) -> None:
+    """Copy a saved state dict into a network; spectral norm's hooks, which outlive it, keep `load_state_dict` from that."""
+    for name, value in network.state_dict().items():
+        value.copy_(saved[name])
+
+
 Visit = Callable[[Any, Tensor], None]  # a batch norm and its input; the package declares no types
 
 

@@ -40,15 +40,17 @@ class State:
         return len(self.history)
 
     def save(self, folder: Path, columns: tuple[str, ...]) -> None:
-        """Replace the state file, then the readable history, which follows from it."""
-        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        content = safetensors.torch.save(tensors, {_HEADER: json.dumps(self.settings)})
-        atomic_write(folder / STATE, content)
+        """Replace the readable history, then the state that a run goes on from.
+
+        In this order a run killed between the two takes its last steps again and rewrites the history.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("step", *columns))
         writer.writerows([index + 1, *row] for index, row in enumerate(self.history.tolist()))
         atomic_write(folder / HISTORY, text.getvalue())
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        atomic_write(folder / STATE, safetensors.torch.save(tensors, {_HEADER: json.dumps(self.settings)}))
 
 
 _TENSORS = ("A", "first_moment", "second_moment", "history")

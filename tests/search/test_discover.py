@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import csv
+import json
+import threading
+
+import filelock
+import pytest
+import torch
+
+from biggan_discovery import Directions, FunctionGenerator, discover
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation import recovery
+from biggan_discovery.search import run_folder
+
+FRAME = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].float()
+MIX = torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
+
+
+def separable(z: torch.Tensor) -> torch.Tensor:
+    """A sum of functions of one coordinate each along FRAME, so the Hessian is diagonal there and nowhere else."""
+    return (torch.tanh(z @ FRAME.T) @ MIX).view(-1, 3, 4, 4)
+
+
+def generator() -> FunctionGenerator:
+    return FunctionGenerator(separable, z_dim=5)
+
+
+QUICK = {"steps": 6, "batch": 4, "save_every": 2, "quiet": True}
+
+
+def test_the_frame_of_a_separable_function_is_found():
+    found = discover(generator(), steps=300, batch=16, lr=0.05, quiet=True)
+    assert recovery(found.Q, FRAME).mean > 0.999
+    penalties = found.metadata["held_out_penalty"]
+    assert penalties["after"][0] < 1e-4 * penalties["random"][0]
+    assert found.metadata["objective_value"] == penalties["after"][0]
+
+
+def test_gram_schmidt_takes_the_same_steps_as_qr():
+    by_qr = discover(generator(), orthogonalize="qr", **QUICK)
+    by_gram_schmidt = discover(generator(), orthogonalize="gram-schmidt", **QUICK)
+    assert torch.allclose(by_qr.Q, by_gram_schmidt.Q, atol=1e-5)
+
+
+def test_rows_of_a_keep_their_length():
+    found = discover(generator(), lr=0.5, **QUICK)
+    assert torch.allclose(found.A.norm(dim=1), torch.full((5,), 5**0.5), atol=1e-5)
+
+
+def test_without_orthogonalisation_a_is_q():
+    found = discover(generator(), orthogonalize="none", **QUICK)
+    assert torch.equal(found.A, found.Q)
+
+
+def test_fewer_directions_and_one_class():
+    two = FunctionGenerator(lambda z, y: separable(z) * (1 + y[:, None, None, None]), z_dim=5, num_classes=2)
+    found = discover(two, directions=3, classes=1, **QUICK)
+    assert found.Q.shape == (3, 5)
+    assert found.metadata["classes"] == [1]
+    assert found.metadata["class_names"] == ["1"]
+
+
+def test_start_from_coordinates_and_from_a_file(tmp_path):
+    still = discover(generator(), init="coordinates", **{**QUICK, "steps": 0})
+    assert torch.equal(still.Q, torch.eye(5))
+    still.save(tmp_path / "start.safetensors")
+    again = discover(generator(), init=tmp_path / "start.safetensors", **{**QUICK, "steps": 0})
+    assert torch.equal(again.Q, still.Q)
+
+
+def test_a_run_leaves_directions_history_and_state(tmp_path):
+    found = discover(generator(), out=tmp_path / "run", **QUICK)
+    saved = Directions.load(tmp_path / "run" / "directions.safetensors")
+    assert torch.equal(saved.Q, found.Q)
+    assert saved.metadata == found.metadata
+    json.dumps(saved.metadata)
+    with (tmp_path / "run" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert float(rows[0]["lr"]) == 0.01
+    assert all(float(row["penalty"]) > 0 for row in rows)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    discover(generator(), out=tmp_path, **QUICK)
+    written = (tmp_path / "directions.safetensors").stat().st_mtime_ns
+    discover(generator(), out=tmp_path, **QUICK)
+    assert (tmp_path / "directions.safetensors").stat().st_mtime_ns == written
+
+
+class Killed(Exception):
+    """Stands for a process that is gone."""
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 3])
+@pytest.mark.parametrize("after_writing", [True, False])
+def test_a_killed_run_ends_as_one_never_interrupted(tmp_path, monkeypatch, killed_at, after_writing):
+    whole = discover(generator(), out=tmp_path / "whole", **QUICK)
+    saves = []
+    write = run_folder.atomic_write
+
+    def dying_write(path, content):
+        if path.name == run_folder.STATE:
+            saves.append(path)
+        if len(saves) == killed_at and not after_writing:
+            raise Killed
+        write(path, content)
+        if len(saves) == killed_at:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run_folder, "atomic_write", dying_write)
+        discover(generator(), out=tmp_path / "broken", **QUICK)
+    resumed = discover(generator(), out=tmp_path / "broken", **QUICK)
+    assert torch.equal(resumed.A, whole.A)
+    assert torch.equal(resumed.Q, whole.Q)
+    for name in ("history.csv", "state.safetensors", "directions.safetensors"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lr": 0.02}, {"steps": 7}, {"seed": 1}, {"epsilon": 0.2}, {"probes": 3}, {"init": "coordinates"}, {"batch": 5}],
+)
+def test_a_changed_option_is_refused_and_named(tmp_path, change):
+    discover(generator(), out=tmp_path, **QUICK)
+    (name,) = change
+    with pytest.raises(UserError, match=rf"{name} .*another --out"):
+        discover(generator(), out=tmp_path, **{**QUICK, **change})
+
+
+def test_a_second_run_in_the_folder_is_refused(tmp_path):
+    with filelock.FileLock(tmp_path / ".lock"), pytest.raises(UserError, match="another run is using"):
+        discover(generator(), out=tmp_path, **QUICK)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"x" * 100])
+def test_a_damaged_state_is_one_clear_line(tmp_path, content):
+    (tmp_path / "state.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="not a readable state"):
+        discover(generator(), out=tmp_path, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "hesian"}, "did you mean 'hessian'"),
+        ({"orthogonalize": "qrr"}, "did you mean 'qr'"),
+        ({"steps": -1}, "steps is -1"),
+        ({"batch": 0}, "batch is 0"),
+        ({"probes": 1}, "probes is 1"),
+        ({"lr": 0.0}, "lr is 0"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"epsilon": float("inf")}, "epsilon is inf"),
+        ({"path_size": -5}, "path_size is -5"),
+        ({"directions": 6}, "1 to 5"),
+        ({"directions": 0}, "directions is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"save_every": 0}, "save_every is 0"),
+        ({"classes": "9"}, "9"),
+        ({"init": "rundom"}, "did you mean 'random'"),
+    ],
+)
+def test_bad_settings(change, message):
+    with pytest.raises(UserError, match=message):
+        discover(generator(), **{**QUICK, **change})
+
+
+def test_a_penalty_that_is_not_finite_stops_the_run():
+    broken = FunctionGenerator(lambda z: separable(z) * float("inf"), z_dim=5, resolution=4, channels=3)
+    with pytest.raises(UserError, match="at step 1"):
+        discover(broken, **QUICK)
+
+
+def test_discovery_works_outside_the_main_thread():
+    results = []
+    worker = threading.Thread(target=lambda: results.append(discover(generator(), **QUICK)))
+    worker.start()
+    worker.join()
+    assert len(results) == 1
+
+
+def test_tensorboard_scalars(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    discover(generator(), out=tmp_path, tensorboard=True, **QUICK)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("penalty")] == [1, 2, 3, 4, 5, 6]

@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import click
 
-from biggan_discovery.cli.options import generator_option
-
 
 @click.command("classes")
 @click.argument("query", required=False)
-@generator_option
-def classes_command(query: str | None, generator: str) -> None:
-    """List the classes of a generator: index and name.
+@click.option(
+    "--generator",
+    metavar="NAME|PATH",
+    help="Name of a generator (see `biggan-discovery generators`), or a path.  [default: the bundled one, and with "
+    "QUERY ImageNet's classes too]",
+)
+def classes_command(query: str | None, generator: str | None) -> None:
+    """List the classes of a generator: index and name; ImageNet's also by WordNet id and with all their names.
 
-    With QUERY only those whose name contains it; case, spaces, underscores and hyphens do not matter.
+    With QUERY only those of which a name contains it; case, spaces, underscores and hyphens do not matter. An
+    ImageNet class is found by its index and WordNet id too.
 
     \b
     Examples:
       biggan-discovery classes
-      biggan-discovery classes retriever --generator checkpoints/biggan-deep-128
+      biggan-discovery classes retriever
+      biggan-discovery classes --generator biggan-deep-256
     """
     from biggan_discovery.errors import UserError, near_matches
-    from biggan_discovery.generators import brock_files, layout, load_generator
-    from biggan_discovery.generators.catalogue import find_folder
-    from biggan_discovery.generators.classes import filter_classes
+    from biggan_discovery.generators import catalogue
+    from biggan_discovery.generators.classes import describe_class, filter_classes, imagenet_names
 
-    name, folder = find_folder(generator)
-    if brock_files.is_checkpoint(folder):  # Only its weights tell how many classes there are.
-        names = load_generator(generator, device="cpu").class_names
+    if generator is not None or query is None:
+        groups = dict([catalogue.class_names(generator or catalogue.DEFAULT)])
     else:
-        names = layout.read_class_names(folder, layout.read_config(folder).num_classes)
-    found = filter_classes(names, query or "")
-    if not found:
-        raise UserError(f"no class of {name} contains {query!r}{near_matches(query or '', names)}")
-    width = len(str(len(names) - 1))
-    click.echo("\n".join(f"{index:>{width}}  {names[index]}" for index in found))
+        groups = {"ImageNet (biggan-deep-128, -256, -512, brock-128)": imagenet_names()}
+        bundled = next(iter(catalogue.list_generators()))
+        if not bundled.problem:
+            groups = dict([catalogue.class_names(bundled.name)]) | groups
+    found = {title: filter_classes(names, query or "") for title, names in groups.items()}
+    if not any(found.values()):
+        known = [name for names in groups.values() for name in names]
+        raise UserError(f"no class of {' or '.join(groups)} contains {query!r}{near_matches(query or '', known)}")
+    for title, indices in found.items():
+        width = len(str(len(groups[title]) - 1))
+        if indices and len(groups) > 1:
+            click.echo(f"{title}:")
+        for index in indices:
+            click.echo(f"{index:>{width}}  {describe_class(groups[title], index)}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -49,12 +52,55 @@ INDEX_LIST = IndexList()
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
 
-generator_option = click.option(
-    "--generator",
-    default="scenes-64",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Name of a generator (see `biggan-discovery generators`), or a folder with its files.",
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+
+
+def _for_this_command(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """Set an environment variable as long as the command runs, so that what it loads needs no further argument."""
+
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            ctx.with_resource(_variable(name, "1" if value is True else value))
+
+    return callback
+
+
+def _with_download_options(option: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    offline = click.option(
+        "--offline",
+        is_flag=True,
+        expose_value=False,
+        callback=_for_this_command("BIGGAN_DISCOVERY_OFFLINE"),
+        help="Download no generator.",
+    )
+    mirror = click.option(
+        "--mirror",
+        metavar="URL",
+        expose_value=False,
+        callback=_for_this_command("BIGGAN_DISCOVERY_MIRROR"),
+        help="Address to download generators from, instead of their hosts.",
+    )
+    return lambda command: option(offline(mirror(command)))
+
+
+generator_option = _with_download_options(
+    click.option(
+        "--generator",
+        default="scenes-64",
+        show_default=True,
+        metavar="NAME|PATH",
+        help="Name of a generator (see `biggan-discovery generators`), or a folder or file with its weights.",
+    )
 )
 device_option = click.option(
     "--device",
@@ -70,7 +116,7 @@ class_option = click.option(
     "--class",
     "classes",
     metavar="CLASSES",
-    help="Index, name, several (cube,torus or 0-2), or all.",
+    help="Index, name, WordNet id, several (cube,torus or 0-2), or all.",
 )
 truncation_option = click.option(
     "--truncation", type=FiniteRange(0, 1, min_open=True), help="Truncation of the generator, in (0, 1]."
@@ -80,7 +126,7 @@ scale_option = click.option(
     type=click.IntRange(1, 32),
     help="Enlarge pictures by a whole number.  [default: small ones to a comfortable size]",
 )
-of_file_generator_option = click.option(
-    "--generator", metavar="NAME|FOLDER", help="Another generator.  [default: the one that the file names]"
+of_file_generator_option = _with_download_options(
+    click.option("--generator", metavar="NAME|PATH", help="Another generator.  [default: the one that the file names]")
 )
 directions_argument = click.argument("path", metavar="DIRECTIONS", type=click.Path())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import re
-import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +11,16 @@ import torch
 from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
+from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _CUT = 2.0  # BigGAN's latents are normals cut at two standard deviations, then scaled by the truncation.
 _ROW_TOLERANCE = 1e-6
-_SHOWN = 3  # How many wrong tensors an error names.
 
 
 class BigGANDeep(FrozenGenerator):
@@ -34,7 +32,8 @@ class BigGANDeep(FrozenGenerator):
     makes it do so at a stored one too (0.58); here stored truncations are exact and others linear in between.
 
     Args:
-        folder: config.json and pytorch_model.bin; optionally classes.json, discovery.json, directions.safetensors.
+        folder: config.json and pytorch_model.bin or, where only that is there, model.safetensors; optionally
+            classes.json, discovery.json, directions.safetensors. See `layout`.
         name: what messages and files call it.
         truncation: in (0, 1].
         dtype: of weights, z and images.
@@ -49,7 +48,7 @@ class BigGANDeep(FrozenGenerator):
         class_names = layout.read_class_names(folder, config.num_classes)
         true_directions, factor_names = _read_directions(folder / layout.DIRECTIONS, config.z_dim)
         settings = layout.read_settings(folder)
-        network, sha256 = _read_network(folder / layout.WEIGHTS, config)
+        network, sha256 = _read_network(layout.weights_path(folder), config)
         # In float64, so that the only rounding is that of the result.
         _bake(network.double(), truncation)
         super().__init__(
@@ -175,51 +174,26 @@ def _read_network(path: Path, config: layout.Config) -> tuple[BigGAN, str]:
             )
         )
     state, sha256 = _read_weights(path)
-    _check_weights(path, state, {key: tuple(value.shape) for key, value in network.state_dict().items()})
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    check_tensors(state, shapes, path, f"its {layout.CONFIG}")
     network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     return network, sha256
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+def _read_weights(path: Path) -> tuple[dict[str, Any], str]:
+    """What the file holds, and its sha256, which has to be the one recorded when it was downloaded."""
     try:
         with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-            with warnings.catch_warnings():
-                # Damaged files and newer pickles make it warn before it fails or works, respectively.
-                warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-                state = torch.load(file, map_location="cpu", weights_only=True)
+            if path.suffix == ".safetensors":
+                state, sha256 = load_file(path), hashlib.file_digest(file, "sha256").hexdigest()
+            else:
+                state, sha256 = read_tensors(file, path)
     except OSError as error:
         raise UserError(f"cannot read the weights {path}: {error.strerror or error}") from error
-    except Exception as error:  # Broken files make torch.load fail in any way that there is.
-        if isinstance(error, pickle.UnpicklingError) and re.search(
-            "unsupported (global|class)", str(error), re.IGNORECASE
-        ):
-            raise UserError(f"{path} holds more than tensors and is refused, as reading it could run code") from error
-        raise UserError(f"{path} is no torch file or is damaged; download it again") from error
-    if not isinstance(state, dict):
-        raise UserError(f"{path} holds a {type(state).__name__}; it should hold a state dict, tensors by name")
+    except SafetensorError as error:
+        raise UserError(f"{path} is no safetensors file or is damaged: {error}") from error
+    layout.check_sum(path, sha256)
     return state, sha256
-
-
-def _check_weights(path: Path, state: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Every tensor of the network has to be in the file, no other, each of the right shape and finite."""
-    if missing := [key for key in shapes if key not in state]:
-        raise UserError(f"{path} lacks {_some(missing)}, which its config.json asks for")
-    if unexpected := [str(key) for key in state if key not in shapes]:
-        raise UserError(f"{path} has {_some(unexpected)}, for which its config.json has no place")
-    if other := [key for key, value in state.items() if not (isinstance(value, Tensor) and value.is_floating_point())]:
-        raise UserError(f"{path}: {_some(other)} should hold floating point numbers")
-    if wrong := [key for key, value in state.items() if tuple(value.shape) != shapes[key]]:
-        sizes = [f"{key} {tuple(state[key].shape)} instead of {shapes[key]}" for key in wrong]
-        raise UserError(f"{path} and its config.json do not fit: {_some(sizes)}")
-    if broken := [key for key, value in state.items() if not value.isfinite().all()]:
-        raise UserError(f"{path}: {_some(broken)} holds values that are not finite")
-
-
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
 
 
 def _read_directions(path: Path, z_dim: int) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -1,28 +1,34 @@
 """The small files of a generator's folder, read and checked without torch.
 
 config.json               the architecture, as `BigGANConfig` writes it
-pytorch_model.bin         the weights (read by the family)
+pytorch_model.bin         the weights (read by the family); or model.safetensors, or pytorch_model.safetensors
 classes.json              optional: list of class names
 discovery.json            optional: search settings that suit this generator
 directions.safetensors    optional: known true directions (read by the family)
+SHA256SUMS                optional: checksums of files that were downloaded, as sha256sum writes them
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.files import atomic_write
 from biggan_discovery.generators.classes import IMAGENET_CLASSES, imagenet_names
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
+SAFETENSORS = ("model.safetensors", "pytorch_model.safetensors")
 CLASSES = "classes.json"
 SETTINGS = "discovery.json"
 DIRECTIONS = "directions.safetensors"
+SUMS = "SHA256SUMS"
 
 PAPER_SETTINGS: dict[str, int | float] = {
     "steps": 50_000,
@@ -70,15 +76,28 @@ class Config:
         return 4 * 2 ** sum(block.upsample for block in self.blocks)
 
 
+def weights_path(folder: Path) -> Path:
+    """The file with the weights: `WEIGHTS`, or one of `SAFETENSORS` where only that is there."""
+    paths = [folder / name for name in (WEIGHTS, *SAFETENSORS)]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
 def read_config(folder: Path) -> Config:
-    """Read and check `config.json`.
+    """Read and check `config.json`, against its recorded checksum too where there is one; see `read_config_file`."""
+    path = folder / CONFIG
+    if path.is_file():
+        check_sum(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    return read_config_file(path)
+
+
+def read_config_file(path: Path) -> Config:
+    """Read and check a `config.json` under any name.
 
     Keys that do not shape the network (`output_dim`, `class_embed_dim`) are ignored, as the package does.
 
     Raises:
         UserError: missing or broken file, missing key, wrong type, or blocks that do not fit together.
     """
-    path = folder / CONFIG
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {_kind(content)}; it should be an object with the settings of a BigGANConfig")
@@ -150,6 +169,36 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
+def recorded_sums(folder: Path) -> dict[str, str]:
+    """The sha256 by file name in `SHA256SUMS`; empty where there is no such file."""
+    path = folder / SUMS
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    matches = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
+    return {match[2]: match[1] for match in matches if match}
+
+
+def record_sum(path: Path, sha256: str) -> None:
+    """Write the checksum of a file into the `SHA256SUMS` of its folder."""
+    sums = recorded_sums(path.parent) | {path.name: sha256}
+    atomic_write(path.parent / SUMS, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+
+
+def check_sum(path: Path, sha256: str) -> None:
+    """Check the sha256 of a file against the one recorded when it was downloaded.
+
+    Raises:
+        UserError: there is another one recorded.
+    """
+    known = recorded_sums(path.parent).get(path.name, sha256)
+    if sha256 != known:
+        raise UserError(
+            f"{path} is not the file that was downloaded: its sha256 is {sha256[:12]}... instead of {known[:12]}... in "
+            f"{SUMS}; remove it to download it again, or its line in {SUMS} if the change is meant"
+        )
 
 
 def _blocks(path: Path, layers: Any) -> tuple[Block, ...]:

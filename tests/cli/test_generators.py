@@ -16,6 +16,7 @@ from tests.tiny import save_tiny_biggan
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_tiny_biggan(tmp_path / "mine")
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("PYTORCH_PRETRAINED_BIGGAN_CACHE", str(tmp_path / "none"))
     return tmp_path
 
 
@@ -34,10 +35,18 @@ def _run(
 def test_generators(checkpoints: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = _run(capsys, monkeypatch, "generators")
     assert (code, err) == (0, "")
-    header, scenes, mine = out.splitlines()
-    assert header.split() == ["NAME", "PIXELS", "Z_DIM", "CLASSES", "STATE", "FOLDER"]
-    assert scenes.split() == ["scenes-64", "-", "-", "-", "missing", str(checkpoints / "scenes-64")]
-    assert mine.split() == ["mine", "32", "16", "5", "present", str(checkpoints / "mine")]
+    header, scenes, *remote, mine = out.splitlines()
+    assert header.split() == ["NAME", "PIXELS", "Z_DIM", "CLASSES", "SIZE", "STATE", "FOLDER"]
+    assert scenes.split() == ["scenes-64", "-", "-", "-", "-", "missing", str(checkpoints / "scenes-64")]
+    size = f"{(checkpoints / 'mine' / 'pytorch_model.bin').stat().st_size / 1e6:.1f}"
+    assert mine.split() == ["mine", "32", "16", "5", size, "MB", "present", str(checkpoints / "mine")]
+    assert [line.split()[:4] for line in remote] == [
+        ["biggan-deep-128", "128", "128", "1000"],
+        ["biggan-deep-256", "256", "128", "1000"],
+        ["biggan-deep-512", "512", "128", "1000"],
+        ["brock-128", "128", "120", "1000"],
+    ]
+    assert all("not downloaded" in line for line in remote)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +62,30 @@ def test_classes(
 ) -> None:
     code, out, err = _run(capsys, monkeypatch, "classes", *query, "--generator", "mine")
     assert (code, out.splitlines(), err) == (0, expected, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["golden retr"], ["207  n02099601  golden retriever"]),
+        (["n02012849"], ["134  n02012849  crane"]),
+        (["crane", "--generator", "biggan-deep-512"], ["134  n02012849  crane", "517  n03126707  crane"]),
+    ],
+)
+@pytest.mark.usefixtures("checkpoints")
+def test_classes_of_imagenet_without_a_download(
+    arguments: list[str], expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = _run(capsys, monkeypatch, "classes", *arguments)
+    assert (code, out.splitlines(), err) == (0, expected, "")
+
+
+def test_search_finds_classes_of_the_bundled_generator_too(
+    checkpoints: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkpoints / "mine").rename(checkpoints / "scenes-64")
+    code, out, _ = _run(capsys, monkeypatch, "classes", "torus")
+    assert (code, out.splitlines()) == (0, ["scenes-64:", "4  torus"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 
 import biggan_discovery
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import load_generator
+from biggan_discovery.generators import catalogue, load_generator
 from biggan_discovery.generators.catalogue import (
     CHECKPOINTS_VARIABLE,
     checkpoints_folder,
@@ -63,7 +63,7 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("scenes-64", ["'scenes-64'", "no such folder"]),
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
-        ("zzz", ["no generator 'zzz'", "known: scenes-64, mine", "give a folder"]),
+        ("zzz", ["no generator 'zzz'", "known: scenes-64, biggan-deep-128, ", "brock-128, mine", "give a folder"]),
         ("", ["no generator given"]),
         ("folder", ["no config.json"]),
         ("file", ["is a file", "give the folder"]),
@@ -107,7 +107,8 @@ def test_list(checkpoints: Path) -> None:
     shutil.copytree(checkpoints / "mine", checkpoints / "no-weights")
     (checkpoints / "no-weights" / "pytorch_model.bin").unlink()
     (checkpoints / "not-a-generator").mkdir()
-    scenes, broken, mine, without = list_generators()
+    scenes, *remote, broken, mine, without = list_generators()
+    assert [entry.name for entry in remote] == ["biggan-deep-128", "biggan-deep-256", "biggan-deep-512", "brock-128"]
     assert (scenes.name, scenes.config, scenes.problem) == ("scenes-64", None, "missing")
     assert (broken.name, broken.config) == ("broken", None)
     assert "lacks 'z_dim'" in broken.problem
@@ -118,7 +119,20 @@ def test_list(checkpoints: Path) -> None:
 
 def test_checkpoints_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path / "nowhere"))
-    assert [entry.name for entry in list_generators()] == ["scenes-64"]
+    scenes, *remote = list_generators()
+    assert (scenes.name, scenes.problem) == ("scenes-64", "missing")
+    assert {entry.problem for entry in remote} <= {"not downloaded", "in the package's cache"}
+
+
+def test_installed_without_its_clone_generators_lie_in_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CHECKPOINTS_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "site-packages/biggan_discovery/generators/catalogue.py"))
+    assert checkpoints_folder().name == "checkpoints"
+    if sys.platform.startswith("linux"):
+        assert checkpoints_folder() == tmp_path / "cache" / "biggan-discovery" / "checkpoints"
 
 
 def test_listing_and_classes_do_not_load_torch(checkpoints: Path) -> None:

@@ -1,0 +1,448 @@
+"""Bringing the files of real generators here: from the package's own cache, their host, or a mirror. Needs no torch.
+
+A file arrives under its name with `.part` and gets its own name only when its size, checksum and content are right. A
+broken download goes on where it stopped. Checksums that nobody published are recorded at the first download, in
+SHA256SUMS beside the file, and hold from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators import layout
+from biggan_discovery.progress import Progress
+
+OFFLINE_VARIABLE = "BIGGAN_DISCOVERY_OFFLINE"
+MIRROR_VARIABLE = "BIGGAN_DISCOVERY_MIRROR"
+
+_DEEP_HOST = "https://s3.amazonaws.com/models.huggingface.co/biggan"
+_DRIVE = "https://drive.google.com/uc?id="
+_BROCK_ID = "1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW"
+_TIMEOUT = 30.0
+_WAITS = (0.5, 1.0, 2.0)  # Seconds before each further attempt after a lost connection.
+_CHUNK = 1 << 16
+_RETRIED = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a generator elsewhere; size and checksum are None where nobody published them."""
+
+    saved_as: str
+    url: str
+    mirrored_as: str
+    instead: tuple[str, ...] = ()  # Files that do as well, where they are there.
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class RemoteGenerator:
+    """A generator that can be fetched by name."""
+
+    resolution: int
+    z_dim: int
+    num_classes: int
+    about: int | None  # Bytes; of biggan-deep the size of the tensors where no file size is published.
+    files: tuple[RemoteFile, ...]
+
+
+def _deep(resolution: int, about: int, config: dict[str, Any], weights: dict[str, Any]) -> RemoteGenerator:
+    def there(name: str) -> str:
+        return f"biggan-deep-{resolution}-{name}"
+
+    def file(name: str, **known: Any) -> RemoteFile:
+        return RemoteFile(name, f"{_DEEP_HOST}/{there(name)}", there(name), **known)
+
+    files = (file(layout.CONFIG, **config), file(layout.WEIGHTS, instead=layout.SAFETENSORS, **weights))
+    return RemoteGenerator(resolution, 128, 1000, about, files)
+
+
+REMOTE = {
+    "biggan-deep-128": _deep(128, 210_749_700, {}, {}),
+    "biggan-deep-256": _deep(
+        256,
+        234_411_737,
+        {"size": 715, "sha256": "edd106f65ff28ee1638491a978cfa6bc50dfa0344aab70749a7b8eb08bbec677"},
+        {"size": 234_411_737, "sha256": "5900ef4065047e3aa0d1b66197b7f2664dceb59b27080e414ad57e203c485bc5"},
+    ),
+    "biggan-deep-512": _deep(512, 235_635_460, {}, {}),
+    "brock-128": RemoteGenerator(
+        128,
+        120,
+        1000,
+        None,
+        (RemoteFile("brock-128.zip", _DRIVE + _BROCK_ID, "brock-128.zip", ("G_ema.pth", "G.pth")),),
+    ),
+}
+"""The generators that are fetched when they are asked for by name."""
+
+
+class _DroppedError(Exception):
+    """The connection was lost, or the host asks to try again later."""
+
+
+def fetch(name: str, folder: Path, *, offline: bool | None = None, mirror: str | None = None) -> None:
+    """Bring the files of a generator of `REMOTE` into its folder, where they are not there yet.
+
+    Says on stderr what comes, how big it is, from where and to where, before it starts. A file in the cache of the
+    package pytorch-pretrained-biggan is linked, not copied.
+
+    Args:
+        name: key of `REMOTE`.
+        folder: where the files belong.
+        offline: fetch nothing; where None, as the environment variable BIGGAN_DISCOVERY_OFFLINE says.
+        mirror: address that has the files instead of their host; where None, as BIGGAN_DISCOVERY_MIRROR says.
+
+    Raises:
+        UserError: offline, the host cannot be reached or lacks a file, the connection breaks several times, a wrong
+            size or checksum, content that is none of a generator, no space, or a folder that cannot be written.
+        OSError: writing failed, for example on a disk that got full meanwhile; what has come so far is kept.
+    """
+    if not missing_files(name, folder):
+        return
+    offline = _is_on(os.environ.get(OFFLINE_VARIABLE)) if offline is None else offline
+    addresses = _addresses(name, os.environ.get(MIRROR_VARIABLE) if mirror is None else mirror)
+    try:
+        if offline and not is_in_package_cache(name, folder):
+            raise UserError(f"{name} is not here, and downloads are off (--offline, {OFFLINE_VARIABLE})")
+        with _locked(name, folder):
+            for file in missing_files(name, folder):
+                target = folder / file.saved_as
+                if _link_from_package_cache(file, target):
+                    continue
+                if offline:
+                    raise UserError(f"{name} is not here whole, and downloads are off")
+                _fetch_file(addresses[file], file, target)
+    except UserError as error:
+        raise UserError(f"{error}; {_by_hand(addresses, missing_files(name, folder), folder)}") from error
+
+
+def missing_files(name: str, folder: Path) -> list[RemoteFile]:
+    """The files of a generator of `REMOTE` that its folder lacks."""
+    return [
+        file
+        for file in REMOTE[name].files
+        if not any((folder / each).is_file() for each in (file.saved_as, *file.instead))
+    ]
+
+
+def is_in_package_cache(name: str, folder: Path) -> bool:
+    """Whether all that the folder lacks is in the cache of pytorch-pretrained-biggan."""
+    return all(_in_package_cache(file.url) for file in missing_files(name, folder))
+
+
+def readable_size(count: int) -> str:
+    """A number of bytes for people: "715 bytes", "234.4 MB"."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
+
+
+def _is_on(value: str | None) -> bool:
+    return (value or "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _addresses(name: str, mirror: str | None) -> dict[RemoteFile, str]:
+    files = REMOTE[name].files
+    if not mirror:
+        return {file: file.url for file in files}
+    parts = urllib.parse.urlsplit(mirror)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UserError(f"the mirror {mirror!r} ({MIRROR_VARIABLE}) should be an address such as https://example.org/x")
+    return {file: f"{mirror.rstrip('/')}/{file.mirrored_as}" for file in files}
+
+
+def _by_hand(addresses: dict[RemoteFile, str], files: list[RemoteFile], folder: Path) -> str:
+    return "by hand: save " + " and ".join(f"{addresses[file]} as {folder / file.saved_as}" for file in files)
+
+
+@contextlib.contextmanager
+def _locked(name: str, folder: Path) -> Iterator[None]:
+    """Only one process at a time brings files into a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".download.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            _say(f"waiting for another process that is fetching {name}")
+            lock.acquire()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror or error}; another folder can be named by the environment "
+            "variable BIGGAN_DISCOVERY_CHECKPOINTS"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _link_from_package_cache(file: RemoteFile, target: Path) -> bool:
+    """Link the file from the cache of pytorch-pretrained-biggan, where it is there and right."""
+    cached = _in_package_cache(file.url)
+    if cached is None:
+        return False
+    try:
+        _accept(cached, file, target)
+    except UserError as error:
+        _say(f"{cached} is not used: {error}")
+        return False
+    _say(f"using {cached} (from pytorch-pretrained-biggan) as {target}")
+    target.unlink(missing_ok=True)  # A link that points nowhere.
+    try:
+        target.symlink_to(cached)
+    except OSError:  # Windows allows links to some only.
+        part = _part(target)
+        shutil.copyfile(cached, part)
+        part.replace(target)
+    return True
+
+
+def _in_package_cache(url: str) -> Path | None:
+    """The newest download of an address in the package's cache: named by hashes, a .json with the address beside."""
+    chosen = os.environ.get("PYTORCH_PRETRAINED_BIGGAN_CACHE")
+    folder = Path(chosen).resolve() if chosen else Path.home() / ".pytorch_pretrained_biggan"
+    found = folder.glob(f"{hashlib.sha256(url.encode()).hexdigest()}*")
+    # The package writes the .json when the file is whole.
+    whole = [path for path in found if path.suffix != ".json" and Path(f"{path}.json").is_file()]
+    return max(whole, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _fetch_file(url: str, file: RemoteFile, target: Path) -> None:
+    """Download to `.part`, check, and rename; a resumed file with a wrong checksum is fetched once more, whole."""
+    part = _part(target)
+    resumed = part.exists()
+    (_download_from_drive if url.startswith(_DRIVE) else _download)(url, file, target)
+    try:
+        _accept(part, file, target)
+    except UserError as error:
+        _discard(part)
+        if resumed:
+            _say(f"{error}; starting over")
+            return _fetch_file(url, file, target)
+        raise UserError(f"{url}: {error}; it was thrown away") from error
+    part.replace(target)
+    _discard(part)
+    return None
+
+
+def _accept(path: Path, file: RemoteFile, target: Path) -> None:
+    """Check that a file may become `target`, and record its checksum.
+
+    Raises:
+        UserError: wrong size, checksum or, where no checksum is known, content.
+    """
+    if file.size is not None and path.stat().st_size != file.size:
+        raise UserError(f"it has {path.stat().st_size} bytes instead of {file.size}")
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    known = file.sha256 or layout.recorded_sums(target.parent).get(target.name)
+    if known is None:
+        _check_content(path, target.name)
+    elif sha256 != known:
+        raise UserError(f"its sha256 is {sha256} instead of {known}")
+    layout.record_sum(target, sha256)
+
+
+def _check_content(path: Path, name: str) -> None:
+    """Tell a generator's file from, say, the page of a network that asks to log in first."""
+    if name == layout.CONFIG:
+        layout.read_config_file(path)
+    elif name.endswith(".zip"):
+        if not zipfile.is_zipfile(path):
+            raise UserError("it is no zip file")
+    else:
+        from biggan_discovery.generators.weights import read_tensors  # Here, as it loads torch.
+
+        with path.open("rb") as content:
+            read_tensors(content, "it")
+
+
+def _download(url: str, file: RemoteFile, target: Path) -> None:
+    """Bring `.part` to its full size, through several lost connections if need be."""
+    for wait in (*_WAITS, None):
+        try:
+            return _attempt(url, file, target)
+        except _DroppedError as error:
+            if wait is None:
+                raise UserError(f"{url} broke off: {error}; the same command again goes on where it stopped") from error
+            _say(f"{url}: {error}; trying again")
+            time.sleep(wait)
+    return None
+
+
+def _attempt(url: str, file: RemoteFile, target: Path) -> None:
+    part = _part(target)
+    here, note = _resumable(part, url)
+    if here and here == note.get("size"):
+        return
+    with _open(url, part, here) as response:
+        start, total = _span(response)
+        if start != here or (here and (total, response.headers.get("ETag")) != (note.get("size"), note.get("etag"))):
+            _discard(part)
+            if start:
+                raise _DroppedError("the file has changed since the download began")
+            here = 0
+        _check_size(url, file, total, response)
+        size = total or file.size
+        far = f", the last {readable_size(size - here)} of it" if here and size else ""
+        _say(f"fetching {url} ({readable_size(size) if size else 'of unknown size'}{far}) to {target}")
+        _check_space(target, (size or 0) - here)
+        if not here:
+            atomic_write(_note(part), json.dumps({"url": url, "size": total, "etag": response.headers.get("ETag")}))
+        _receive(response, part, here, size, file.mirrored_as)
+    if size and part.stat().st_size < size:
+        raise _DroppedError(
+            f"the connection was lost after {readable_size(part.stat().st_size)} of {readable_size(size)}"
+        )
+
+
+def _resumable(part: Path, url: str) -> tuple[int, dict[str, Any]]:
+    """How many bytes of an earlier download can be kept, and what its host said then about the file."""
+    try:
+        note = json.loads(_note(part).read_text(encoding="utf-8"))
+        here = part.stat().st_size
+        if note["url"] == url and note["size"] and here <= note["size"]:
+            return here, note
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    _discard(part)
+    return 0, {}
+
+
+@contextlib.contextmanager
+def _open(url: str, part: Path, here: int) -> Iterator[http.client.HTTPResponse]:
+    headers = {"User-Agent": "biggan-discovery", "Accept-Encoding": "identity"}
+    if here:
+        headers["Range"] = f"bytes={here}-"
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in _RETRIED:
+            raise _DroppedError(f"the host answered {error.code} {error.reason}") from error
+        if error.code == 416:
+            _discard(part)
+            raise _DroppedError("the file has changed since the download began") from error
+        raise UserError(f"{url}: the host answered {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        if here:
+            raise _DroppedError(f"the host cannot be reached: {reason}") from error
+        raise UserError(f"cannot reach {urllib.parse.urlsplit(url).netloc}: {reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _DroppedError(_reason(error)) from error
+    with response:
+        yield response
+
+
+def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
+    """The byte at which an answer begins, and the size of the whole file where the host tells it."""
+    if response.status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        return (int(match[1]), int(match[2])) if match else (-1, None)
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
+
+
+def _check_size(url: str, file: RemoteFile, total: int | None, response: http.client.HTTPResponse) -> None:
+    if total is None and file.size is None and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        raise UserError(f"{url}: the host does not tell the size, so a broken download would look like a whole one")
+    if total is not None and file.size is not None and total != file.size:
+        raise UserError(f"{url} has {total} bytes instead of {file.size}, so it is another file")
+
+
+def _check_space(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise UserError(
+            f"{target} needs {readable_size(needed)} more, but only {readable_size(free)} are free there; another "
+            "folder can be named by the environment variable BIGGAN_DISCOVERY_CHECKPOINTS"
+        )
+
+
+def _receive(response: http.client.HTTPResponse, part: Path, here: int, size: int | None, label: str) -> None:
+    """Append what comes to the part; what has come is kept whatever happens."""
+    million = 10**6
+    total = math.ceil((size or 0) / million)
+    with (
+        part.open("ab" if here else "wb") as out,
+        Progress(total, label, unit="MB", done=here // million, quiet=not total) as bar,
+    ):
+        while chunk := _read(response):
+            out.write(chunk)
+            before, here = here, here + len(chunk)
+            passed = (total if here == size else here // million) - before // million
+            if passed:
+                bar.advance(passed)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _DroppedError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing came for {_TIMEOUT:.0f} s"
+    return "the connection was lost"
+
+
+def _download_from_drive(url: str, file: RemoteFile, target: Path) -> None:
+    """Google Drive asks back before it gives large files; gdown knows how to answer, and resumes by itself."""
+    try:
+        import gdown  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UserError(
+            f"{file.saved_as} lies on Google Drive, for which gdown is needed: pip install 'biggan-discovery[download]'"
+        ) from error
+    _say(f"fetching {url} (Google Drive tells the size when it starts) to {target}")
+    try:
+        gdown.download(id=url.removeprefix(_DRIVE), output=str(_part(target)), resume=True)
+    except Exception as error:  # It raises its own kinds, those of requests, and OSError.
+        raise UserError(f"gdown could not fetch {url}: {' '.join(str(error).split())}") from error
+    if not _part(target).is_file():
+        raise UserError(f"gdown could not fetch {url}")
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _note(part: Path) -> Path:
+    """What the host said about the file of which there is a part."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT = "scenes-64"
 BUNDLED = (DEFAULT,)
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
+_CLONE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,7 @@ def checkpoints_folder() -> Path:
     chosen = os.environ.get(CHECKPOINTS_VARIABLE)
     if chosen:
         return Path(chosen).resolve()
-    clone = Path(__file__).parents[2]
-    root = clone if (clone / "pyproject.toml").is_file() else platformdirs.user_cache_path("biggan-discovery")
+    root = _CLONE if (_CLONE / "pyproject.toml").is_file() else platformdirs.user_cache_path("biggan-discovery")
     return root / "checkpoints"
 
 
@@ -170,7 +170,10 @@ def _catalogue() -> dict[str, Path]:
     root = checkpoints_folder()
     telling = (layout.CONFIG, *brock_files.WEIGHTS)
     others = sorted(path.parent.name for name in telling for path in root.glob(f"*/{name}")) if root.is_dir() else []
-    return {name: root / name for name in dict.fromkeys((*BUNDLED, *REMOTE, *others))}
+    folders = {name: root / name for name in dict.fromkeys((*BUNDLED, *REMOTE, *others))}
+    # Who keeps downloads elsewhere still has the bundled generators in the clone.
+    bundled = {name: _CLONE / "checkpoints" / name for name in BUNDLED if not folders[name].is_dir()}
+    return folders | {name: folder for name, folder in bundled.items() if folder.is_dir()}
 
 
 def _unpacked_or_zip(name: str, folder: Path) -> Path:

@@ -294,12 +294,12 @@ def _download(url: str, file: RemoteFile, target: Path) -> None:
 
 def _attempt(url: str, file: RemoteFile, target: Path) -> None:
     part = _part(target)
-    here, note = _resumable(part, url)
-    if here and here == note.get("size"):
+    here, note = _resumable(part)
+    if here and here == note["size"]:
         return
     with _open(url, part, here) as response:
         start, total = _span(response)
-        if start != here or (here and (total, response.headers.get("ETag")) != (note.get("size"), note.get("etag"))):
+        if start != here or (here and [total, _version(response)] != [note["size"], note["version"]]):
             _discard(part)
             if start:
                 raise _DroppedError("the file has changed since the download began")
@@ -310,7 +310,7 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
         _say(f"fetching {url} ({readable_size(size) if size else 'of unknown size'}{far}) to {target}")
         _check_space(target, (size or 0) - here)
         if not here:
-            atomic_write(_note(part), json.dumps({"url": url, "size": total, "etag": response.headers.get("ETag")}))
+            atomic_write(_note(part), json.dumps({"size": total, "version": _version(response)}))
         _receive(response, part, here, size, file.mirrored_as)
     if size and part.stat().st_size < size:
         raise _DroppedError(
@@ -318,12 +318,12 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
         )
 
 
-def _resumable(part: Path, url: str) -> tuple[int, dict[str, Any]]:
+def _resumable(part: Path) -> tuple[int, dict[str, Any]]:
     """How many bytes of an earlier download can be kept, and what its host said then about the file."""
     try:
         note = json.loads(_note(part).read_text(encoding="utf-8"))
         here = part.stat().st_size
-        if note["url"] == url and note["size"] and here <= note["size"]:
+        if "version" in note and here <= note["size"]:
             return here, note
     except (OSError, ValueError, TypeError, KeyError):
         pass
@@ -355,6 +355,11 @@ def _open(url: str, part: Path, here: int) -> Iterator[http.client.HTTPResponse]
         raise _DroppedError(_reason(error)) from error
     with response:
         yield response
+
+
+def _version(response: http.client.HTTPResponse) -> str | None:
+    """What the host has to tell one state of a file from another."""
+    return response.headers.get("ETag") or response.headers.get("Last-Modified")
 
 
 def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:

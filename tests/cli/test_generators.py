@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from biggan_discovery.cli import cli, run
+from biggan_discovery.generators import catalogue
 from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE
 from tests.tiny import save_tiny_biggan
 
@@ -17,6 +18,7 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_tiny_biggan(tmp_path / "mine")
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
     monkeypatch.setenv("PYTORCH_PRETRAINED_BIGGAN_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "clone")
     return tmp_path
 
 

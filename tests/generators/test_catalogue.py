@@ -27,6 +27,7 @@ def checkpoints(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A checkpoints folder with a generator called mine; scenes-64 is not there."""
     shutil.copytree(tiny_folder, tmp_path / "mine")
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "clone")
     return tmp_path
 
 
@@ -47,6 +48,14 @@ def test_by_name(checkpoints: Path) -> None:
 def test_default_is_the_bundled_generator(checkpoints: Path) -> None:
     shutil.copytree(checkpoints / "mine", checkpoints / "scenes-64")
     assert load_generator(device="cpu").name == "scenes-64"
+
+
+def test_bundled_generator_is_found_wherever_downloads_go(checkpoints: Path) -> None:
+    bundled = checkpoints / "clone" / "checkpoints" / "scenes-64"
+    shutil.copytree(checkpoints / "mine", bundled)
+    assert find_folder("scenes-64") == ("scenes-64", bundled)
+    shutil.copytree(bundled, checkpoints / "scenes-64")
+    assert find_folder("scenes-64") == ("scenes-64", checkpoints / "scenes-64")
 
 
 def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +128,7 @@ def test_list(checkpoints: Path) -> None:
 
 def test_checkpoints_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path / "nowhere"))
+    monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "clone")
     scenes, *remote = list_generators()
     assert (scenes.name, scenes.problem) == ("scenes-64", "missing")
     assert {entry.problem for entry in remote} <= {"not downloaded", "in the package's cache"}
@@ -129,7 +139,7 @@ def test_installed_without_its_clone_generators_lie_in_the_users_cache(
 ) -> None:
     monkeypatch.delenv(CHECKPOINTS_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalogue, "__file__", str(tmp_path / "site-packages/biggan_discovery/generators/catalogue.py"))
+    monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "site-packages")
     assert checkpoints_folder().name == "checkpoints"
     if sys.platform.startswith("linux"):
         assert checkpoints_folder() == tmp_path / "cache" / "biggan-discovery" / "checkpoints"

@@ -380,7 +380,7 @@ def test_half_precision_weights(copied: Path) -> None:
 def test_catalogue_lists_folders(brock_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(brock_folder, tmp_path / "mine")
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
-    assert [(entry.name, entry.problem) for entry in list_generators()][1:] == [("mine", "")]
+    assert [(entry.name, entry.problem) for entry in list_generators()][-1:] == [("mine", "")]
     assert load_generator("mine", device="cpu").name == "mine"
 
 

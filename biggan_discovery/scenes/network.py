@@ -69,14 +69,18 @@ def new_network() -> BigGAN:
         network.embeddings.weight.normal_()
         network.embeddings.weight[-1] = 1.0
         for layer in _layers_that_read_z(network):
-            layer.weight.normal_(std=0.15)
+            layer.weight.normal_(std=0.05)
             layer.weight[:, len(FACTORS) : Z_DIM] = 0.0
+        generator.gen_z.weight.mul_(3.0)
+        # The first images are a calm grey: tanh that starts saturated has no gradient to leave it.
+        generator.conv_to_rgb.weight.mul_(0.03)
+        generator.conv_to_rgb.bias.zero_()
     return network
 
 
 @torch.no_grad()
 def restore(network: BigGAN, saved: dict[str, Tensor]) -> None:
-    """Copy a saved state dict into a network; spectral norm's hooks, which outlive it, keep `load_state_dict` from that."""
+    """Copy a saved state dict into a network; hooks that spectral norm leaves behind break `load_state_dict`."""
     for name, value in network.state_dict().items():
         value.copy_(saved[name])
 

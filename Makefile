@@ -1,0 +1,34 @@
+# Each target does its own set-up: a virtual environment in .venv with the versions pinned in constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test format clean
+
+# Find directions of the bundled generator, then draw them.
+demo: .venv/installed
+	$(BIN)/python discover.py --out runs/demo
+	$(BIN)/python visualize.py runs/demo/directions.safetensors --out runs/demo/directions.gif
+	@echo "open runs/demo/directions.gif"
+
+# Lint, format, types and all tests, on as many processes as there are processors.
+test: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv runs
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

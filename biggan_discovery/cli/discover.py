@@ -13,6 +13,7 @@ from biggan_discovery.cli.options import (
     class_option,
     device_option,
     generator_option,
+    layers_option,
     quiet_option,
     seed_option,
     truncation_option,
@@ -27,6 +28,7 @@ Examples:
   discover.py                                  all classes of the bundled generator
   discover.py --class cone --seed 1            one class, another start
   discover.py --generator biggan-deep-256 --class "golden retriever" --out runs/goldens
+  discover.py --generator brock-128 --class "golden retriever" --layers mid
 
 Running the same command again continues where it stopped. Settings without a value are the generator's own; for
 ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path size 5, epsilon 0.1, 2 probes.
@@ -37,7 +39,10 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @generator_option
 @class_option
 @click.option("--method", default="hessian", show_default=True, help="Objective: hessian (Peebles et al. 2020).")
-@click.option("--directions", type=POSITIVE_INT, help="Number of directions.  [default: z_dim]")
+@layers_option("Layers that the directions reach", "all")
+@click.option(
+    "--directions", type=POSITIVE_INT, help="Number of directions.  [default: coordinates that the layers see]"
+)
 @click.option("--steps", type=click.IntRange(0), help="Steps of Adam.  [default: the generator's]")
 @click.option("--batch", type=POSITIVE_INT, help="Samples a step.  [default: the generator's]")
 @click.option(
@@ -58,7 +63,7 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @seed_option
 @device_option
 @click.option(
-    "--out", type=click.Path(), help="Folder of the run.  [default: directions/GENERATOR-CLASSES-METHOD-SEED]"
+    "--out", type=click.Path(), help="Folder of the run.  [default: directions/GENERATOR-CLASSES-LAYERS-METHOD-SEED]"
 )
 @click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between saved states.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars to the folder too.")
@@ -68,6 +73,7 @@ def discover_command(
     classes: str | None,
     truncation: float | None,
     device: str,
+    layers: str | None,
     out: str | None,
     **settings: Any,
 ) -> None:
@@ -77,24 +83,35 @@ def discover_command(
     moving along another does. The folder gets directions.safetensors, history.csv and the state to go on from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
+    from biggan_discovery.generators.layers import parse_layers
     from biggan_discovery.search import discover
 
     loaded = load_generator(generator, truncation=truncation, device=device)
     chosen = None if classes is None else parse_classes(loaded, classes)
+    layers = parse_layers(layers or "all", loaded.num_layers).text
     if out is None:
-        out = os.path.join("directions", _run_name(loaded.name, classes, settings))  # noqa: PTH118
+        out = os.path.join("directions", _run_name(loaded.name, classes, layers, settings))  # noqa: PTH118
+    file = os.path.join(out, "directions.safetensors")  # noqa: PTH118
+    before = _modified(file)
     try:
-        found = discover(loaded, classes=chosen, out=out, **settings)
+        found = discover(loaded, classes=chosen, layers=layers, out=out, **settings)
     except (KeyboardInterrupt, SystemExit):
         click.echo(f"stopped; the run is saved in {out}, and the same command goes on from there", err=True)
         raise
     for line in _summary(found):
         click.echo(line)
-    click.echo(f"saved {out}/directions.safetensors; see it with: python visualize.py {out}/directions.safetensors")
+    done = "this run was finished already:" if _modified(file) == before else "saved"
+    click.echo(f"{done} {file}; see it with: python visualize.py {file}")
 
 
-def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> str:
+def _modified(path: str) -> int | None:
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None  # noqa: PTH110, PTH116
+
+
+def _run_name(generator: str, classes: str | None, layers: str, settings: dict[str, Any]) -> str:
     words = [os.path.basename(generator), classes or "all", settings["method"], f"seed{settings['seed']}"]  # noqa: PTH119
+    if layers != "all":
+        words.insert(2, f"layers_{layers}" if layers[0].isdigit() else layers)
     return "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in word) for word in words)
 
 

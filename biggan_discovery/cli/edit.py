@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from biggan_discovery.cli.options import (
+    LARGEST,
     POSITIVE_FLOAT,
     class_option,
     device_option,
@@ -23,6 +23,8 @@ from biggan_discovery.errors import UserError
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions
+    from biggan_discovery.generators import FrozenGenerator
+    from biggan_discovery.rendering import Edit
 
 _COMFORTABLE = 256  # pixels; a few pictures can be larger than a sheet of many
 
@@ -34,8 +36,9 @@ _COMFORTABLE = 256  # pixels; a few pictures can be larger than a sheet of many
     "settings",
     multiple=True,
     required=True,
-    metavar="DIRECTION=AMOUNT",
-    help='Number or name of a direction, and how far: 3=+2, "camera height=-1.5". Can be given several times.',
+    metavar="DIRECTION=AMOUNT[@LAYERS]",
+    help='Number or name of a direction, and how far: 3=+2, "camera height=-1.5". @ and a range (5=+2@4-8) or coarse, '
+    "mid, fine, all: for these layers, not those of the file. Can be given several times.",
 )
 @click.option(
     "--out",
@@ -79,8 +82,9 @@ def edit_command(
     Examples:
       biggan-discovery edit directions/scenes-64.safetensors --set 3=+2 --set "camera height=-1.5"
       biggan-discovery edit directions/scenes-64.safetensors --set 0=3 --class torus --seed 7 --out torus.png
+      biggan-discovery edit clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
     """
-    from biggan_discovery.cli.subject import open_subject, write_film
+    from biggan_discovery.cli.subject import check_layers, open_subject, write_film
     from biggan_discovery.progress import Progress
     from biggan_discovery.rendering import (
         Film,
@@ -98,7 +102,9 @@ def edit_command(
     directions, network, known_classes = open_subject(
         path, generator=generator, truncation=truncation, classes=classes, device=device
     )
-    edits = _edits(directions, settings)
+    edits = _edits(directions, network, settings)
+    if any(edit.layers is None for edit in edits):
+        check_layers(path, directions, network)
     z = load_latents(latents, network.z_dim) if latents else sample_latents(network, samples or 1, seed)
     if samples and samples > len(z):
         raise UserError(f"--samples {samples}: {latents} holds {len(z)}")
@@ -122,19 +128,27 @@ def edit_command(
     click.echo(written)
 
 
-def _edits(directions: Directions, settings: tuple[str, ...]) -> dict[int, float]:
-    edits: dict[int, float] = {}
+def _edits(directions: Directions, generator: FrozenGenerator, settings: tuple[str, ...]) -> list[Edit]:
+    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.rendering import Edit
+
+    edits: list[Edit] = []
     for setting in settings:
-        direction, equals, text = setting.rpartition("=")
+        direction, equals, value = setting.rpartition("=")
         if not equals or not direction.strip():
             raise UserError(f'--set {setting!r}: write DIRECTION=AMOUNT, for example 3=+2 or "camera height=-1.5"')
         row = directions.index(direction)
-        if row in edits:
+        if any(row == edit.direction for edit in edits):
             raise UserError(f"--set {setting!r}: direction {row} is set twice")
+        text, at, layers = value.partition("@")
         try:
-            edits[row] = float(text)
+            amount = float(text)
         except ValueError:
             raise UserError(f"--set {setting!r}: {text.strip()!r} is not a number") from None
-        if not math.isfinite(edits[row]):
-            raise UserError(f"--set {setting!r}: the amount must be finite")
+        if not abs(amount) <= LARGEST:
+            raise UserError(f"--set {setting!r}: the amount must be finite in float32")
+        try:
+            edits.append(Edit(row, amount, parse_layers(layers, generator.num_layers).text if at else None))
+        except UserError as error:
+            raise UserError(f"--set {setting!r}: {error}") from error
     return edits

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+LARGEST = 3.4e38  # of what float32 holds
 _LONGEST_RANGE = 100_000
 
 
@@ -38,13 +39,13 @@ class IndexList(click.ParamType):
 
 
 class FiniteRange(click.FloatRange):
-    """A float in a range; nan, which compares false with every bound, and infinities are refused."""
+    """A float32 in a range; nan, which compares false with every bound, and infinities are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse `value`; fail with one line where it is not finite or out of range."""
         number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{number} is not a finite number", param, ctx)
+        if not abs(number) <= LARGEST:
+            self.fail(f"{number} is not a finite number{' in float32' * math.isfinite(number)}", param, ctx)
         return number
 
 
@@ -121,6 +122,17 @@ class_option = click.option(
 truncation_option = click.option(
     "--truncation", type=FiniteRange(0, 1, min_open=True), help="Truncation of the generator, in (0, 1]."
 )
+
+
+def layers_option(what: str, default: str) -> Callable[[Any], Any]:
+    """`--layers`, with what it is for and what holds without it."""
+    return click.option(
+        "--layers",
+        metavar="LAYERS",
+        help=f"{what}: all, coarse, mid, fine (thirds), or a range such as 4-8.  [default: {default}]",
+    )
+
+
 scale_option = click.option(
     "--scale",
     type=click.IntRange(1, 32),

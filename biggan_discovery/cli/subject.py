@@ -50,6 +50,16 @@ def open_subject(
     return directions, network, _classes_of_file(path, known.get("classes"), network)
 
 
+def check_layers(path: str, directions: Directions, generator: FrozenGenerator) -> None:
+    """Raise UserError, naming the file, where the generator lacks the layers that the directions are for."""
+    from biggan_discovery.generators.layers import parse_layers
+
+    try:
+        parse_layers(directions.layers, generator.num_layers)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; give the generator they were found in") from error
+
+
 def _classes_of_file(path: str, classes: Any, generator: FrozenGenerator) -> list[int]:
     if not classes:
         return list(range(generator.num_classes))

@@ -9,10 +9,12 @@ import click
 
 from biggan_discovery.cli.options import (
     INDEX_LIST,
+    LARGEST,
     POSITIVE_FLOAT,
     class_option,
     device_option,
     directions_argument,
+    layers_option,
     of_file_generator_option,
     quiet_option,
     scale_option,
@@ -44,7 +46,15 @@ from biggan_discovery.errors import UserError
 @click.option("--path-size", type=POSITIVE_FLOAT, help="How far to go to each side.  [default: as in the search]")
 @click.option("--easing", default="sine", show_default=True, help="Pace of the motion: sine, linear or smooth.")
 @click.option("--keep-projection", is_flag=True, help="Start at the sample itself: keep its part along the direction.")
-@click.option("--columns", type=click.IntRange(min=1), help="Directions side by side.  [default: to a handy shape]")
+@click.option(
+    "--transfer", is_flag=True, help="Show one direction on many classes: rows are classes, with the same samples."
+)
+@layers_option("Layers that the directions reach", "as in the file")
+@click.option(
+    "--columns",
+    type=click.IntRange(min=1),
+    help="Directions side by side.  [default: to a handy shape; 1 with --transfer]",
+)
 @scale_option
 @class_option
 @seed_option
@@ -64,6 +74,8 @@ def visualize_command(
     path_size: float | None,
     easing: str,
     keep_projection: bool,
+    transfer: bool,
+    layers: str | None,
     columns: int | None,
     scale: int | None,
     classes: str | None,
@@ -83,8 +95,12 @@ def visualize_command(
       visualize.py directions/scenes-64.safetensors
       visualize.py directions/scenes-64.safetensors --only 0,3,8-12 --class torus --out torus.mp4
       visualize.py directions/scenes-64.safetensors --per-direction --format png
+      visualize.py directions/scenes-64.safetensors --only 3 --transfer --format png
     """
-    from biggan_discovery.cli.subject import open_subject, write_film
+    import torch
+
+    from biggan_discovery.cli.subject import check_layers, open_subject, write_film
+    from biggan_discovery.generators.layers import parse_layers
     from biggan_discovery.progress import Progress
     from biggan_discovery.rendering import (
         Film,
@@ -98,21 +114,27 @@ def visualize_command(
     )
 
     out, suffix = _output(Path(path), out, form, per_direction)
-    check_output(f"{out}{suffix}" if per_direction else out, fps)
+    check_output(out / f"000{suffix}" if per_direction else out, fps)
     directions, network, known_classes = open_subject(
         path, generator=generator, truncation=truncation, classes=classes, device=device
     )
     shown = list(range(len(directions))) if only is None else only
     if max(shown) >= len(directions):
         raise UserError(f"--only: there is no direction {max(shown)}; {path} has 0 to {len(directions) - 1}")
+    if transfer and len(shown) > 1 and not per_direction:
+        raise UserError("--transfer shows one direction on many classes; choose it with --only, or add --per-direction")
+    if layers is None:
+        check_layers(path, directions, network)
+    else:
+        layers = parse_layers(layers, network.num_layers).text
     size = path_size or _path_size(path, directions.metadata, network.defaults())
 
     still = suffix == ".png"
     count = samples or (1 if still else 5)
     amounts = strip_amounts(frames or 7, size) if still else loop_amounts(frames or 60, size, easing)
-    film = Film(
-        network, directions, sample_latents(network, count, seed), sample_classes(known_classes, count), keep_projection
-    )
+    each_class = torch.tensor(known_classes)[:, None].expand(-1, count)
+    y = each_class if transfer else sample_classes(known_classes, count)
+    film = Film(network, directions, sample_latents(network, count, seed), y, layers, keep_projection)
     files = [(out, shown)]
     if per_direction:
         files = [(out / f"{row:03d}{_slug(directions.names[row])}{suffix}", [row]) for row in shown]
@@ -120,13 +142,17 @@ def visualize_command(
     written = ""
     with Progress((1 if still else len(amounts)) * len(files), "drawing", unit="frame", quiet=quiet) as progress:
         for file, rows in files:
+            labels = [Label(str(row), directions.names[row]) for row in rows]
+            if transfer:
+                labels = [Label(str(each), network.class_names[each]) for each in known_classes]
+                rows = rows * len(labels)
             sheet = Sheet(
-                [Label(str(row), directions.names[row]) for row in rows],
+                labels,
                 tile=network.resolution,
                 rows=count if still else 1,
                 columns=len(amounts) if still else count,
                 header=[f"{amount:+.3g}" if amount else "0" for amount in amounts] if still else (),
-                across=columns,
+                across=columns or (1 if transfer else None),
                 scale=scale,
             )
             draw = film.strip if still else film.loop
@@ -146,7 +172,7 @@ def _output(path: Path, out: Path | None, form: str | None, per_direction: bool)
 
 def _path_size(path: str, metadata: dict, defaults: dict) -> float:
     size = metadata.get("settings", {}).get("path_size", defaults.get("path_size", 5.0))
-    if not isinstance(size, int | float) or not 0 < size < float("inf"):
+    if not isinstance(size, int | float) or not 0 < size <= LARGEST:
         raise UserError(f"{path} gives the path size {size!r}, which is not a positive number; give --path-size")
     return float(size)
 

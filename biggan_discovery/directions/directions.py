@@ -83,6 +83,41 @@ class Directions:
         """One note per direction, empty where there is none."""
         return self.metadata["notes"]
 
+    @property
+    def layers(self) -> str:
+        """Which layers of the generator the directions are for, see `parse_layers`; "all" where the file does not say.
+
+        Raises:
+            UserError: where the metadata holds something else than a text.
+        """
+        layers = self.metadata.get("layers") or "all"
+        if not isinstance(layers, str):
+            raise UserError(f"layers must be a text such as all or mid; found {_short(layers)}")
+        return layers
+
+    @property
+    def search_space(self) -> slice:
+        """The coordinates of z that the directions may have; they are zero in the others.
+
+        Raises:
+            UserError: where the metadata holds something else than a range of coordinates.
+        """
+        ends = self.metadata.get("search_space", [0, self.z_dim])
+        if isinstance(ends, list) and len(ends) == 2 and all(type(end) is int for end in ends):
+            first, end = ends
+            if 0 <= first < end <= self.z_dim:
+                return slice(first, end)
+        raise UserError(f"search_space must be [first, end] with 0 ≤ first < end ≤ {self.z_dim}; found {_short(ends)}")
+
+    def row(self, direction: int) -> Tensor:
+        """Q[direction], (z_dim,).
+
+        Raises:
+            UserError: where there is no such direction.
+        """
+        self._check_index(direction)
+        return self.Q[direction]
+
     def apply(self, z: Tensor, direction: int, amount: float | Tensor) -> Tensor:
         """z + amount · Q[direction]; differentiable.
 
@@ -97,13 +132,13 @@ class Directions:
         Raises:
             UserError: where there is no such direction, or shapes do not match.
         """
-        self._check_index(direction)
+        row = self.row(direction)
         if z.ndim < 2 or z.shape[-1] != self.z_dim:
             raise UserError(f"z has shape {tuple(z.shape)}; these directions are for (N, {self.z_dim})")
         amounts = torch.as_tensor(amount).to(z)
         if amounts.ndim and amounts.shape != z.shape[:1]:
             raise UserError(f"amount has shape {tuple(amounts.shape)}; give one number or one for each of {len(z)} z")
-        return z + amounts.reshape(-1, *[1] * (z.ndim - 1)) * self.Q[direction].to(z)
+        return z + amounts.reshape(-1, *[1] * (z.ndim - 1)) * row.to(z)
 
     def rename(self, index: int, name: str) -> None:
         """Name a direction; an empty name takes the name away.
@@ -158,7 +193,7 @@ class Directions:
             raise UserError(f"cannot write {path}: a directions file is called something{SUFFIX}")
         _check_metadata(self.metadata, len(self))
         try:
-            header = json.dumps(self.metadata, ensure_ascii=False)
+            header = json.dumps(self.metadata)
         except (TypeError, ValueError) as error:
             raise UserError(f"the metadata of directions must be plain JSON values: {error}") from error
         atomic_write(path, safetensors.torch.save({"A": self.A, "Q": self.Q}, {_HEADER: header}))

@@ -15,30 +15,40 @@ from biggan_discovery.files import existing_file
 STARTS = ("random", "coordinates")
 
 
-def initial_matrix(init: str | os.PathLike[str], ndirs: int, z_dim: int, seed: int) -> Tensor:
+def initial_matrix(
+    init: str | os.PathLike[str], ndirs: int, z_dim: int, seed: int, space: slice | None = None
+) -> Tensor:
     """The matrix A that a search starts from.
 
     Args:
         init: "random" for orthonormal Gaussian rows (uniformly distributed frames), "coordinates" for the first
-            `ndirs` axes of z, or a directions file for its first `ndirs` rows of Q.
-        ndirs: number of directions, 1 to z_dim.
+            `ndirs` axes of the space, or a directions file for its first `ndirs` rows of Q.
+        ndirs: number of directions, 1 to the number of coordinates.
         z_dim: length of z.
         seed: of the random rows; the global random state is not touched.
+        space: the coordinates of z that directions may have; all where None.
 
     Returns:
-        A, (ndirs, z_dim), float32, on the CPU.
+        A, (ndirs, coordinates in the space), float32, on the CPU.
 
     Raises:
-        UserError: where ndirs is out of range, or the file is missing, damaged, of another z_dim or has too few rows.
+        UserError: where ndirs is out of range, or the file is missing, damaged, of another z_dim, has too few rows or
+            such that leave the space.
     """
-    if not 1 <= ndirs <= z_dim:
-        raise UserError(f"{ndirs} directions asked for; a generator with z of length {z_dim} has 1 to {z_dim}")
+    space = space or slice(0, z_dim)
+    width = space.stop - space.start
+    if not 1 <= ndirs <= width:
+        raise UserError(f"{ndirs} directions asked for; in a space of {width} coordinates there are 1 to {width}")
     if init == "random":
-        gaussian = torch.randn(ndirs, z_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        gaussian = torch.randn(ndirs, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         return orthonormalize(gaussian).float()
     if init == "coordinates":
-        return torch.eye(ndirs, z_dim)
-    return _rows_of_file(init, ndirs, z_dim)
+        return torch.eye(ndirs, width)
+    rows = _rows_of_file(init, ndirs, z_dim)
+    within = rows[:, space].clone()
+    if torch.count_nonzero(rows) > torch.count_nonzero(within):
+        raise UserError(f"{init} has directions outside of z[{space.start}:{space.stop}]; start from others")
+    return within
 
 
 def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tensor:
@@ -52,4 +62,4 @@ def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tenso
         raise UserError(f"{path} has directions for z of length {directions.z_dim}; this generator's z has {z_dim}")
     if len(directions) < ndirs:
         raise UserError(f"{path} has {len(directions)} directions; a start for {ndirs} needs as many or more")
-    return directions.Q[:ndirs].clone()
+    return directions.Q[:ndirs]

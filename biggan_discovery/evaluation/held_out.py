@@ -30,6 +30,7 @@ def held_out_penalty(
     epsilon: float = 0.1,
     probes: int = 16,
     samples: int = 64,
+    layers: str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
@@ -43,6 +44,7 @@ def held_out_penalty(
         epsilon: finite-difference step in w.
         probes: k, Rademacher probes per sample.
         samples: how many z.
+        layers: which layers of the generator the directions reach.
         seed: of the held-out samples; they never meet those of a search.
         progress: advanced by one for each sample.
 
@@ -63,7 +65,7 @@ def held_out_penalty(
     Q = Q.to(generator.device, generator.dtype)
     values = []
     for part in everything.split(micro_batch(generator)):
-        values.append(penalty_of_directions(generator, Q, part, epsilon).double())
+        values.append(penalty_of_directions(generator, Q, part, epsilon, layers).double())
         if progress is not None:
             progress.advance(len(part.z))
     values = torch.cat(values)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.layout import PAPER_SETTINGS
 
 
@@ -108,6 +109,43 @@ class FrozenGenerator(nn.Module, abc.ABC):
     @abc.abstractmethod
     def _images(self, z: Tensor, y: Tensor) -> Tensor:
         """The images of checked z, of either shape, and y."""
+
+    def search_space(self, layers: str = ALL) -> slice:
+        """The coordinates of z that directions for some layers may have: all, unless layers see parts of z.
+
+        Args:
+            layers: see `parse_layers`.
+
+        Raises:
+            UserError: no such layers.
+        """
+        parse_layers(layers, self.num_layers)
+        return slice(0, self.z_dim)
+
+    def shift(self, z: Tensor, delta: Tensor, layers: str = ALL) -> Tensor:
+        """z + delta for some layers; the others see z as it is. Differentiable.
+
+        Args:
+            z: (N, z_dim) or (N, num_layers, z_dim).
+            delta: of either shape too.
+            layers: see `parse_layers`.
+
+        Returns:
+            What `forward` takes: (N, z_dim) where all layers still see the same z, else (N, num_layers, z_dim).
+
+        Raises:
+            UserError: no such layers.
+        """
+        reached = parse_layers(layers, self.num_layers)
+        if reached.are_all and z.ndim == delta.ndim:
+            return z + delta
+        z, delta = self._per_layer(z), self._per_layer(delta)
+        mask = torch.zeros(self.num_layers, 1, dtype=torch.bool, device=delta.device)
+        mask[reached.first : reached.last + 1] = True
+        return z + delta * mask
+
+    def _per_layer(self, z: Tensor) -> Tensor:
+        return z if z.ndim == 3 else z[..., None, :].expand(*z.shape[:-1], self.num_layers, self.z_dim)
 
     def latents(self, uniform: Tensor) -> Tensor:
         """Latents from the generator's prior, by its inverse distribution function.

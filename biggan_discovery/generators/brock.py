@@ -16,6 +16,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
+from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _FIRST_SIZE = 4  # Height and width before the first block.
@@ -66,6 +67,17 @@ class BrockBigGAN(FrozenGenerator):
             truncation=truncation,
             sha256=sha256,
         )
+
+    def search_space(self, layers: str = ALL) -> slice:
+        """The chunks of z that the layers see; see `FrozenGenerator.search_space`."""
+        return parse_layers(layers, self.num_layers).chunk(self.z_dim)
+
+    def shift(self, z: Tensor, delta: Tensor, layers: str = ALL) -> Tensor:
+        """z + delta in the chunks of some layers, which no other layer sees, so that z keeps its shape."""
+        space = self.search_space(layers)
+        mask = torch.zeros(self.z_dim, dtype=torch.bool, device=delta.device)
+        mask[space] = True
+        return super().shift(z, delta * mask)
 
     def layer_slice(self, first: int, last: int) -> slice:
         """The coordinates of z that layers `first` to `last`, both included, see."""

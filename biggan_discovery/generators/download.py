@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import layout
+from biggan_discovery.generators.layers import parse_layers
 from biggan_discovery.progress import Progress
 
 OFFLINE_VARIABLE = "BIGGAN_DISCOVERY_OFFLINE"
@@ -63,9 +64,16 @@ class RemoteGenerator:
 
     resolution: int
     z_dim: int
+    num_layers: int
     num_classes: int
     about: int | None  # Bytes; of biggan-deep the size of the tensors where no file size is published.
     files: tuple[RemoteFile, ...]
+    chunked: bool = False  # Whether each layer sees its own chunk of z.
+
+    def search_space(self, layers: str) -> slice:
+        """As `FrozenGenerator.search_space`, without the weights."""
+        reached = parse_layers(layers, self.num_layers)
+        return reached.chunk(self.z_dim) if self.chunked else slice(0, self.z_dim)
 
 
 def _deep(resolution: int, about: int, config: dict[str, Any], weights: dict[str, Any]) -> RemoteGenerator:
@@ -76,7 +84,8 @@ def _deep(resolution: int, about: int, config: dict[str, Any], weights: dict[str
         return RemoteFile(name, f"{_DEEP_HOST}/{there(name)}", there(name), **known)
 
     files = (file(layout.CONFIG, **config), file(layout.WEIGHTS, instead=layout.SAFETENSORS, **weights))
-    return RemoteGenerator(resolution, 128, 1000, about, files)
+    num_layers = 1 + 2 * round(math.log2(resolution / 4))  # The first linear layer, and two blocks for each doubling.
+    return RemoteGenerator(resolution, 128, num_layers, 1000, about, files)
 
 
 REMOTE = {
@@ -91,9 +100,11 @@ REMOTE = {
     "brock-128": RemoteGenerator(
         128,
         120,
+        6,
         1000,
         None,
         (RemoteFile("brock-128.zip", _DRIVE + _BROCK_ID, "brock-128.zip", ("G_ema.pth", "G.pth")),),
+        chunked=True,
     ),
 }
 """The generators that are fetched when they are asked for by name."""

@@ -16,7 +16,9 @@ def micro_batch(generator: FrozenGenerator) -> int:
     return max(1, _PIXELS_AT_ONCE // generator.resolution**2)
 
 
-def penalty_of_directions(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float) -> Tensor:
+def penalty_of_directions(
+    generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float, layers: str = "all"
+) -> Tensor:
     """Hessian Penalty of the image with respect to w of G(z + wQ, y) (Peebles et al. 2020, section 4.3).
 
     Args:
@@ -24,13 +26,14 @@ def penalty_of_directions(generator: FrozenGenerator, Q: Tensor, samples: Sample
         Q: (ndirs, z_dim) rows; gradients flow to them.
         samples: where to evaluate, see `draw`.
         epsilon: finite-difference step in w.
+        layers: which layers of the generator see z + wQ; the others see z.
 
     Returns:
         (N,): for each sample, the mean over channels and pixels of the unbiased variance over the probes.
     """
 
     def images(w: Tensor) -> Tensor:
-        return generator(samples.z + w @ Q, samples.y)
+        return generator(generator.shift(samples.z, w @ Q, layers), samples.y)
 
     def mean_of_each(variances: Tensor) -> Tensor:
         return variances.flatten(1).mean(dim=1)

@@ -4,9 +4,10 @@ from biggan_discovery.rendering.encode import check_output, open_writer
 from biggan_discovery.rendering.film import Film
 from biggan_discovery.rendering.latents import load_latents, sample_classes, sample_latents, save_latents
 from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
-from biggan_discovery.rendering.traversal import edit_shares, edited, loop_amounts, move, strip_amounts, traversal
+from biggan_discovery.rendering.traversal import Edit, edit_shares, edited, loop_amounts, move, strip_amounts, traversal
 
 __all__ = [
+    "Edit",
     "Film",
     "Label",
     "Sheet",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering.sheet import Sheet, to_uint8
-from biggan_discovery.rendering.traversal import edited, generate, move
+from biggan_discovery.rendering.traversal import Edit, edited, generate, move
 
 _REUSE_BYTES = 128 * 2**20
 
@@ -26,7 +26,8 @@ class Film:
         generator: the generator.
         directions: the directions.
         z: (N, z_dim) latents of the samples.
-        y: (N,) int64 class indices of the samples.
+        y: (N,) int64 class indices of the samples; or (blocks, N), for each block of a sheet its own.
+        layers: which layers the directions reach; those that `directions` are for where None.
         keep_projection: see `move`.
         batch: images that are made at a time.
     """
@@ -35,6 +36,7 @@ class Film:
     directions: Directions
     z: Tensor
     y: Tensor
+    layers: str | None = None
     keep_projection: bool = False
     batch: int = 32
 
@@ -50,34 +52,48 @@ class Film:
         def latents(amount: float) -> Tensor:
             return torch.cat([self._moved(row, amount) for row in shown])
 
-        return self._frames(latents, self.y.repeat(len(shown)), amounts, sheet)
+        return self._frames(latents, self._classes(shown).flatten(), amounts, sheet)
 
     def strip(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """One still (height, width, 3) uint8: in each block a row for each sample and a column for each amount."""
-        y = self.y.repeat_interleave(len(amounts))
+        classes = self._classes(shown).repeat_interleave(len(amounts), dim=1)
 
         def along(row: int) -> Tensor:
             return torch.stack([self._moved(row, amount) for amount in amounts], dim=1).flatten(0, 1)
 
-        yield sheet.draw(tile for row in shown for tile in self._tiles(along(row), y))
+        yield sheet.draw(tile for row, y in zip(shown, classes, strict=True) for tile in self._tiles(along(row), y))
 
-    def edit_loop(self, edits: Mapping[int, float], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
+    def edit_loop(self, edits: Sequence[Edit], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 of an edit along several directions at once.
 
         Args:
-            edits: how far along which rows of `directions` the full edit is.
+            edits: the full edit.
             shares: how much of the edit each frame shows; see `edit_shares`.
             sheet: the layout, with N pictures in its block.
         """
-        return self._frames(lambda share: edited(self.directions, self.z, edits, share), self.y, shares, sheet)
+        return self._frames(lambda share: self._edited(edits, share), self.y, shares, sheet)
 
-    def edit_still(self, edits: Mapping[int, float], sheet: Sheet) -> Iterator[np.ndarray]:
+    def edit_still(self, edits: Sequence[Edit], sheet: Sheet) -> Iterator[np.ndarray]:
         """One still (height, width, 3) uint8 with a row for each sample: before and after the edit."""
-        pairs = torch.stack([self.z, edited(self.directions, self.z, edits)], dim=1).flatten(0, 1)
+        pairs = torch.stack([self._edited(edits, share) for share in (0.0, 1.0)], dim=1).flatten(0, 1)
         yield sheet.draw(self._tiles(pairs, self.y.repeat_interleave(2)))
 
     def _moved(self, row: int, amount: float) -> Tensor:
-        return move(self.directions, self.z, row, amount, keep_projection=self.keep_projection)
+        return move(
+            self.generator,
+            self.directions,
+            self.z,
+            row,
+            amount,
+            layers=self.layers,
+            keep_projection=self.keep_projection,
+        )
+
+    def _edited(self, edits: Sequence[Edit], share: float) -> Tensor:
+        return edited(self.generator, self.directions, self.z, edits, share)
+
+    def _classes(self, shown: Sequence[int]) -> Tensor:
+        return self.y.expand(len(shown), -1)
 
     def _tiles(self, z: Tensor, y: Tensor) -> Iterator[np.ndarray]:
         for images in generate(self.generator, z, y, batch=self.batch):

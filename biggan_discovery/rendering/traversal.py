@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,36 +84,65 @@ def edit_shares(frames: int) -> list[float]:
     return [round(share(frame), 12) for frame in range(frames)]
 
 
-def move(directions: Directions, z: Tensor, direction: int, amount: float, *, keep_projection: bool = False) -> Tensor:
+def move(
+    generator: FrozenGenerator,
+    directions: Directions,
+    z: Tensor,
+    direction: int,
+    amount: float,
+    *,
+    layers: str | None = None,
+    keep_projection: bool = False,
+) -> Tensor:
     """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
 
     As in the papers the latent's own component along the direction is removed first, so that all samples walk over
-    the same stretch; `keep_projection` leaves it, and the walk starts at the sample itself.
+    the same stretch; `keep_projection` leaves it, and the walk starts at the sample itself. Layers that the direction
+    does not reach see z as it is.
 
     Args:
+        generator: the generator.
         directions: the directions.
-        z: (N, z_dim) latents.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents.
         direction: row of `directions`.
         amount: in units of z.
+        layers: which layers the direction reaches; those that `directions` are for where None.
         keep_projection: leave the own component.
+
+    Returns:
+        Latents as `FrozenGenerator.shift` gives them.
     """
-    if keep_projection:
-        return directions.apply(z, direction, amount)
-    row = directions.Q[direction].to(z)
-    return directions.apply(z, direction, amount - z @ row / row.square().sum())
+    row = directions.row(direction).to(z)
+    own = 0 if keep_projection else z @ row / row.square().sum()
+    amounts = z.new_full(z.shape[:-1], amount) - own
+    return generator.shift(z, amounts[..., None] * row, layers or directions.layers)
 
 
-def edited(directions: Directions, z: Tensor, edits: Mapping[int, float], share: float = 1.0) -> Tensor:
-    """Latents moved along several directions at once: z + share · Σ amount·q.
+class Edit(NamedTuple):
+    """How far along which direction, for which layers; those that the directions are for where None."""
+
+    direction: int
+    amount: float
+    layers: str | None = None
+
+
+def edited(
+    generator: FrozenGenerator, directions: Directions, z: Tensor, edits: Sequence[Edit], share: float = 1.0
+) -> Tensor:
+    """Latents moved along several directions at once: z + share · Σ amount·q, for each edit's layers.
 
     Args:
+        generator: the generator.
         directions: the directions.
-        z: (N, z_dim) latents.
-        edits: the amount for each row of `directions` that takes part.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents.
+        edits: what to do, each on top of those before.
         share: how much of the edit.
+
+    Returns:
+        Latents as `FrozenGenerator.shift` gives them.
     """
-    for row, amount in edits.items():
-        z = directions.apply(z, row, share * amount)
+    for direction, amount, layers in edits:
+        z = move(generator, directions, z, direction, share * amount, layers=layers, keep_projection=True)
     return z
 
 
@@ -142,6 +172,7 @@ def traversal(
     direction: int,
     amounts: Sequence[float],
     *,
+    layers: str | None = None,
     keep_projection: bool = False,
     batch: int = 32,
 ) -> Iterator[Tensor]:
@@ -154,6 +185,7 @@ def traversal(
         y: (N,) int64 class indices.
         direction: row of `directions`.
         amounts: how far, for example from `loop_amounts`.
+        layers: which layers the direction reaches; those that `directions` are for where None.
         keep_projection: leave the latents' own component along the direction.
         batch: images that are made at a time.
 
@@ -161,5 +193,5 @@ def traversal(
         (N, C, R, R) images in [-1, 1], for each amount.
     """
     for amount in amounts:
-        moved = move(directions, z, direction, amount, keep_projection=keep_projection)
+        moved = move(generator, directions, z, direction, amount, layers=layers, keep_projection=keep_projection)
         yield torch.cat(list(generate(generator, moved, y, batch=batch)))

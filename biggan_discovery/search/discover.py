@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from biggan_discovery.directions import Directions, initial_matrix, orthonormalize
+from biggan_discovery.directions import Directions, initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import held_out_penalty, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator, parse_classes
@@ -41,6 +41,7 @@ def discover(
     probes: int | None = None,
     orthogonalize: str = "qr",
     init: str | os.PathLike[str] = "random",
+    layers: str = "all",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     save_every: int = 100,
@@ -58,7 +59,7 @@ def discover(
         generator: a frozen generator, or what `load_generator` takes.
         classes: class indices to search over, or text such as "cone" or "0-2"; all of them where None.
         method: "hessian", the Hessian Penalty.
-        directions: rows of A; z_dim where None.
+        directions: rows of A; as many as the layers see coordinates of z where None.
         steps: steps of Adam in all.
         batch: samples a step.
         lr: learning rate of the first step.
@@ -67,6 +68,8 @@ def discover(
         probes: k, Rademacher probes per sample, 2 or more.
         orthogonalize: "qr", "gram-schmidt" or "none".
         init: "random", "coordinates", or a directions file to start from.
+        layers: which layers of the generator the directions reach: "all", "coarse", "mid", "fine", or a range such as
+            "4-8". Where layers see different parts of z, directions have no coordinates in the others' parts.
         seed: of the start and of all samples.
         out: folder of the run. Started again with the same arguments, a run goes on where it stopped, bit for bit.
             Nothing is written where None.
@@ -99,24 +102,28 @@ def discover(
         probes=probes,
         orthogonalize=orthogonalize,
         init=os.fspath(init),
+        layers=layers,
         seed=seed,
     )
     if save_every < 1:
         raise UserError(f"save_every is {save_every}; it should be at least 1")
+    if out is not None and not os.fspath(out):
+        raise UserError("out is ''; give a folder, or leave it out")
     folder = None if out is None else Path(out)
-    A = initial_matrix(init, settings["directions"], generator.z_dim, seed)
+    space = generator.search_space(settings["layers"])
+    A = initial_matrix(init, settings["directions"], generator.z_dim, seed, space)
 
     with contextlib.ExitStack() as stack:
         state = fresh_state(settings, _fixed_length(A), COLUMNS)
         if folder is not None:
             stack.enter_context(locked(folder))
-            state = load_state(folder, settings) or state
+            state = load_state(folder, state) or state
             if state.step == settings["steps"] and (folder / DIRECTIONS).exists():
                 return Directions.load(folder / DIRECTIONS)
         interrupts = Interrupts()
-        stack.enter_context(interrupts.remembered())
         board = stack.enter_context(_tensorboard(folder, state.step)) if tensorboard and folder else None
-        _search(generator, state, folder, interrupts, board, save_every=save_every, quiet=quiet)
+        with interrupts.remembered():
+            _search(generator, state, folder, interrupts, board, save_every=save_every, quiet=quiet)
         if interrupts.signal:
             interrupts.leave()
         found = _directions(generator, state)
@@ -138,7 +145,7 @@ def _search(
 ) -> None:
     """Take the steps that are left, in place."""
     settings = state.settings
-    steps, lr = settings["steps"], settings["lr"]
+    steps, lr, space = settings["steps"], settings["lr"], generator.search_space(settings["layers"])
     A = state.A.to(generator.device).requires_grad_()
     optimizer = torch.optim.Adam([A], lr=lr, betas=(0.9, 0.99))
     optimizer.state[A] = {
@@ -179,10 +186,11 @@ def _search(
             Q = orthonormalize(A, settings["orthogonalize"])
             # The loss is a mean over samples, so the gradient of Q adds up over micro-batches and goes through the
             # orthonormalisation once.
-            Q_leaf = Q.detach().to(generator.dtype).requires_grad_()
+            Q_leaf = pad(Q.detach(), space, generator.z_dim).to(generator.dtype).requires_grad_()
             total = 0.0
             for part in samples.split(micro_batch(generator)):
-                loss = penalty_of_directions(generator, Q_leaf, part, settings["epsilon"]).sum() / settings["batch"]
+                penalties = penalty_of_directions(generator, Q_leaf, part, settings["epsilon"], settings["layers"])
+                loss = penalties.sum() / settings["batch"]
                 loss.backward()
                 total += loss.item()
             if not math.isfinite(total):
@@ -191,7 +199,7 @@ def _search(
                 )
             assert Q_leaf.grad is not None
             optimizer.zero_grad()
-            Q.backward(Q_leaf.grad.to(Q.dtype))
+            Q.backward(Q_leaf.grad[:, space].to(Q.dtype))
             optimizer.step()
             if settings["orthogonalize"] != "none":
                 with torch.no_grad():
@@ -211,7 +219,7 @@ def _search(
 
 
 def _fixed_length(A: Tensor) -> Tensor:
-    """A with every row scaled to length √z_dim."""
+    """A with every row scaled to length √(number of coordinates)."""
     return A * (A.shape[1] ** 0.5 / torch.linalg.vector_norm(A, dim=1, keepdim=True))
 
 
@@ -227,19 +235,22 @@ def _class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int
 def _directions(generator: FrozenGenerator, state: State) -> Directions:
     """The result of a finished search, with its settings as DESIGN says files have them."""
     settings = dict(state.settings)
-    origin = {key: settings.pop(key) for key in ("generator", "generator_sha256", "truncation", "classes", "method")}
+    moved = ("generator", "generator_sha256", "truncation", "classes", "method", "layers")
+    origin = {key: settings.pop(key) for key in moved}
+    space = generator.search_space(origin["layers"])
     metadata = {
         **origin,
         "objective": "Hessian Penalty of the image, reduction mean",
         "class_names": [generator.class_names[index] for index in origin["classes"]],
-        "layers": "all",
+        "search_space": [space.start, space.stop],
         "seed": settings["seed"],
         "steps": settings["steps"],
         "resolution": generator.resolution,
         "z_dim": generator.z_dim,
         "settings": settings,
     }
-    return Directions(state.A, orthonormalize(state.A, settings["orthogonalize"]), metadata)
+    Q = orthonormalize(state.A, settings["orthogonalize"])
+    return Directions(pad(state.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
 
 
 _HELD_OUT = {"samples": 64, "probes": 16}
@@ -248,9 +259,12 @@ _HELD_OUT = {"samples": 64, "probes": 16}
 def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: bool) -> None:
     """Record the held-out penalty of the result, the start and random directions, and the recovery of known factors."""
     settings = found.metadata["settings"]
+    layers = found.metadata["layers"]
+    space = generator.search_space(layers)
+    random = initial_matrix("random", len(A), generator.z_dim, settings["seed"] + 1, space)
     candidates = {
-        "random": orthonormalize(initial_matrix("random", len(A), generator.z_dim, settings["seed"] + 1)),
-        "before": orthonormalize(A, settings["orthogonalize"]),
+        "random": pad(orthonormalize(random), space, generator.z_dim),
+        "before": pad(orthonormalize(A, settings["orthogonalize"]), space, generator.z_dim),
         "after": found.Q,
     }
     with Progress(len(candidates) * _HELD_OUT["samples"], "judging", unit="sample", quiet=quiet) as progress:
@@ -261,6 +275,7 @@ def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: b
                 classes=found.metadata["classes"],
                 path_size=settings["path_size"],
                 epsilon=settings["epsilon"],
+                layers=layers,
                 progress=progress,
                 **_HELD_OUT,
             )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 from biggan_discovery.directions.orthonormalize import METHODS as ORTHOGONALIZE
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layers import parse_layers
 
 METHODS = ("hessian",)
 COLUMNS = ("penalty", "lr")  # of the history, after the step
 
-_WHOLE = {"directions": 1, "steps": 0, "batch": 1, "probes": 2}
+_WHOLE = {"directions": (1, 10**6), "steps": (0, 10**9), "batch": (1, 10**6), "probes": (2, 10**6)}
 _POSITIVE = ("lr", "path_size", "epsilon")
 
 
@@ -21,24 +22,27 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
 
     Args:
         generator: whose `defaults` replace settings that are None.
-        asked: classes, method, directions, steps, batch, lr, path_size, epsilon, probes, orthogonalize, init, seed.
+        asked: classes, method, directions, steps, batch, lr, path_size, epsilon, probes, orthogonalize, init, layers,
+            seed.
 
     Raises:
         UserError: for a value that cannot be, naming it.
     """
-    defaults = {**generator.defaults(), "directions": generator.z_dim}
+    layers = parse_layers(asked["layers"], generator.num_layers).text
+    space = generator.search_space(layers)
+    defaults = {**generator.defaults(), "directions": space.stop - space.start}
     settings = {key: defaults.get(key) if value is None else value for key, value in asked.items()}
     for key, known in (("method", METHODS), ("orthogonalize", ORTHOGONALIZE)):
         if settings[key] not in known:
             near = near_matches(str(settings[key]), known)
             raise UserError(f"{key} is {settings[key]!r}; it should be one of {', '.join(known)}{near}")
-    for key, least in _WHOLE.items():
+    for key, (least, most) in _WHOLE.items():
         value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{key} is {value!r}; it should be a whole number, {least} or more")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise UserError(f"{key} is {value!r}; it should be a whole number from {least} to {most}")
     for key in _POSITIVE:
         value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < math.inf):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
             raise UserError(f"{key} is {value!r}; it should be a positive number")
         settings[key] = float(value)
     seed = settings["seed"]
@@ -49,4 +53,5 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
         "generator_sha256": generator.sha256,
         "truncation": generator.truncation,
         **settings,
+        "layers": layers,
     }

@@ -6,7 +6,7 @@ import torch
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FunctionGenerator
-from biggan_discovery.rendering import Film, Label, Sheet, film, loop_amounts, strip_amounts, to_uint8
+from biggan_discovery.rendering import Edit, Film, Label, Sheet, film, loop_amounts, strip_amounts, to_uint8
 from tests.rendering.toy import RESOLUTION, Z_DIM, levels
 
 
@@ -94,10 +94,11 @@ def test_an_edit_goes_along_several_directions_at_once(directions: Directions) -
     after[:, 2] -= 0.5
     before_level, after_level = (to_uint8(levels(z))[:, 0, 0].tolist() for z in (made.z, after))
     loop_sheet = Sheet([Label()], tile=RESOLUTION, columns=2, scale=1)
-    first, full = made.edit_loop({0: 1.0, 2: -0.5}, [0.0, 1.0], loop_sheet)
+    edits = [Edit(0, 1.0), Edit(2, -0.5)]
+    first, full = made.edit_loop(edits, [0.0, 1.0], loop_sheet)
     np.testing.assert_allclose(_pictures(first, loop_sheet), before_level, atol=1)
     np.testing.assert_allclose(_pictures(full, loop_sheet), after_level, atol=1)
     sheet = Sheet([Label()], tile=RESOLUTION, rows=2, columns=2, scale=1)
-    (still,) = made.edit_still({0: 1.0, 2: -0.5}, sheet)
+    (still,) = made.edit_still(edits, sheet)
     pairs = [level for pair in zip(before_level, after_level, strict=True) for level in pair]
     np.testing.assert_allclose(_pictures(still, sheet), pairs, atol=1)

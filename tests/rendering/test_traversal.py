@@ -82,11 +82,11 @@ def test_moving_sets_the_part_along_the_direction_and_leaves_the_rest(orthogonal
     Q = A if orthogonalize == "none" else None
     directions = Directions(A, Q, {"settings": {"orthogonalize": orthogonalize}})
     q, z = directions.Q[1].double(), torch.randn(7, Z_DIM, dtype=torch.float64)
-    moved = move(directions, z, 1, 2.5)
+    moved = move(toy_generator(), directions, z, 1, 2.5)
     torch.testing.assert_close(moved @ q / (q @ q), torch.full((7,), 2.5, dtype=torch.float64))
     across = torch.linalg.svd(q[None]).Vh[1:]
     torch.testing.assert_close(moved @ across.T, z @ across.T)
-    torch.testing.assert_close(move(directions, z, 1, 2.5, keep_projection=True), z + 2.5 * q)
+    torch.testing.assert_close(move(toy_generator(), directions, z, 1, 2.5, keep_projection=True), z + 2.5 * q)
 
 
 def test_a_traversal_is_the_images_of_the_moved_latents(directions: Directions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from biggan_discovery.directions.directions import SUFFIX, Directions
 from biggan_discovery.directions.orthonormalize import orthonormalize
+from biggan_discovery.directions.space import pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write, existing_file
 
 _NPZ_KEY = "directions"
+_GANSPACE_KEY = "lat_comp"  # Components in the latent space, beside those of the activations.
 _AS_GOOD_AS_ORTHONORMAL = 1e-6
 
 
@@ -31,13 +34,14 @@ def export(directions: Directions, path: str | os.PathLike[str], raw: bool = Fal
     Args:
         directions: what to write.
         path: a file name that ends in .npy, .npz, .pt or .csv.
-        raw: write the raw matrix A instead of Q.
+        raw: write the raw matrix A instead of Q, and of it only the coordinates that were searched, as the papers'
+            scripts read it: a search in one third of z with 120 coordinates gives (ndirs, 40).
 
     Raises:
         UserError: for another suffix, or a folder that cannot be written.
         OSError: where writing fails; a file that was there before is then as it was.
     """
-    matrix = directions.A if raw else directions.Q
+    matrix = directions.A[:, directions.search_space].contiguous() if raw else directions.Q
     encode = _ENCODERS[_known_suffix(path, _ENCODERS)]
     atomic_write(path, encode(matrix))
 
@@ -46,8 +50,9 @@ def read_matrix(path: str | os.PathLike[str]) -> Tensor:
     """Read a bare matrix, whatever tool wrote it; nothing in the file is executed.
 
     Args:
-        path: a .npy; a .npz whose only matrix, or whose "directions", it is; a .pt or .pth in either of PyTorch's
-            formats, a tensor or a dict with one matrix in it; or a .csv of numbers without a header.
+        path: a .npy; a .npz whose only matrix, or whose "directions", it is, or a .npz of GANSpace, for its components
+            in the latent space; a .pt or .pth in either of PyTorch's formats, a tensor or a dict with one matrix in
+            it; or a .csv of numbers without a header.
 
     Returns:
         (rows, columns), float32, finite, on the CPU.
@@ -75,6 +80,9 @@ def import_matrix(
     path: str | os.PathLike[str],
     *,
     orthogonalize: str = "qr",
+    orthonormal: bool = False,
+    space: slice | None = None,
+    z_dim: int | None = None,
     names: Sequence[str] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Directions:
@@ -86,6 +94,9 @@ def import_matrix(
     Args:
         path: see `read_matrix`.
         orthogonalize: "qr", "gram-schmidt", or "none" to take the rows as they are.
+        orthonormal: state that the rows are orthonormal, to 1e-4; they are kept as they are.
+        space: the coordinates of z that the columns are for; in the others the directions are zero.
+        z_dim: length of z; the number of columns where None.
         names: one per direction.
         metadata: what else is known, for example the generator; see `Directions`.
 
@@ -93,21 +104,45 @@ def import_matrix(
         The directions, not yet saved.
 
     Raises:
-        UserError: where the matrix cannot be read or has dependent rows, or the names do not fit.
+        UserError: where the matrix cannot be read, has dependent rows or other columns, or the names do not fit.
     """
     A = read_matrix(path)
+    z_dim = A.shape[1] if z_dim is None else z_dim
+    space = space or slice(0, z_dim)
+    metadata = {
+        "method": "import",
+        "source": Path(path).name,
+        "z_dim": z_dim,
+        "search_space": [space.start, space.stop],
+        **(metadata or {}),
+        "settings": {"orthogonalize": orthogonalize, **(metadata or {}).get("settings", {})},
+    }
     try:
-        Q = A if _is_orthonormal(A) else orthonormalize(A, orthogonalize)
+        A = _columns(A, space, z_dim)
+        Q = A if orthonormal or _is_orthonormal(A) else orthonormalize(A, orthogonalize)
+        directions = Directions(pad(A, space, z_dim), pad(Q, space, z_dim), metadata)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    origin = {"method": "import", "source": Path(path).name, "settings": {"orthogonalize": orthogonalize}}
-    directions = Directions(A, Q, {**origin, "z_dim": A.shape[1], **(metadata or {})})
     if names is not None:
         if len(names) != len(A):
             raise UserError(f"{len(names)} names for {len(A)} directions; give one each, empty for none")
         for index, name in enumerate(names):
             directions.rename(index, name)
     return directions
+
+
+def _columns(A: Tensor, space: slice, z_dim: int) -> Tensor:
+    """The columns of A that are for the space: all of them, or, of rows over all of z, those that are not zero."""
+    width = space.stop - space.start
+    if A.shape[1] == width:
+        return A
+    if A.shape[1] != z_dim:
+        chosen = "" if width == z_dim else f", and the layers see {width} of them"
+        raise UserError(f"it has rows of {A.shape[1]} numbers; z has {z_dim}{chosen}")
+    within = A[:, space]
+    if torch.count_nonzero(A) > torch.count_nonzero(within):
+        raise UserError(f"its rows are not zero outside of z[{space.start}:{space.stop}], which the layers see")
+    return within
 
 
 def _is_orthonormal(A: Tensor) -> bool:
@@ -152,12 +187,17 @@ def _decode_npy(content: bytes) -> Tensor:
 
 def _decode_npz(content: bytes) -> Tensor:
     with np.lib.npyio.NpzFile(io.BytesIO(content), allow_pickle=False) as archive:
+        if _GANSPACE_KEY in archive.files:
+            components = archive[_GANSPACE_KEY]  # (n, 1, z_dim)
+            return _from_array(components.squeeze(1) if components.ndim == 3 else components)
         return _from_array(_only_matrix({name: archive[name] for name in archive.files}))
 
 
 def _decode_pt(content: bytes) -> Tensor:
     try:
-        value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols; what matters is whether there is a matrix
+            value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's own message advises to load the file unsafely.
         raise UserError("it is damaged, or holds Python objects beside tensors, which could run code") from error

@@ -131,7 +131,7 @@ def test_bad_imports(console: Console, file: Path, generator: Path):
         ((matrix, "--out", out, "--generator", folder / "nothing"), "nothing"),
         ((matrix, "--out", out, "--generator", generator, "--class", "coin"), "did you mean 'cone'"),
         ((matrix, "--out", out, "--generator", generator, "--class", "5"), "out of range"),
-        ((folder / "narrow.npy", "--out", out, "--generator", generator), "has rows of 3 numbers; z of"),
+        ((folder / "narrow.npy", "--out", out, "--generator", generator), "rows of 3 numbers; z has 16"),
     ]:
         assert message in console("import", *arguments, code=2)
     assert not out.exists()

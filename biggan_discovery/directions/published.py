@@ -1,0 +1,111 @@
+"""Directions that papers' authors published for Brock's BigGAN at 128 pixels: what is known about each of their files.
+
+Layers, classes, how far to go, and the names of directions are as the authors' scripts and pages give them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from biggan_discovery.errors import UserError, near_matches
+
+GENERATOR = "brock-128"
+_GOLDEN_RETRIEVER, _CHURCH = 207, 497
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published matrix.
+
+    Attributes:
+        source: who published it, and where.
+        layers: the layers whose chunks of z it was searched in.
+        label: the class it was searched for, or is shown on.
+        path_size: how far the authors go to each side when they show it.
+        names: what the authors call some of the directions, by index.
+        orthonormal: whether its rows are orthonormal as they are.
+        sha256: of the file, where it is known.
+    """
+
+    source: str
+    layers: str
+    path_size: float
+    label: int = _GOLDEN_RETRIEVER
+    names: dict[int, str] = field(default_factory=dict)
+    orthonormal: bool = False
+    sha256: str = ""
+
+
+_HESSIAN = "Peebles et al., The Hessian Penalty, ECCV 2020, github.com/wpeebles/hessian_penalty, BSD-2"
+_OROJAR = "Wei et al., Orthogonal Jacobian Regularization, ICCV 2021, github.com/csyxwei/OroJaR, BSD-2"
+_VOYNOV = "Voynov & Babenko, ICML 2020, github.com/anvoynov/GANLatentDiscovery, as in wpeebles/hessian_penalty"
+
+PRESETS = {
+    "hessian-goldens": Published(
+        _HESSIAN,
+        "all",
+        2.5,
+        names={5: "rotation", 6: "zoom", 8: "smoosh"},
+        sha256="393a09048e089b343bfd83531bcc5ae34fcd39b2212a0d47d475577dbbe37933",
+    ),
+    "hessian-goldens-coarse": Published(_HESSIAN, "coarse", 2.5),
+    "hessian-goldens-mid": Published(
+        _HESSIAN,
+        "mid",
+        3.5,
+        names={0: "background removal", 5: "colorization", 8: "scene lighting", 25: "object lighting"},
+        sha256="a7ea15fcc1fefac4cf966541638c97e61bcaa87b6450f973b463326054803ec5",
+    ),
+    "hessian-goldens-fine": Published(
+        _HESSIAN,
+        "fine",
+        6.0,
+        names={1: "red color filter", 5: "brightness", 13: "white color filter", 20: "saturation"},
+    ),
+    "hessian-church": Published(
+        _HESSIAN, "all", 3.5, _CHURCH, names={4: "rotation", 14: "shifting", 55: "colorization"}
+    ),
+    "orojar-goldens-coarse": Published(_OROJAR, "coarse", 2.5, names={0: "rotation", 7: "zoom", 9: "smoosh"}),
+    "orojar-goldens-mid": Published(
+        _OROJAR,
+        "mid",
+        3.5,
+        names={0: "background removal", 2: "object lighting", 8: "scene lighting", 21: "colorize"},
+        sha256="2e2a8850b474dd8babff13b29f1fef9e79387c2c3a3f3696f2f86adfa2dc3c6e",
+    ),
+    "orojar-goldens-fine": Published(
+        _OROJAR,
+        "fine",
+        8.0,
+        names={4: "brightness", 5: "red color filter", 17: "saturation", 34: "green color filter"},
+    ),
+    "orojar-church-coarse": Published(_OROJAR, "coarse", 2.5, _CHURCH, names={0: "rotation", 7: "zoom", 9: "shift"}),
+    "orojar-church-mid": Published(
+        _OROJAR, "mid", 3.5, _CHURCH, names={3: "colorization", 4: "object lighting", 6: "lighting"}
+    ),
+    "orojar-church-fine": Published(_OROJAR, "fine", 8.0, _CHURCH),
+    "voynov": Published(
+        _VOYNOV,
+        "all",
+        8.0,
+        orthonormal=True,
+        sha256="f5b8e91d3f7c68a36e6ee93a6de197ecaf82ed74e90df6bcd971b94b21225b60",
+    ),
+}
+"""The published matrices by name."""
+
+
+def find_preset(name: str | None, path: Path) -> tuple[str, Published] | None:
+    """A published matrix by its name, else by the content of the file; None where the file is none of them.
+
+    Raises:
+        UserError: no such name.
+    """
+    if name is None:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        return next(((key, each) for key, each in PRESETS.items() if each.sha256 == sha256), None)
+    if name not in PRESETS:
+        raise UserError(f"no preset {name!r}{near_matches(name, PRESETS)}; there are {', '.join(PRESETS)}")
+    return name, PRESETS[name]

@@ -26,6 +26,25 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+_UNWRITABLE = (PermissionError, FileExistsError, NotADirectoryError, FileNotFoundError)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise what `atomic_path` would raise, before anything slow is done; nothing is left behind.
+
+    Raises:
+        UserError: where the folder cannot be made or written, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; give a file name")
+    folder = next(parent for parent in path.parents if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except _UNWRITABLE as error:
+        raise UserError(f"cannot write {path}: {error.strerror} ({folder})") from error
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the folder of `path` to write to; fsynced and renamed to `path` on success, else removed.
@@ -42,7 +61,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    except (PermissionError, FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+    except _UNWRITABLE as error:
         raise UserError(f"cannot write {path}: {error.strerror} ({error.filename})") from error
     os.close(handle)
     temporary = Path(name)
@@ -54,6 +73,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename in (None, name):  # a full disk does not tell what it had no room for
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
+import signal
 import sys
 from typing import NoReturn
 
@@ -50,19 +52,33 @@ def cli() -> None:
 def run(command: click.Command, program: str | None = None) -> NoReturn:
     """Run a command as a process: every foreseen failure becomes one line on stderr and an exit code.
 
-    Exit codes: 0 done, 1 the machine failed (a full disk), 2 bad input, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 the machine failed (a full disk) or nobody reads the output any more, 2 bad input,
+    130 Ctrl-C, 143 SIGTERM.
     """
+    signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
     try:
         sys.exit(command.main(prog_name=program, standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except UserError as error:
         _fail(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 130)
+    except MemoryError:
+        _fail("out of memory; ask for less at a time", 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
+
+
+def _terminate(*_: object) -> NoReturn:
+    """Leave as after an error, so that nothing half done stays behind."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -22,6 +22,7 @@ from biggan_discovery.cli.options import (
     truncation_option,
 )
 from biggan_discovery.errors import UserError
+from biggan_discovery.files import existing_file
 
 
 @click.command("visualize")
@@ -113,7 +114,7 @@ def visualize_command(
         strip_amounts,
     )
 
-    out, suffix = _output(Path(path), out, form, per_direction)
+    out, suffix = _output(existing_file(path), out, form, per_direction)
     check_output(out / f"000{suffix}" if per_direction else out, fps)
     directions, network, known_classes = open_subject(
         path, generator=generator, truncation=truncation, classes=classes, device=device

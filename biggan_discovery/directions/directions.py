@@ -209,7 +209,7 @@ class Directions:
         path = existing_file(path)
         try:
             return cls(*_read(path))
-        except safetensors.SafetensorError as error:
+        except (safetensors.SafetensorError, OSError) as error:
             hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads .npy, .npz, .pt and .csv"
             raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:

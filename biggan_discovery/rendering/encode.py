@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.files import atomic_path
+from biggan_discovery.files import atomic_path, check_writable
 
 
 class Writer(abc.ABC):
@@ -199,7 +199,8 @@ def check_output(path: str | os.PathLike[str], fps: float) -> None:
     """Raise what `open_writer` would raise, before anything slow is done.
 
     Raises:
-        UserError: where the suffix is no known format, or the format cannot show so many frames per second.
+        UserError: where the suffix is no known format, the format cannot show so many frames per second, or the folder
+            cannot be written.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _WRITERS:
@@ -210,6 +211,7 @@ def check_output(path: str | os.PathLike[str], fps: float) -> None:
         raise UserError(
             f"{suffix} shows more than 0 and at most {_WRITERS[suffix].fastest:g} frames per second, not {fps:g}"
         )
+    check_writable(path)
 
 
 @contextlib.contextmanager

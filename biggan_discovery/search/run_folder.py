@@ -56,26 +56,41 @@ class State:
 _TENSORS = ("A", "first_moment", "second_moment", "history")
 
 
-def load_state(folder: Path, settings: dict[str, Any]) -> State | None:
-    """The state saved in a folder, or None where there is none.
+def load_state(folder: Path, fresh: State) -> State | None:
+    """The state saved in a folder by the search that starts at `fresh`, or None where there is none.
 
     Raises:
         UserError: where the file is damaged, or was written with other settings; the difference is named.
     """
-    path = folder / STATE
+    path, settings = folder / STATE, fresh.settings
     if not path.exists():
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             saved = json.loads(file.metadata()[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            state = State(saved, **{name: file.get_tensor(name) for name in _TENSORS})
+        differing = [key for key in settings if saved.get(key) != settings[key]]
+        if not differing:
+            _check_like(state, fresh)
+    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start afresh") from error
-    differing = [key for key in settings if saved.get(key) != settings[key]]
     if differing:
         changes = ", ".join(f"{key} {_show(saved.get(key))}, not {_show(settings[key])}" for key in differing)
         raise UserError(f"{folder} holds a run with {changes}; give the same options to go on, or another --out")
-    return State(saved, **tensors)
+    return state
+
+
+def _check_like(state: State, fresh: State) -> None:
+    """Whether a search could have written it; ValueError where not."""
+    for name in _TENSORS:
+        found, expected = getattr(state, name), getattr(fresh, name)
+        same_rows = name == "history" or len(found) == len(expected)
+        if found.dtype != expected.dtype or found.shape[1:] != expected.shape[1:] or not same_rows:
+            raise ValueError(f"its {name} is {found.dtype} {tuple(found.shape)}")
+        if not found.isfinite().all():
+            raise ValueError(f"its {name} is not finite")
+    if state.step > state.settings["steps"]:
+        raise ValueError(f"it has taken {state.step} steps of {state.settings['steps']}")
 
 
 def _show(value: object) -> str:

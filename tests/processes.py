@@ -1,0 +1,79 @@
+"""Commands in processes of their own, so that they can be killed; they start fast, as torch is loaded only once."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.tiny import save_tiny_biggan
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering"])
+
+
+def save_fast_biggan(folder: Path) -> Path:
+    """A BigGAN of 8 pixels with z_dim 6, on which a step of a search takes a few milliseconds."""
+    return save_tiny_biggan(
+        folder,
+        output_dim=8,
+        z_dim=6,
+        class_embed_dim=6,
+        channel_width=4,
+        layers=[[False, 16, 8], [False, 8, 4], [False, 4, 2], [True, 2, 1]],
+        attention_layer_position=-1,
+    )
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """A command `biggan-discovery ...` that runs; its output goes to files in `folder`.
+
+    The held-out judgement of a search is kept short, unless `judge`.
+    """
+
+    def __init__(self, folder: Path, *arguments: str | Path, judge: bool = False):
+        self._out, self._err = folder / "out.txt", folder / "err.txt"
+        target = (str(self._out), str(self._err), [str(each) for each in arguments], judge)
+        self.process: BaseProcess = _CONTEXT.Process(target=_run, args=target)
+        self.process.start()
+
+    def send(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def wait(self, seconds: float = 300) -> Ended:
+        """The exit code as a shell gives it, and what was printed."""
+        self.process.join(seconds)
+        code = self.process.exitcode
+        assert code is not None, "it did not end"
+        return Ended(
+            128 - code if code < 0 else code,
+            *(path.read_text(errors="surrogateescape") for path in (self._out, self._err)),
+        )
+
+
+def _run(out: str, err: str, arguments: list[str], judge: bool) -> None:
+    for path, descriptor in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not judge:
+        importlib.import_module("biggan_discovery.search.discover")._HELD_OUT.update(samples=2, probes=2)
+    sys.argv = ["biggan-discovery", *arguments]
+    main = importlib.import_module("biggan_discovery.cli").main
+    try:
+        main()
+    finally:
+        sys.stdout.flush()

@@ -1,0 +1,114 @@
+"""`discover.py` from end to end, on a tiny generator."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from biggan_discovery import Directions
+from tests.processes import Command, Ended, save_fast_biggan
+
+CLONE = Path(__file__).parents[1]
+NUMBER = r"-?[\d.]+(e[-+]?\d+)?"
+ESTIMATE = rf"{NUMBER} ± {NUMBER}"
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_fast_biggan(tmp_path_factory.mktemp("place") / "fast")
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: Path) -> Callable[..., Ended]:
+    """Runs `discover` with few steps in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Ended:
+        options = ("--generator", generator, "--steps", "4", "--batch", "2")
+        return Command(tmp_path, "discover", *options, *arguments).wait()
+
+    return run
+
+
+def test_the_script_finds_directions_and_says_how_well(tmp_path: Path, generator: Path) -> None:
+    command = [sys.executable, "discover.py", "--generator", generator, "--steps", "5", "--batch", "2"]
+    command += ["--out", tmp_path / "run", "--class", "cone,torus", "--directions", "4"]
+    done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=True)
+    assert re.search(
+        rf"^held-out penalty: {ESTIMATE} after, {ESTIMATE} before, {ESTIMATE} random directions "
+        r"\([+-]\d+ % against random\)$",
+        done.stdout,
+        re.MULTILINE,
+    )
+    file = tmp_path / "run" / "directions.safetensors"
+    assert done.stdout.splitlines()[-1] == f"saved {file}; see it with: python visualize.py {file}"
+    assert "searching: 5/5" in done.stderr
+    assert "\r" not in done.stderr, "a bar in a pipe"
+    found = Directions.load(file)
+    assert found.Q.shape == (4, 6)
+    assert (found.Q @ found.Q.T - torch.eye(4)).abs().max() <= 1e-6
+    assert found.metadata["class_names"] == ["cone", "torus"]
+    assert found.metadata["generator"] == str(generator)
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 6
+
+
+def test_without_out_the_folder_is_called_by_what_was_asked(call, tmp_path: Path) -> None:
+    first = call("--class", "cone", "--seed", "3")
+    assert first.code == 0, first.err
+    assert [path.name for path in (tmp_path / "directions").iterdir()] == ["fast-cone-hessian-seed3"]
+    assert "see it with: python visualize.py directions/fast-cone-hessian-seed3/directions.safetensors" in first.out
+
+
+def test_the_same_command_again_says_that_all_is_done(call, tmp_path: Path) -> None:
+    first = call("--out", "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    again = call("--out", "run")
+    assert (first.code, again.code) == (0, 0)
+    assert "already" not in first.out
+    assert "finished already" in again.out
+    assert first.out.splitlines()[0] == again.out.splitlines()[0]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_progress_is_plain_lines_in_a_pipe_and_nothing_when_quiet(call) -> None:
+    shown = call("--out", "a")
+    lines = shown.err.splitlines()
+    assert re.fullmatch(rf"searching: 4/4, penalty {NUMBER} \({NUMBER} step/s, 0 s left\)", lines[0])
+    assert lines[-1].startswith("judging: ")
+    assert "\x1b" not in shown.err
+    assert "\r" not in shown.err
+    quiet = call("--out", "b", "--quiet")
+    assert (quiet.code, quiet.err) == (0, "")
+    assert quiet.out == shown.out.replace(" a/", " b/")
+
+
+def test_tensorboard_lies_in_the_folder(call, tmp_path: Path) -> None:
+    assert call("--out", "run", "--tensorboard").code == 0
+    assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
+
+
+def test_help_is_quick_and_shows_every_option() -> None:
+    code = """import sys
+sys.argv = ["discover.py", "--help"]
+from runpy import run_path
+try: run_path("discover.py", run_name="__main__")
+finally: assert not {"torch", "numpy", "safetensors", "scipy"} & set(sys.modules)
+"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], cwd=CLONE, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for option in (
+        *("generator", "class", "directions", "steps", "batch", "lr", "path-size", "epsilon", "probes", "init"),
+        *("orthogonalize", "truncation", "seed", "device", "out", "save-every", "tensorboard", "quiet", "method"),
+    ):
+        assert f"--{option}" in done.stdout
+    assert "Examples:" in done.stdout
+    # Half a second on an idle machine; on a busy one caches are cold, and it is the imports that matter.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1

@@ -86,8 +86,7 @@ class BigGANDeep(FrozenGenerator):
         blocks = iter(conditions[1:])
         for layer in generator.layers:
             x = layer(x, next(blocks), self.truncation) if isinstance(layer, GenBlock) else layer(x)
-        x = generator.conv_to_rgb(generator.bn(x).relu())
-        return x[:, :3].tanh()
+        return generator.conv_to_rgb(generator.bn(x).relu()).tanh()
 
     def _quantile(self, uniform: Tensor) -> Tensor:
         low = torch.special.ndtr(torch.tensor(-_CUT, dtype=uniform.dtype, device=uniform.device))
@@ -135,6 +134,9 @@ def _bake(network: BigGAN, truncation: float) -> None:
                 norm = getattr(block, key)
                 setattr(block, key, _ConditionalNorm(norm, *_statistics(norm, truncation)))
     network.generator.bn = _plain_norm(network.generator.bn, truncation)
+    # The package computes as many output channels as there are inputs, and keeps three.
+    rgb = network.generator.conv_to_rgb
+    rgb.weight, rgb.bias = nn.Parameter(rgb.weight[:3].clone()), nn.Parameter(rgb.bias[:3].clone())
 
 
 def _plain_norm(norm: BigGANBatchNorm, truncation: float) -> Any:

@@ -68,4 +68,9 @@ def draw(
     y = torch.tensor(classes)[(which[:, 0] * len(classes)).long()]
     v = torch.where(signs < 0.5, -1.0, 1.0).view(count, probes, ndirs).transpose(0, 1)
     place = {"device": generator.device, "dtype": generator.dtype}
-    return Samples(generator.latents(z_uniform.clamp(min=2.0**-54)).to(**place), y.to(generator.device), w.to(**place), v.to(**place))
+    return Samples(
+        generator.latents(z_uniform.clamp(min=2.0**-54)).to(**place),
+        y.to(generator.device),
+        w.to(**place),
+        v.to(**place),
+    )

@@ -68,7 +68,7 @@ def _loss(shown: Tensor, target: Tensor) -> Tensor:
     """L1 and L2 of the image, and L1 of its differences between neighbours, which keeps edges crisp."""
     error = shown - target
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    return error.abs().mean() + 8 * error.square().mean() + 0.5 * edges
+    return error.abs().mean() + 8 * error.square().mean() + 2 * edges
 
 
 def _learning_rate(step: int, steps: int, lr: float) -> float:

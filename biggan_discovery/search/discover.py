@@ -74,7 +74,7 @@ def discover(
         out: folder of the run. Started again with the same arguments, a run goes on where it stopped, bit for bit.
             Nothing is written where None.
         save_every: steps between saved states.
-        tensorboard: write TensorBoard scalars to the folder as well.
+        tensorboard: write TensorBoard scalars to the folder as well; needs `out`.
         quiet: no progress.
 
     Returns:
@@ -109,6 +109,8 @@ def discover(
         raise UserError(f"save_every is {save_every}; it should be at least 1")
     if out is not None and not os.fspath(out):
         raise UserError("out is ''; give a folder, or leave it out")
+    if tensorboard and out is None:
+        raise UserError("tensorboard scalars need a folder; give out")
     folder = None if out is None else Path(out)
     space = generator.search_space(settings["layers"])
     A = initial_matrix(init, settings["directions"], generator.z_dim, seed, space)

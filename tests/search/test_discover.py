@@ -159,6 +159,7 @@ def test_a_damaged_state_is_one_clear_line(tmp_path, content):
         ({"seed": -1}, "seed is -1"),
         ({"save_every": 0}, "save_every is 0"),
         ({"classes": "9"}, "9"),
+        ({"tensorboard": True}, "give out"),
         ({"init": "rundom"}, "did you mean 'random'"),
     ],
 )

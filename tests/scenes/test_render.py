@@ -42,7 +42,8 @@ def test_every_factor_changes_every_class(factor):
 
 
 def test_hues_change_their_own_part_only():
-    objects, walls, floors = (changed(f"{part} hue", 0.2, 0.8, EVERY_CLASS) > 0.01 for part in ("object", "wall", "floor"))
+    parts = ("object", "wall", "floor")
+    objects, walls, floors = (changed(f"{part} hue", 0.2, 0.8, EVERY_CLASS) > 0.01 for part in parts)
     assert not objects[:, 0].any()  # the top row shows wall, the bottom row floor
     assert not objects[:, -1].any()
     assert walls[:, 0].all()

@@ -89,7 +89,7 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert (tmp_path / "directions.safetensors").stat().st_mtime_ns == written
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for a process that is gone."""
 
 
@@ -104,14 +104,15 @@ def test_a_killed_run_ends_as_one_never_interrupted(tmp_path, monkeypatch, kille
         if path.name == run_folder.STATE:
             saves.append(path)
         if len(saves) == killed_at and not after_writing:
-            raise Killed
+            raise KilledError
         write(path, content)
         if len(saves) == killed_at:
-            raise Killed
+            raise KilledError
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(run_folder, "atomic_write", dying_write)
-        discover(generator(), out=tmp_path / "broken", **QUICK)
+        with pytest.raises(KilledError):
+            discover(generator(), out=tmp_path / "broken", **QUICK)
     resumed = discover(generator(), out=tmp_path / "broken", **QUICK)
     assert torch.equal(resumed.A, whole.A)
     assert torch.equal(resumed.Q, whole.Q)

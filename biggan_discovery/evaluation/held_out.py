@@ -12,6 +12,8 @@ from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.objectives.through_directions import micro_batch, penalty_of_directions
 from biggan_discovery.progress import Progress
 
+HELD_OUT_SAMPLES = 32
+
 
 class Estimate(NamedTuple):
     """A mean over samples and its standard error."""
@@ -28,8 +30,8 @@ def held_out_penalty(
     classes: list[int] | None = None,
     path_size: float = 5.0,
     epsilon: float = 0.1,
-    probes: int = 16,
-    samples: int = 64,
+    probes: int = 12,
+    samples: int = HELD_OUT_SAMPLES,
     layers: str = "all",
     seed: int = 0,
     progress: Progress | None = None,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions, initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation import held_out_penalty, recovery
+from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator, parse_classes
 from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.objectives.through_directions import micro_batch, penalty_of_directions
@@ -255,9 +255,6 @@ def _directions(generator: FrozenGenerator, state: State) -> Directions:
     return Directions(pad(state.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
 
 
-_HELD_OUT = {"samples": 64, "probes": 16}
-
-
 def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: bool) -> None:
     """Record the held-out penalty of the result, the start and random directions, and the recovery of known factors."""
     settings = found.metadata["settings"]
@@ -269,7 +266,7 @@ def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: b
         "before": pad(orthonormalize(A, settings["orthogonalize"]), space, generator.z_dim),
         "after": found.Q,
     }
-    with Progress(len(candidates) * _HELD_OUT["samples"], "judging", unit="sample", quiet=quiet) as progress:
+    with Progress(len(candidates) * HELD_OUT_SAMPLES, "judging", unit="sample", quiet=quiet) as progress:
         penalties = {
             name: held_out_penalty(
                 generator,
@@ -279,7 +276,6 @@ def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: b
                 epsilon=settings["epsilon"],
                 layers=layers,
                 progress=progress,
-                **_HELD_OUT,
             )
             for name, Q in candidates.items()
         }

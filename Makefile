@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Find directions of the bundled generator, then draw them.
 demo: .venv/installed
 	$(BIN)/python discover.py --out runs/demo
-	$(BIN)/python visualize.py runs/demo/directions.safetensors --out runs/demo/directions.gif
+	$(BIN)/python visualize.py runs/demo/directions.safetensors --samples 3 --frames 40 --scale 1 --out runs/demo/directions.gif
 	@echo "open runs/demo/directions.gif"
 
 # Lint, format, types and all tests, on as many processes as there are processors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import multiprocessing
 import os
@@ -70,7 +71,8 @@ def _run(out: str, err: str, arguments: list[str], judge: bool) -> None:
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not judge:
-        importlib.import_module("biggan_discovery.search.discover")._HELD_OUT.update(samples=2, probes=2)
+        search = importlib.import_module("biggan_discovery.search.discover")
+        search.held_out_penalty = functools.partial(search.held_out_penalty, samples=2, probes=2)
     sys.argv = ["biggan-discovery", *arguments]
     main = importlib.import_module("biggan_discovery.cli").main
     try:

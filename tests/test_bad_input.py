@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ import torch
 
 from biggan_discovery import Directions, discover
 from biggan_discovery.cli import cli, run
+from biggan_discovery.evaluation import held_out_penalty
 from tests.processes import Command, Ended
 from tests.tiny import save_tiny_biggan
 
@@ -168,7 +170,8 @@ def _broken_matrices(world: Path) -> None:
 def _broken_runs(world: Path, tiny: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIGGAN_DISCOVERY_CHECKPOINTS", str(tiny.parent))
-        patch.setitem(sys.modules["biggan_discovery.search.discover"]._HELD_OUT, "samples", 2)
+        quick = functools.partial(held_out_penalty, samples=2)
+        patch.setattr(sys.modules["biggan_discovery.search.discover"], "held_out_penalty", quick)
         discover("scenes-64", out=world / "run", **RUN)
     state = (world / "run" / "state.safetensors").read_bytes()
     with safetensors.safe_open(world / "run" / "state.safetensors", framework="pt") as file:

@@ -135,7 +135,7 @@ def _bake(network: BigGAN, truncation: float) -> None:
                 setattr(block, key, _ConditionalNorm(norm, *_statistics(norm, truncation)))
     network.generator.bn = _plain_norm(network.generator.bn, truncation)
     # The package computes as many output channels as there are inputs, and keeps three.
-    rgb = network.generator.conv_to_rgb
+    rgb: Any = network.generator.conv_to_rgb
     rgb.weight, rgb.bias = nn.Parameter(rgb.weight[:3].clone()), nn.Parameter(rgb.bias[:3].clone())
 
 

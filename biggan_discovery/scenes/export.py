@@ -30,7 +30,7 @@ from biggan_discovery.scenes.network import (
 from biggan_discovery.scenes.render import CLASSES, FACTORS
 
 # Chosen so that a search ends well within the demo's time; see the README for what they give.
-_SETTINGS = {"steps": 600, "batch": 16, "lr": 0.02, "path_size": 5.0, "epsilon": 0.1, "probes": 2}
+_SETTINGS = {"steps": 110, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4}
 _MEASURED_ON = 200  # images for each truncation
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import sys
 
 import pytest
@@ -38,7 +39,8 @@ def test_a_search_finds_the_directions_of_its_layers():
 
 @pytest.fixture
 def chunked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["biggan_discovery.search.discover"], "_HELD_OUT", {"samples": 2, "probes": 2})
+    quick = functools.partial(held_out_penalty, samples=2, probes=2)
+    monkeypatch.setattr(sys.modules["biggan_discovery.search.discover"], "held_out_penalty", quick)
     return save_tiny_brock(tmp_path / "tiny")  # z of 16 in 4 chunks; fine is the last two layers
 
 

@@ -73,6 +73,7 @@ def _run(out: str, err: str, arguments: list[str], judge: bool) -> None:
     if not judge:
         search = importlib.import_module("biggan_discovery.search.discover")
         search.held_out_penalty = functools.partial(search.held_out_penalty, samples=2, probes=2)
+        search.HELD_OUT_SAMPLES = 2
     sys.argv = ["biggan-discovery", *arguments]
     main = importlib.import_module("biggan_discovery.cli").main
     try:

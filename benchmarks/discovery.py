@@ -42,7 +42,9 @@ def benchmark(generator: str, seeds: int, steps: int | None, out: Path, **_: obj
     loaded = load_generator(generator)
     learned: list[Directions] = []
     for seed in range(seeds):
-        learned.append(discover(loaded, seed=seed, steps=steps, out=out / f"{loaded.name}-{steps or 'default'}-seed{seed}"))
+        learned.append(
+            discover(loaded, seed=seed, steps=steps, out=out / f"{loaded.name}-{steps or 'default'}-seed{seed}")
+        )
     matrices = {
         "learned": [found.Q for found in learned],
         "random": [initial_matrix("random", loaded.z_dim, loaded.z_dim, 1000 + seed) for seed in range(seeds)],

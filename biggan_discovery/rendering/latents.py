@@ -37,7 +37,8 @@ def load_latents(path: str | os.PathLike[str], z_dim: int) -> Tensor:
         UserError: where the file is missing or no .npy file, or the array is not (N, z_dim) finite real numbers.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        with Path(path).open("rb") as file:  # given a path, NumPy would leave an .npz file open
+            array = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise UserError(f"no latents file {path}") from error
     except IsADirectoryError as error:

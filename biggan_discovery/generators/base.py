@@ -297,6 +297,14 @@ class FunctionGenerator(FrozenGenerator):
         self.resolution = resolution or images.shape[2]
 
 
+def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (N, inputs) times weight (outputs, inputs) transposed plus bias (outputs,), every row by itself: (N, outputs).
+
+    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
+    """
+    return torch.baddbmm(bias, x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
+
+
 def check_truncation(truncation: float) -> float:
     """The truncation as a float.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation, linear_by_row
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _CUT = 2.0  # BigGAN's latents are normals cut at two standard deviations, then scaled by the truncation.
@@ -78,7 +78,7 @@ class BigGANDeep(FrozenGenerator):
         generator = network.generator
         # The first layer's features are ordered as in TensorFlow: height, width, channels.
         x = (
-            _linear(generator.gen_z, conditions[0])
+            linear_by_row(conditions[0], generator.gen_z.weight, generator.gen_z.bias)
             .view(len(z), 4, 4, 16 * self._channel_width)
             .permute(0, 3, 1, 2)
             .contiguous()
@@ -91,15 +91,6 @@ class BigGANDeep(FrozenGenerator):
     def _quantile(self, uniform: Tensor) -> Tensor:
         low = torch.special.ndtr(torch.tensor(-_CUT, dtype=uniform.dtype, device=uniform.device))
         return self.truncation * torch.special.ndtri(low + uniform * (1 - 2 * low))
-
-
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The layer applied to every row of x (N, inputs) by itself.
-
-    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
-    """
-    weight = layer.weight.T.expand(len(x), -1, -1)
-    return torch.baddbmm(layer.bias, x[:, None], weight)[:, 0]
 
 
 class _ConditionalNorm(nn.Module):
@@ -119,7 +110,7 @@ class _ConditionalNorm(nn.Module):
 
     def forward(self, x: Tensor, truncation: float, condition: Tensor) -> Tensor:  # noqa: ARG002
         """Called by the package's blocks, with a truncation that has been worked in already."""
-        gain, shift = _linear(self.affine, condition)[:, :, None, None].chunk(2, dim=1)
+        gain, shift = linear_by_row(condition, self.affine.weight, self.affine.bias)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(shift, x, gain)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation, linear_by_row
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
 from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
@@ -268,10 +268,7 @@ class _Builder:
 
 
 class _RowLinear(nn.Linear):
-    """A linear layer applied to every row by itself.
-
-    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
-    """
+    """A linear layer applied to every row by itself; see `linear_by_row`."""
 
     def __init__(self, weight: Tensor, bias: Tensor):
         super().__init__(weight.shape[1], weight.shape[0], device="meta")
@@ -280,8 +277,7 @@ class _RowLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(N, inputs) to (N, outputs)."""
-        weight = self.weight.T.expand(len(input), -1, -1)
-        return torch.baddbmm(self.bias, input[:, None], weight)[:, 0]
+        return linear_by_row(input, self.weight, self.bias)
 
 
 class _ConditionalNorm(nn.Module):

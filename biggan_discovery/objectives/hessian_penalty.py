@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from biggan_discovery.errors import UserError
-from biggan_discovery.objectives.checks import check_activations, check_probes, check_settings
+from biggan_discovery.objectives.checks import check_activations
+from biggan_discovery.objectives.passes import activations, checked_steps
 
 
 def hessian_penalty(
@@ -54,15 +54,7 @@ def hessian_penalty(
         UserError: for k < 2, an epsilon that is not above 0 and finite, a z or activation that is not a floating
             tensor, probes of the wrong shape or not ±1, or activations that change shape between passes.
     """
-    check_settings(k, epsilon, reduction)
-    if not isinstance(z, Tensor) or not z.is_floating_point() or z.numel() == 0:
-        raise UserError(f"z is {_describe(z)}; give a floating tensor (N, ...) with at least one element")
-    if probes is None:
-        probes = _rademacher((k, *z.shape), generator)
-    else:
-        check_probes(probes, z)
-    steps = epsilon * probes.to(z)
-
+    steps = checked_steps(z, k, epsilon, reduction, probes, generator)
     sums = [_sum_of_both_sides(G, z, step, G_kwargs) for step in steps]
     for later in sums[1:]:
         check_activations(later, sums[0])
@@ -70,27 +62,11 @@ def hessian_penalty(
     return penalties if return_separately else sum(penalties[1:], start=penalties[0])
 
 
-def _rademacher(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    if generator is None:
-        generator = torch.Generator()
-        generator.seed()
-    return torch.randint(0, 2, shape, generator=generator, device=generator.device) * 2 - 1
-
-
 def _sum_of_both_sides(G: Callable[..., Any], z: Tensor, step: Tensor, G_kwargs: dict[str, Any]) -> list[Tensor]:
     """G(z + εv) + G(z - εv), per activation."""
-    above, below = _activations(G(z + step, **G_kwargs)), _activations(G(z - step, **G_kwargs))
+    above, below = activations(G(z + step, **G_kwargs)), activations(G(z - step, **G_kwargs))
     check_activations(below, above)
     return [one + other for one, other in zip(above, below, strict=True)]
-
-
-def _activations(output: object) -> list[Tensor]:
-    activations = list(output) if isinstance(output, (list, tuple)) else [output]
-    tensors = [each for each in activations if isinstance(each, Tensor) and each.is_floating_point() and each.numel()]
-    if not tensors or len(tensors) < len(activations):
-        found = ", ".join(map(_describe, activations)) or "an empty list"
-        raise UserError(f"G returned {found}; it must return a floating tensor or a list of floating tensors")
-    return tensors
 
 
 def _variance(sums: Tensor, epsilon: float) -> Tensor:
@@ -100,7 +76,3 @@ def _variance(sums: Tensor, epsilon: float) -> Tensor:
     # gradient is wrong by 0.4 % at ε = 0.1 and by a factor of 50 at ε = 0.01. Taking off the first probe's sum is as
     # accurate as the textbook's 2G(z) and spares a pass; no gradient flows through a shift that changes nothing.
     return ((sums - sums[0].detach()) / epsilon**2).var(dim=0, unbiased=True)
-
-
-def _describe(value: object) -> str:
-    return f"a {value.dtype} tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions, orthonormalize
     from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
-    from biggan_discovery.objectives import hessian_penalty
+    from biggan_discovery.objectives import hessian_penalty, orojar
     from biggan_discovery.search import discover
 
 _HOME = {
@@ -21,6 +21,7 @@ _HOME = {
     "discover": "search",
     "hessian_penalty": "objectives",
     "load_generator": "generators",
+    "orojar": "objectives",
     "orthonormalize": "directions",
 }
 
@@ -31,6 +32,7 @@ __all__ = [
     "discover",
     "hessian_penalty",
     "load_generator",
+    "orojar",
     "orthonormalize",
 ]
 

@@ -1,0 +1,73 @@
+"""Orthogonal Jacobian Regularization in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.objectives.checks import check_activations
+from biggan_discovery.objectives.passes import activations, checked_steps
+
+
+def orojar(
+    G: Callable[..., Tensor | Sequence[Tensor]],
+    z: Tensor,
+    k: int = 2,
+    epsilon: float = 0.1,
+    reduction: Callable[[Tensor], Tensor] = torch.mean,
+    return_separately: bool = False,
+    G_z: Tensor | Sequence[Tensor] | None = None,
+    *,
+    probes: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    **G_kwargs: Any,
+) -> Tensor | list[Tensor]:
+    """How far the columns of the Jacobian of G with respect to z are from orthogonal, by finite differences.
+
+    For every activation and every sample, the unbiased variance over k Rademacher probes v of
+    s_v = ‖[G(z + εv) - G(z)] / ε‖², the norm over the whole activation, then `reduction` over samples. For exact first
+    derivatives s_v = vᵀJᵀJv, and the expected variance is 2·Σ_{i≠j} (JᵢᵀJⱼ)² with Jᵢ the columns of J (Wei et al. 2021,
+    "Orthogonal Jacobian Regularization for Unsupervised Disentanglement in Image Generation", section 3). The call is
+    that of the authors' portable function and of `hessian_penalty`; the keyword arguments after `G_z` are additions.
+
+    The result is differentiable with respect to z and to anything inside G. The global random state is not touched.
+
+    Args:
+        G: called as G(z, **G_kwargs); returns a floating tensor (N, ...) or a list or tuple of such tensors.
+        z: the input to differentiate by, any shape (N, ...), any floating type, any device.
+        k: number of probes, 2 or more; each costs one pass of G. Not used where `probes` are given.
+        epsilon: finite-difference step, above 0. The bias of the expected variance is O(ε²).
+        reduction: from the variances (N,) of one activation to what is returned for it.
+        return_separately: return a list with one value per activation instead of their sum.
+        G_z: what G(z, **G_kwargs) gives, where it is known already; it saves one of the k + 1 passes.
+        probes: the probes themselves, (k, *z.shape), entries ±1, instead of drawing them.
+        generator: draws the probes; a fresh one with a random seed where None.
+        G_kwargs: handed to G.
+
+    Returns:
+        The sum over activations of the reduced variances, or the list of them.
+
+    Raises:
+        UserError: for k < 2, an epsilon that is not above 0 and finite, a z or activation that is not a floating
+            tensor, probes of the wrong shape or not ±1, or activations that change shape between passes.
+    """
+    steps = checked_steps(z, k, epsilon, reduction, probes, generator)
+    centre = activations(G(z, **G_kwargs) if G_z is None else G_z)
+    over_probes = [_squared_derivatives(activations(G(z + step, **G_kwargs)), centre, epsilon) for step in steps]
+    penalties = [reduction(torch.stack(each).var(dim=0, unbiased=True)) for each in zip(*over_probes, strict=True)]
+    return penalties if return_separately else sum(penalties[1:], start=penalties[0])
+
+
+def _squared_derivatives(moved: list[Tensor], centre: list[Tensor], epsilon: float) -> list[Tensor]:
+    """s_v (N,) for each activation."""
+    check_activations(moved, centre)
+    return [_squared_norm((one - other) / epsilon) for one, other in zip(moved, centre, strict=True)]
+
+
+def _squared_norm(derivative: Tensor) -> Tensor:
+    # A sum over all pixels: in half precision it would overflow.
+    wide = torch.promote_types(derivative.dtype, torch.float32)
+    return derivative.flatten(1).square().sum(dim=1, dtype=wide)

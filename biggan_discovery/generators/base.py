@@ -144,6 +144,26 @@ class FrozenGenerator(nn.Module, abc.ABC):
         mask[reached.first : reached.last + 1] = True
         return z + delta * mask
 
+    def projections(self, layers: str = ALL) -> Tensor:
+        """The weights that a shift of z meets first, one row per output; closed forms take them apart.
+
+        For all layers, the first linear layer, or wherever each part of z enters first; for some layers, the first
+        linear layer (layer 0) and the weights by which the others' norms are conditioned on z, one below the other.
+        They are the network's own, spectral norms applied; statistics of batch norms, which would make them depend on
+        the truncation, are left out.
+
+        Args:
+            layers: see `parse_layers`.
+
+        Returns:
+            (rows, coordinates of the search space), without grad.
+
+        Raises:
+            UserError: no such layers, or a generator whose layers are not known.
+        """
+        parse_layers(layers, self.num_layers)
+        raise UserError(f"the generator {self.name!r} has no first linear layer that is known; use the method jacobian")
+
     def _per_layer(self, z: Tensor) -> Tensor:
         return z if z.ndim == 3 else z[..., None, :].expand(*z.shape[:-1], self.num_layers, self.z_dim)
 
@@ -303,6 +323,21 @@ def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
     """
     return torch.baddbmm(bias, x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
+
+
+def conditional_weights(weight: Tensor, bias: Tensor) -> Tensor:
+    """Undo what batch-norm statistics did to the affine map of a conditional norm.
+
+    Args:
+        weight: (2·channels, condition): scale·rate over offset - scale·rate·mean, where rate is 1/√(var + eps).
+        bias: (2·channels,): rate over -rate·mean.
+
+    Returns:
+        (2·channels, condition), the weights of scale over those of offset.
+    """
+    (gain, shift), (rate, moved) = weight.double().chunk(2), bias.double().chunk(2)
+    scale = gain / rate[:, None]
+    return torch.cat((scale, shift - scale * moved[:, None])).to(weight)
 
 
 def check_truncation(truncation: float) -> float:

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation, linear_by_row
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation, conditional_weights, linear_by_row
+from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _CUT = 2.0  # BigGAN's latents are normals cut at two standard deviations, then scaled by the truncation.
 _ROW_TOLERANCE = 1e-6
+_NORMS = ("bn_0", "bn_1", "bn_2", "bn_3")  # of a block
 
 
 class BigGANDeep(FrozenGenerator):
@@ -88,6 +90,18 @@ class BigGANDeep(FrozenGenerator):
             x = layer(x, next(blocks), self.truncation) if isinstance(layer, GenBlock) else layer(x)
         return generator.conv_to_rgb(generator.bn(x).relu()).tanh()
 
+    def projections(self, layers: str = ALL) -> Tensor:
+        """Of all layers, the first linear one alone: it sees all of z. See `FrozenGenerator.projections`."""
+        reached = parse_layers(layers, self.num_layers)
+        generator = cast(BigGAN, self.network).generator
+        blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
+        weights = [generator.gen_z.weight] if reached.first == 0 else []
+        if not reached.are_all:
+            chosen = blocks[max(reached.first - 1, 0) : reached.last]
+            affines = [getattr(block, key).affine for block in chosen for key in _NORMS]
+            weights += [conditional_weights(affine.weight, affine.bias) for affine in affines]
+        return torch.cat(weights)[:, : self.z_dim]
+
     def _quantile(self, uniform: Tensor) -> Tensor:
         low = torch.special.ndtr(torch.tensor(-_CUT, dtype=uniform.dtype, device=uniform.device))
         return self.truncation * torch.special.ndtri(low + uniform * (1 - 2 * low))
@@ -121,7 +135,7 @@ def _bake(network: BigGAN, truncation: float) -> None:
             nn.utils.remove_spectral_norm(module)
     for block in network.generator.layers:
         if isinstance(block, GenBlock):
-            for key in ("bn_0", "bn_1", "bn_2", "bn_3"):
+            for key in _NORMS:
                 norm = getattr(block, key)
                 setattr(block, key, _ConditionalNorm(norm, *_statistics(norm, truncation)))
     network.generator.bn = _plain_norm(network.generator.bn, truncation)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation, linear_by_row
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation, conditional_weights, linear_by_row
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
 from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
@@ -78,6 +78,18 @@ class BrockBigGAN(FrozenGenerator):
         mask = torch.zeros(self.z_dim, dtype=torch.bool, device=delta.device)
         mask[space] = True
         return super().shift(z, delta * mask)
+
+    def projections(self, layers: str = ALL) -> Tensor:
+        """Chunk by chunk, as no layer sees the chunk of another. See `FrozenGenerator.projections`."""
+        reached = parse_layers(layers, self.num_layers)
+        network = cast(_Network, self.network)
+        weights = [network.linear.weight]
+        for block in cast(list[_Block], list(network.blocks))[: self.num_layers - 1]:
+            norms = [cast(_RowLinear, norm.affine) for norm in (block.bn1, block.bn2)]
+            of_block = torch.cat([conditional_weights(norm.weight, norm.bias) for norm in norms])
+            # The condition is the class embedding, then the chunk.
+            weights.append(of_block[:, -self._chunk :])
+        return torch.block_diag(*weights[reached.first : reached.last + 1])
 
     def layer_slice(self, first: int, last: int) -> slice:
         """The coordinates of z that layers `first` to `last`, both included, see."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from biggan_discovery.directions.directions import Directions
 from biggan_discovery.directions.orthonormalize import orthonormalize
+from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import existing_file
 
@@ -37,8 +38,7 @@ def initial_matrix(
     """
     space = space or slice(0, z_dim)
     width = space.stop - space.start
-    if not 1 <= ndirs <= width:
-        raise UserError(f"{ndirs} directions asked for; in a space of {width} coordinates there are 1 to {width}")
+    check_count(ndirs, width)
     if init == "random":
         gaussian = torch.randn(ndirs, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         return orthonormalize(gaussian).float()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from biggan_discovery.errors import UserError
 from biggan_discovery.objectives.checks import check_activations
 from biggan_discovery.objectives.passes import activations, checked_steps
 
@@ -52,10 +53,14 @@ def orojar(
 
     Raises:
         UserError: for k < 2, an epsilon that is not above 0 and finite, a z or activation that is not a floating
-            tensor, probes of the wrong shape or not ±1, or activations that change shape between passes.
+            tensor, probes of the wrong shape or not ±1, or activations that change shape between passes or do not have
+            N rows.
     """
     steps = checked_steps(z, k, epsilon, reduction, probes, generator)
     centre = activations(G(z, **G_kwargs) if G_z is None else G_z)
+    if any(each.shape[:1] != z.shape[:1] for each in centre):
+        shapes = [tuple(each.shape) for each in centre]
+        raise UserError(f"G returned shapes {shapes} for {len(z)} z; every activation needs a row for each z")
     over_probes = [_squared_derivatives(activations(G(z + step, **G_kwargs)), centre, epsilon) for step in steps]
     penalties = [reduction(torch.stack(each).var(dim=0, unbiased=True)) for each in zip(*over_probes, strict=True)]
     return penalties if return_separately else sum(penalties[1:], start=penalties[0])
@@ -70,4 +75,4 @@ def _squared_derivatives(moved: list[Tensor], centre: list[Tensor], epsilon: flo
 def _squared_norm(derivative: Tensor) -> Tensor:
     # A sum over all pixels: in half precision it would overflow.
     wide = torch.promote_types(derivative.dtype, torch.float32)
-    return derivative.flatten(1).square().sum(dim=1, dtype=wide)
+    return derivative.reshape(len(derivative), -1).square().sum(dim=1, dtype=wide)

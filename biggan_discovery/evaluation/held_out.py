@@ -1,32 +1,42 @@
-"""The Hessian Penalty on samples that no search has seen."""
+"""Objectives of a search on samples that no search has seen."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions import initial_matrix, pad
+from biggan_discovery.evaluation.estimates import Estimate, estimate
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import micro_batch, penalty_of_directions
+from biggan_discovery.objectives.hessian_penalty import hessian_penalty
+from biggan_discovery.objectives.samples import Purpose, Samples, draw
+from biggan_discovery.objectives.through_directions import (
+    micro_batch,
+    orojar_of_directions,
+    penalty_of_directions,
+)
 from biggan_discovery.progress import Progress
 
 HELD_OUT_SAMPLES = 32
 
+Objective = Callable[[FrozenGenerator, Tensor, Samples, float, str], Tensor]
 
-class Estimate(NamedTuple):
-    """A mean over samples and its standard error."""
+OBJECTIVES: dict[str, Objective] = {"Hessian Penalty": penalty_of_directions, "OroJaR": orojar_of_directions}
 
-    mean: float
-    standard_error: float
+
+def held_out_cost(objective: str, *, samples: int, probes: int) -> int:
+    """Forward passes of one image that `held_out_values` takes."""
+    return samples * (2 * probes if objective == "Hessian Penalty" else probes + 1)
 
 
 @torch.no_grad()
-def held_out_penalty(
+def held_out_values(
     generator: FrozenGenerator,
     Q: Tensor,
     *,
+    objective: str = "Hessian Penalty",
     classes: list[int] | None = None,
     path_size: float = 5.0,
     epsilon: float = 0.1,
@@ -35,12 +45,13 @@ def held_out_penalty(
     layers: str = "all",
     seed: int = 0,
     progress: Progress | None = None,
-) -> Estimate:
-    """Hessian Penalty of directions on held-out samples, the same ones for every Q.
+) -> Tensor:
+    """An objective of directions on held-out samples, the same ones for every Q.
 
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
+        objective: one of `OBJECTIVES`.
         classes: class indices to draw from; all where None.
         path_size: η, w is one-hot × U(-η, η).
         epsilon: finite-difference step in w.
@@ -51,7 +62,8 @@ def held_out_penalty(
         progress: advanced by one for each sample.
 
     Returns:
-        Mean and standard error over samples. Costs 2 · probes · samples images.
+        (samples,) float64. Means of different objectives and of different layers are of different orders, so compare
+        them by `ratio` to random directions.
     """
     everything = draw(
         generator,
@@ -67,8 +79,75 @@ def held_out_penalty(
     Q = Q.to(generator.device, generator.dtype)
     values = []
     for part in everything.split(micro_batch(generator)):
-        values.append(penalty_of_directions(generator, Q, part, epsilon, layers).double())
+        values.append(OBJECTIVES[objective](generator, Q, part, epsilon, layers).double().cpu())
         if progress is not None:
             progress.advance(len(part.z))
-    values = torch.cat(values)
-    return Estimate(values.mean().item(), (values.std() / len(values) ** 0.5).item())
+    return torch.cat(values)
+
+
+def held_out_penalty(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 5.0,
+    epsilon: float = 0.1,
+    probes: int = 12,
+    samples: int = HELD_OUT_SAMPLES,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Estimate:
+    """Mean and standard error over samples of the held-out Hessian Penalty; arguments as `held_out_values`.
+
+    Costs 2 · probes · samples images.
+    """
+    values = held_out_values(
+        generator,
+        Q,
+        classes=classes,
+        path_size=path_size,
+        epsilon=epsilon,
+        probes=probes,
+        samples=samples,
+        layers=layers,
+        seed=seed,
+        progress=progress,
+    )
+    return estimate(values)
+
+
+def random_frames(generator: FrozenGenerator, ndirs: int, *, layers: str, count: int, seed: int) -> list[Tensor]:
+    """`count` random orthonormal sets of directions (ndirs, z_dim) in the space that the layers see."""
+    space = generator.search_space(layers)
+    return [
+        pad(initial_matrix("random", ndirs, generator.z_dim, seed + index, space), space, generator.z_dim)
+        for index in range(count)
+    ]
+
+
+@torch.no_grad()
+def penalty_map(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float, layers: str = "all") -> Tensor:
+    """Where in the image the Hessian Penalty lies.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        samples: where to evaluate, see `draw`; their number of probes decides how noisy the map is.
+        epsilon: finite-difference step in w.
+        layers: which layers of the generator see z + wQ.
+
+    Returns:
+        (N, H, W): for each pixel, the mean over channels of the unbiased variance over the probes.
+    """
+    Q = Q.to(generator.device, generator.dtype)
+    maps = []
+    for part in samples.split(micro_batch(generator)):
+
+        def images(w: Tensor, part: Samples = part) -> Tensor:
+            return generator(generator.shift(part.z, w @ Q, layers), part.y)
+
+        variances = hessian_penalty(images, part.w, epsilon=epsilon, reduction=lambda each: each, probes=part.probes)
+        assert isinstance(variances, Tensor)  # one activation, one value
+        maps.append(variances.mean(dim=1))
+    return torch.cat(maps)

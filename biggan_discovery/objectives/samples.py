@@ -21,6 +21,16 @@ class Purpose(IntEnum):
 
     SEARCH = 0
     HELD_OUT = 1
+    DIAGONALNESS = 100  # from here on, of the metrics in `evaluation`
+    ACTIVENESS = 101
+    PATH_LENGTH = 102
+    STEP_SIZE = 103
+    CONTRASTIVE = 104
+    CLASS_TRANSFER = 105
+    SHIFT_PAIRS = 106
+    RESPONSE = 107
+    CODES = 108
+    PENALTY_MAP = 109
 
 
 @dataclass(frozen=True)

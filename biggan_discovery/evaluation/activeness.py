@@ -1,0 +1,71 @@
+"""How much each direction changes the image at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.evaluation.along import along_directions, judging_samples, moved_images
+from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.progress import Progress
+
+_INACTIVE = 0.02
+
+
+def activeness_cost(ndirs: int, *, samples: int) -> int:
+    """Forward passes of one image that `activeness` takes."""
+    return samples * (2 * ndirs + 1)
+
+
+def activeness(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    extent: float = 2.0,
+    samples: int = 16,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Estimate]:
+    """Mean over channels and pixels of the unbiased variance of G(z + wQ, y) at w_i = -extent, 0, extent.
+
+    The score of the Hessian Penalty's figure 6 (Peebles et al. 2020, section 5.1), for any directions: an image that
+    changes linearly with slope s along a direction scores extent²·s².
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        classes: class indices to draw from; all where None.
+        extent: how far to go to both sides.
+        samples: how many z.
+        layers: which layers of the generator the directions reach.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Returns:
+        For each direction, mean and standard error over samples.
+
+    Raises:
+        UserError: for fewer than two samples, or a Q that does not fit.
+    """
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.ACTIVENESS)
+    scores = torch.zeros(samples, len(Q), dtype=torch.float64)
+    sides = torch.tensor([-extent, extent], dtype=generator.dtype, device=generator.device)
+    for index, (z, y) in enumerate(zip(drawn.z, drawn.y, strict=True)):
+        centre = next(moved_images(generator, Q, z, y, torch.zeros(1, len(Q)), layers))
+        for direction, images in enumerate(along_directions(generator, Q, z, y, sides, layers)):
+            scores[index, direction] = torch.cat((images, centre)).var(dim=0, unbiased=True).mean()
+        if progress is not None:
+            progress.advance(2 * len(Q) + 1)
+    return estimates(scores)
+
+
+def inactive(scores: Sequence[Estimate], share: float = _INACTIVE) -> list[int]:
+    """Directions that are as good as dead: less active than this share of the most active one."""
+    most = max(score.mean for score in scores)
+    return [direction for direction, score in enumerate(scores) if score.mean <= share * most]

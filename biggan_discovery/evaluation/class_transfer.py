@@ -1,0 +1,71 @@
+"""Does a direction do the same to every class?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.progress import Progress
+
+
+def class_transfer_cost(ndirs: int, *, samples: int, classes: int) -> int:
+    """Forward passes of one image that `class_transfer` takes."""
+    return samples * classes * 2 * ndirs
+
+
+@torch.no_grad()
+def class_transfer(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int],
+    path_size: float = 3.0,
+    samples: int = 4,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Estimate]:
+    """Correlation between classes of the image change G(z + ηq, y) - G(z - ηq, y), for each direction.
+
+    Every sample z is shown as every class; the Pearson correlation over channels and pixels is averaged over pairs of
+    different classes. 1: the direction changes every class in the same way; 0: in unrelated ways. Where a direction
+    changes nothing, the correlation is 0.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        classes: class indices to compare, at least 2.
+        path_size: η.
+        samples: how many z.
+        layers: which layers of the generator the directions reach.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Returns:
+        For each direction, mean and standard error over samples.
+
+    Raises:
+        UserError: for fewer than two samples or classes, or a Q that does not fit.
+    """
+    if len(set(classes)) < 2:
+        raise UserError(f"transfer between classes {classes} cannot be judged; give at least two different ones")
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CLASS_TRANSFER)
+    correlations = torch.zeros(samples, len(Q), dtype=torch.float64)
+    sides = torch.tensor([path_size, -path_size])
+    for index, z in enumerate(drawn.z):
+        walks = [along_directions(generator, Q, z, drawn.y.new_tensor(y), sides, layers) for y in classes]
+        for direction, of_classes in enumerate(zip(*walks, strict=True)):
+            changes = torch.stack([(images[0] - images[1]).flatten() for images in of_classes]).double()
+            unit = functional.normalize(changes - changes.mean(dim=1, keepdim=True))
+            cosines = unit @ unit.T
+            pairs = torch.triu_indices(len(classes), len(classes), offset=1)
+            correlations[index, direction] = cosines[pairs[0], pairs[1]].mean()
+        if progress is not None:
+            progress.advance(len(classes) * 2 * len(Q))
+    return estimates(correlations)

@@ -1,0 +1,93 @@
+"""LatentCLR's contrastive accuracy: do image changes of one direction resemble each other more than others'?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.progress import Progress
+
+_LARGEST_SIDE = 32
+
+
+def small_images(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) averaged down to at most 32 pixels a side, flattened: features where there are no better."""
+    factor = -(-max(images.shape[2:]) // _LARGEST_SIDE)
+    return functional.avg_pool2d(images, factor, ceil_mode=True).flatten(1) if factor > 1 else images.flatten(1)
+
+
+def contrastive_accuracy_cost(ndirs: int, *, samples: int) -> int:
+    """Forward passes of one image that `contrastive_accuracy` takes."""
+    return samples * 2 * ndirs
+
+
+@torch.no_grad()
+def contrastive_accuracy(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 3.0,
+    temperature: float = 0.5,
+    samples: int = 16,
+    features: Callable[[Tensor], Tensor] = small_images,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Estimate:
+    """Share of image changes that resemble those of the same direction more than those of the others.
+
+    With f the normalised change of features F(G(z + path_size·q)) - F(G(z - path_size·q)), a change counts where the
+    mean of exp(|f·f'| / temperature) over the same direction of other samples is larger than over all other directions
+    of all samples: the accuracy that LatentCLR reports beside its loss (Yüksel et al. 2021, section 3.1). There the
+    change is from z itself; both sides and |f·f'| give a direction and its opposite the same figure. 1/2 is chance
+    for changes without any structure. A change of nothing counts as wrong.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows, at least 2.
+        classes: class indices to draw from; all where None.
+        path_size: how far to go to both sides.
+        temperature: of the similarity.
+        samples: how many z.
+        features: from images (N, C, H, W) to (N, F).
+        layers: which layers of the generator the directions reach.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Returns:
+        The accuracy and its standard error over samples.
+
+    Raises:
+        UserError: for fewer than two samples or directions, or a Q that does not fit.
+    """
+    if len(Q) < 2:
+        raise UserError(f"{len(Q)} direction cannot be told from others; give at least 2")
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CONTRASTIVE)
+    changes, sides = [], torch.tensor([path_size, -path_size])
+    for z, y in zip(drawn.z, drawn.y, strict=True):
+        ends = map(features, along_directions(generator, Q, z, y, sides, layers))
+        changes.append(torch.stack([above - below for above, below in ends]).double())
+        if progress is not None:
+            progress.advance(2 * len(Q))
+    return estimate(_right(torch.stack(changes), temperature).mean(dim=1))
+
+
+def _right(changes: Tensor, temperature: float) -> Tensor:
+    """Whether each change (samples, ndirs, F) is nearer to its own kind, (samples, ndirs) float64."""
+    samples, ndirs, _ = changes.shape
+    unit = functional.normalize(changes, dim=2).flatten(0, 1)
+    similarity = ((unit @ unit.T).abs() / temperature).exp().view(samples, ndirs, samples, ndirs)
+    per_sample = similarity.sum(dim=3)
+    same = similarity.diagonal(dim1=1, dim2=3).movedim(2, 1)  # (samples, ndirs, other samples)
+    others = (per_sample - same).sum(dim=2) / (samples * (ndirs - 1))
+    own = (same.sum(dim=2) - same.diagonal(dim1=0, dim2=2).T) / (samples - 1)
+    return (own > others * (1 + 1e-12)).double()

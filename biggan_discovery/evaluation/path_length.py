@@ -1,0 +1,89 @@
+"""How fast the image changes along each direction: perceptual path length, and step size in readable units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.progress import Progress
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def squared_error(one: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference (N,) of images (N, C, H, W): the distance where no perceptual one is at hand."""
+    return (one - other).square().flatten(1).mean(dim=1)
+
+
+class PathLength(NamedTuple):
+    """For each direction: path length (squared distance per squared unit) and RMS image change per unit step."""
+
+    length: list[Estimate]
+    change_per_unit: list[Estimate]
+
+
+def path_length_cost(ndirs: int, *, samples: int) -> int:
+    """Forward passes of one image that `path_length` takes."""
+    return samples * 4 * ndirs
+
+
+@torch.no_grad()
+def path_length(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 5.0,
+    step: float = 0.1,
+    samples: int = 8,
+    distance: Distance = squared_error,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PathLength:
+    """Perceptual path length of each direction: mean of d(G(z + wq), G(z + (w+step)q)) / step², w ~ U(-η, η).
+
+    As of whole latents in Karras et al. 2019, section 4.1, but along one direction at a time. d is a distance that
+    grows with the square of a small change, as LPIPS does (`lpips_distance`), or the mean squared difference. The
+    change per unit is the root mean squared difference of pixels, of which an image holds values in [-1, 1], divided
+    by the step. Both sides w and -w are taken, so that a direction and its opposite have the same figures.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        classes: class indices to draw from; all where None.
+        path_size: η.
+        step: in units of w.
+        samples: how many z.
+        distance: from two batches of images (N, C, H, W) to (N,).
+        layers: which layers of the generator the directions reach.
+        seed: of z and w.
+        progress: advanced by one for each image.
+
+    Returns:
+        For each direction, means and standard errors over samples.
+
+    Raises:
+        UserError: for fewer than two samples, or a Q that does not fit.
+    """
+    drawn = judging_samples(
+        generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.PATH_LENGTH, path_size=path_size
+    )
+    lengths, changes = torch.zeros(2, samples, len(Q), dtype=torch.float64)
+    for index, (z, y, place) in enumerate(zip(drawn.z, drawn.y, drawn.w.sum(dim=1), strict=True)):
+        middle = torch.stack((place, -place))
+        amounts = torch.stack((middle - step / 2, middle + step / 2)).flatten()
+        for direction, images in enumerate(along_directions(generator, Q, z, y, amounts, layers)):
+            before, after = images.double().split(2) if distance is squared_error else images.split(2)
+            lengths[index, direction] = distance(before, after).mean() / step**2
+            changes[index, direction] = squared_error(before, after).sqrt().mean() / step
+        if progress is not None:
+            progress.advance(4 * len(Q))
+    return PathLength(estimates(lengths), estimates(changes))

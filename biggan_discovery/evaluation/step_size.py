@@ -1,0 +1,91 @@
+"""How far to go along each direction for the same visible change."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.path_length import squared_error
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.progress import Progress
+
+_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
+_SEEN = 0.1  # directions that change less than this share of the strongest do not count for the usual change
+
+
+def equal_path_sizes_cost(ndirs: int, *, samples: int) -> int:
+    """Forward passes of one image that `equal_path_sizes` takes."""
+    return samples * ndirs * (2 * len(_GRID) - 1)
+
+
+@torch.no_grad()
+def equal_path_sizes(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 5.0,
+    change: float | None = None,
+    keep_projection: bool = False,
+    samples: int = 4,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[float]:
+    """A path size for each direction, such that all of them change the image by the same amount.
+
+    The amount is the RMS difference of pixels between both ends of the walk and its middle, a mean over samples. It is
+    measured at amounts up to twice `path_size` and read off in between; a direction that changes too little to get
+    there gets twice `path_size`.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        classes: class indices to draw from; all where None.
+        path_size: the usual path size, such as that of the search.
+        change: the RMS difference to aim for, of pixels in [-1, 1]. Where None, the median over directions of what they
+            change at `path_size`, not counting those that change less than a tenth of the strongest.
+        keep_projection: walk from the sample itself, instead of taking its own component along the direction away
+            first; as `rendering.move`.
+        samples: how many z.
+        layers: which layers of the generator the directions reach.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Returns:
+        ndirs path sizes, in (0, 2·path_size].
+
+    Raises:
+        UserError: for fewer than two samples, a path size or change that is not positive, or a Q that does not fit.
+    """
+    for name, value in (("path_size", path_size), ("change", change)):
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"{name} is {value}; it should be a positive number")
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.STEP_SIZE)
+    sizes = path_size * torch.tensor(_GRID, dtype=torch.float64)
+    amounts = torch.cat((sizes, -sizes[1:]))
+    curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
+    own = (drawn.z.double() @ Q.to(drawn.z).double().T / Q.to(drawn.z).double().square().sum(dim=1)).cpu()
+    for z, y, part in zip(drawn.z, drawn.y, own * (not keep_projection), strict=True):
+        for direction, images in enumerate(along_directions(generator, Q, z, y, amounts - part[:, None], layers)):
+            changes = squared_error(images[1:].double(), images[:1].double()).sqrt().view(2, -1).mean(dim=0)
+            curves[direction, 1:] += changes.cpu() / samples
+        if progress is not None:
+            progress.advance(len(Q) * len(amounts))
+    if change is None:
+        usual = curves[:, _GRID.index(1.0)]
+        change = usual[usual >= _SEEN * usual.max()].median().item()
+    return [_first_crossing(sizes.numpy(), curve.numpy(), change) for curve in curves]
+
+
+def _first_crossing(sizes: np.ndarray, curve: np.ndarray, change: float) -> float:
+    """Where a curve that need not rise all the way first reaches a height, linearly between its points."""
+    reached = np.flatnonzero(curve >= change)
+    if not len(reached) or not change:
+        return float(sizes[-1])
+    after = reached[0]
+    return float(np.interp(change, curve[after - 1 : after + 1], sizes[after - 1 : after + 1]))

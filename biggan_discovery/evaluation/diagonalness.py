@@ -67,7 +67,7 @@ def diagonalness(
         epsilon: finite-difference step in w.
         samples: how many z.
         pairs: pairs i<j to draw for each sample; all where None. The share is then an upper bound, as a larger entry
-            may not have been drawn, and the ratio a little too high, as a mean over fewer entries is in the denominator.
+            may not have been drawn, and the ratio a little too high, as it divides by a mean over fewer entries.
         pixels: (channel, pixel) positions to draw for each sample; all where None.
         layers: which layers of the generator the directions reach.
         seed: of samples, pairs and pixels.

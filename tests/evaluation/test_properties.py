@@ -84,7 +84,7 @@ def test_batches_do_not_matter(name: str, batch: int, monkeypatch: pytest.Monkey
     metric = {**PER_DIRECTION, **OF_ALL}[name]
     expected = metric(two_classes(), frame(5))
     monkeypatch.setattr(sys.modules["biggan_discovery.evaluation.along"], "micro_batch", lambda _: batch)
-    torch.testing.assert_close(metric(two_classes(), frame(5)), expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(metric(two_classes(), frame(5)), expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", [*PER_DIRECTION, *OF_ALL])

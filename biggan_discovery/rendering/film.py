@@ -29,7 +29,7 @@ class Film:
         y: (N,) int64 class indices of the samples; or (blocks, N), for each block of a sheet its own.
         layers: which layers the directions reach; those that `directions` are for where None.
         keep_projection: see `move`.
-        batch: images that are made at a time.
+        batch: images that are made at a time; see `generate`.
     """
 
     generator: FrozenGenerator
@@ -38,7 +38,7 @@ class Film:
     y: Tensor
     layers: str | None = None
     keep_projection: bool = False
-    batch: int = 32
+    batch: int | None = None
 
     def loop(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 in which all directions move together.

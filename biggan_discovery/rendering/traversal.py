@@ -13,6 +13,9 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
 
+_PIXELS_AT_ONCE = 32 * 128**2  # BigGAN-deep at 512 px takes about 0.7 GiB for an image.
+_MOST_AT_ONCE = 32
+
 # A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1).
 EASINGS: dict[str, Callable[[float], float]] = {
     "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
@@ -146,18 +149,19 @@ def edited(
     return z
 
 
-def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int = 32) -> Iterator[Tensor]:
+def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | None = None) -> Iterator[Tensor]:
     """Images of latents, in batches of at most `batch`, so that only one batch is held.
 
     Args:
         generator: the generator.
         z: (N, z_dim) or (N, num_layers, z_dim) latents.
         y: (N,) int64 class indices.
-        batch: images at a time.
+        batch: images at a time; where None, 32 up to 128 pixels and fewer above, so that memory does not grow.
 
     Yields:
         (at most batch, C, R, R) images in [-1, 1], on the generator's device.
     """
+    batch = batch or max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // generator.resolution**2))
     for z_part, y_part in zip(z.split(batch), y.split(batch), strict=True):
         with torch.no_grad():
             images = generator(z_part.to(generator.device, generator.dtype), y_part.to(generator.device))
@@ -174,7 +178,7 @@ def traversal(
     *,
     layers: str | None = None,
     keep_projection: bool = False,
-    batch: int = 32,
+    batch: int | None = None,
 ) -> Iterator[Tensor]:
     """Images along one direction, one amount after the other; see `move`.
 
@@ -187,7 +191,7 @@ def traversal(
         amounts: how far, for example from `loop_amounts`.
         layers: which layers the direction reaches; those that `directions` are for where None.
         keep_projection: leave the latents' own component along the direction.
-        batch: images that are made at a time.
+        batch: images that are made at a time; see `generate`.
 
     Yields:
         (N, C, R, R) images in [-1, 1], for each amount.

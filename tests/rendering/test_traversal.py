@@ -112,3 +112,16 @@ def test_images_are_made_in_batches_and_only_when_asked_for() -> None:
     assert sizes == [4]
     assert not any(images.requires_grad for images in batches)
     assert sizes == [4, 4, 2]
+
+
+@pytest.mark.parametrize(("resolution", "sizes"), [(64, [32, 8]), (256, [8] * 5), (512, [2] * 20), (4096, [1] * 40)])
+def test_the_larger_images_are_the_fewer_are_made_at_once(resolution: int, sizes: list[int]) -> None:
+    made: list[int] = []
+
+    def counted(z: torch.Tensor) -> torch.Tensor:
+        made.append(len(z))
+        return z.new_zeros(()).expand(len(z), 3, resolution, resolution)
+
+    generator = FunctionGenerator(counted, z_dim=Z_DIM, resolution=resolution, channels=3)
+    list(generate(generator, torch.zeros(40, Z_DIM), torch.zeros(40, dtype=torch.int64)))
+    assert made == sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -142,7 +143,9 @@ class Products:
 
     def _by_forward_mode(self, G: Callable[[Tensor], Tensor], z: Tensor, vectors: Tensor) -> Tensor:
         try:
-            with forward_ad.dual_level():
+            with forward_ad.dual_level(), warnings.catch_warnings():
+                # The first dual makes torch register what it does in deprecated ways of its own.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 derivative = forward_ad.unpack_dual(G(forward_ad.make_dual(z, vectors))).tangent
             if derivative is None:
                 raise NotImplementedError("the output has no tangent")

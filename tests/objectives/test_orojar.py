@@ -32,8 +32,10 @@ def over_all_probes(G, z: torch.Tensor, epsilon: float = 0.1) -> torch.Tensor:
 
 
 def gram(G, z: torch.Tensor) -> torch.Tensor:
-    """JᵀJ (N, dim, dim) by autograd."""
-    jacobians = torch.stack([torch.func.jacfwd(lambda row: G(row[None])[0].flatten())(row) for row in z])
+    """JᵀJ (N, dim, dim) of every sample, by central differences in float64."""
+    axes = 1e-5 * torch.eye(z.shape[1], dtype=torch.float64)
+    columns = [(G(z + axis) - G(z - axis)).flatten(1) / 2e-5 for axis in axes]
+    jacobians = torch.stack(columns, dim=-1)
     return jacobians.mT @ jacobians
 
 
@@ -72,7 +74,7 @@ def test_product_by_hand():
     assert orojar(lambda z: z[:, 0] * z[:, 1], z, probes=probes).item() == pytest.approx(0.245, rel=1e-5)
 
 
-def test_network_against_exact_jacobians():
+def test_network_against_its_jacobians():
     z, G = normal(3, 6, seed=3), network()
     torch.testing.assert_close(over_all_probes(G, z, 1e-4), off_diagonal_energy(gram(G, z)), rtol=1e-5, atol=1e-9)
 
@@ -226,17 +228,15 @@ def test_probes_come_from_the_generator_or_are_fresh_and_leave_the_global_state_
 
 @pytest.mark.parametrize("layers", ["all", "1-2"])
 @pytest.mark.parametrize("family", [save_tiny_biggan, save_tiny_brock])
-def test_directions_of_generators_against_their_exact_jacobians(tmp_path: Path, family, layers: str):
+def test_directions_of_generators_against_their_jacobians(tmp_path: Path, family, layers: str):
     generator = load_generator(str(family(tmp_path))).double()
     Q = orthonormalize(normal(3, generator.z_dim, seed=0))
     z, y = normal(2, generator.z_dim, seed=1), torch.tensor([0, 3])
     w = torch.tensor([[0.0, 0.7, 0.0], [-0.4, 0.0, 0.0]], dtype=torch.float64)
     probes = all_signs(3, 2)
     penalty = orojar_of_directions(generator, Q, Samples(z, y, w, probes), 1e-4, layers)
-    for sample in range(2):
-        z_i, y_i = z[sample : sample + 1], y[sample : sample + 1]
-        of_w = gram(lambda w, z=z_i, y=y_i: generator(generator.shift(z, w @ Q, layers), y), w[sample : sample + 1])
-        assert penalty[sample].item() == pytest.approx(off_diagonal_energy(of_w).item() * 8 / 7, rel=1e-3)
+    exact = off_diagonal_energy(gram(lambda w: generator(generator.shift(z, w @ Q, layers), y), w))
+    torch.testing.assert_close(penalty, exact * 8 / 7, rtol=1e-3, atol=0)
 
 
 def test_gradient_reaches_the_directions(tmp_path: Path):

@@ -1,0 +1,86 @@
+"""Pairs of images before and after a step along one direction: what VP and RCA learn from and are tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from biggan_discovery.evaluation.along import judging_samples
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.objectives.through_directions import micro_batch
+from biggan_discovery.progress import Progress
+
+_LEAST = 1 / 12  # of the path size; Voynov and Babenko step 0.5 to 6
+
+
+@dataclass(frozen=True)
+class ShiftPairs:
+    """Pairs on the CPU: images (N, C, S, S) float16, which direction (N,), and how far (N,) in units of path size."""
+
+    before: Tensor
+    after: Tensor
+    direction: Tensor
+    amount: Tensor
+    ndirs: int
+
+    def __len__(self) -> int:
+        return len(self.direction)
+
+
+def shift_pairs_cost(*, pairs: int) -> int:
+    """Forward passes of one image that `shift_pairs` takes."""
+    return 2 * pairs
+
+
+@torch.no_grad()
+def shift_pairs(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 5.0,
+    pairs: int = 1500,
+    side: int = 32,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ShiftPairs:
+    """Images G(z, y) and G(z + εq, y) for random directions q and ε uniform over η/12 ≤ |ε| ≤ η.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        classes: class indices to draw from; all where None.
+        path_size: η.
+        pairs: how many.
+        side: images are averaged down to at most this many pixels a side, so that thousands fit in memory.
+        layers: which layers of the generator the directions reach.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Raises:
+        UserError: for fewer than two pairs, or a Q that does not fit.
+    """
+    drawn = judging_samples(generator, Q, classes, samples=pairs, seed=seed, purpose=Purpose.SHIFT_PAIRS)
+    uniform = drawn.w.sum(dim=1)
+    direction = drawn.w.abs().argmax(dim=1)
+    amount = uniform.sign() * (_LEAST + (1 - _LEAST) * uniform.abs())
+    rows = Q.to(drawn.z)
+    before, after = [], []
+    for part in torch.arange(pairs, device=generator.device).split(micro_batch(generator)):
+        z, y = drawn.z[part], drawn.y[part]
+        step = path_size * amount[part, None] * rows[direction[part]]
+        before.append(_reduced(generator(z, y), side))
+        after.append(_reduced(generator(generator.shift(z, step, layers), y), side))
+        if progress is not None:
+            progress.advance(2 * len(part))
+    return ShiftPairs(torch.cat(before), torch.cat(after), direction.cpu(), amount.float().cpu(), len(Q))
+
+
+def _reduced(images: Tensor, side: int) -> Tensor:
+    factor = -(-max(images.shape[2:]) // side)
+    return (functional.avg_pool2d(images, factor, ceil_mode=True) if factor > 1 else images).half().cpu()

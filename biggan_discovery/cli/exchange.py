@@ -86,7 +86,7 @@ def import_command(
       biggan-discovery import A.pt --out A.safetensors --generator brock-128 --layers mid --class 207
     """
     from biggan_discovery.directions import import_matrix
-    from biggan_discovery.directions.published import GENERATOR, find_preset
+    from biggan_discovery.directions.published import GENERATOR, SIZES, find_preset
 
     _refuse_same_file(file, out)
     found = find_preset(preset, file)
@@ -102,6 +102,13 @@ def import_command(
     if generator is not None:
         about, space = _origin(generator, layers or "all", classes, truncation)
         origin |= about
+        if found and (about["resolution"], space["z_dim"]) != SIZES:
+            sizes = "a BigGAN of {} pixels with z_dim {}"
+            click.echo(
+                f"warning: {found[0]} was found in {sizes.format(*SIZES)}; "
+                f"{generator} is {sizes.format(about['resolution'], space['z_dim'])}",
+                err=True,
+            )
     if found:
         origin |= {"preset": found[0], "provenance": found[1].source}
     directions = import_matrix(

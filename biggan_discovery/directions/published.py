@@ -12,6 +12,8 @@ from pathlib import Path
 from biggan_discovery.errors import UserError, near_matches
 
 GENERATOR = "brock-128"
+SIZES = 128, 120
+"""Resolution and z_dim of that generator."""
 _GOLDEN_RETRIEVER, _CHURCH = 207, 497
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
+from biggan_discovery.cli.exchange import import_command
 from biggan_discovery.directions import Directions, read_matrix
 from biggan_discovery.generators import load_generator
 from biggan_discovery.rendering import sample_latents, to_uint8
@@ -79,6 +81,23 @@ def test_what_is_known_can_be_overridden(console: Console, fixtures_dir: Path, t
     assert (found.layers, found.search_space, found.names[:6]) == ("fine", slice(80, 120), ["x", "", "", "", "", ""])
     assert (found.metadata["classes"], found.metadata["truncation"]) == ([497, 5], 0.5)
     assert found.metadata["settings"] == {"orthogonalize": "gram-schmidt", "path_size": 6.0}
+
+
+def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: Path):
+    source = fixtures_dir / "published-directions" / "voynov.pt"
+
+    def warning(generator: Path) -> str:
+        options = ("--generator", generator, "--class", "3", "--out", tmp_path / "d.safetensors")
+        result = CliRunner().invoke(import_command, [str(each) for each in (source, *options)])
+        assert result.exit_code == 0
+        return result.stderr
+
+    other = save_tiny_brock(tmp_path / "other", resolution=64, dim_z=120)
+    said = warning(other)
+    assert said.startswith("warning: voynov was found in a BigGAN of 128 pixels with z_dim 120; ")
+    assert said.endswith(" is a BigGAN of 64 pixels with z_dim 120\n")
+    assert said.count("\n") == 1
+    assert not warning(fixtures_dir / "brock-biggan-128-ch4")
 
 
 @pytest.mark.parametrize("name", ["hessian_goldens_mid", "voynov"])

@@ -1,1 +1,1 @@
-"""The bundled generator: procedural scenes with known factors, and a BigGAN network fitted to them."""
+"""The bundled generators: procedural scenes with known factors, and BigGAN networks fitted to them."""

@@ -1,4 +1,4 @@
-"""`python -m biggan_discovery.scenes`: make the bundled generator, and show how true it is."""
+"""`python -m biggan_discovery.scenes`: make the bundled generators, and show how true they are."""
 
 from __future__ import annotations
 
@@ -11,50 +11,75 @@ from biggan_discovery.cli.options import POSITIVE_FLOAT, POSITIVE_INT
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
+_scene_option = click.option("--scene", "scene_name", default="room", metavar="NAME", help="room, apart or overlap.")
+_state_option = click.option("--state", type=_FOLDER, help="Folder of the fit.  [default: runs/CHECKPOINT]")
+_generator_option = click.option("--generator", default="scenes-64", help="Name or folder.")
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def scenes() -> None:
-    """Make the bundled generator, and show how true it is to the scenes."""
+    """Make the bundled generators, and show how true they are to the scenes."""
 
 
 @scenes.command("fit")
-@click.option("--state", type=_FOLDER, default="runs/scenes-64", help="Folder for renders and the state to go on from.")
+@_scene_option
+@_state_option
 @click.option("--steps", type=POSITIVE_INT, default=14_000, help="Steps of Adam in all.")
 @click.option("--renders", type=POSITIVE_INT, default=64_000, help="Scenes to render and fit to.")
 @click.option("--batch", type=POSITIVE_INT, default=32, help="Images a step.")
 @click.option("--lr", type=POSITIVE_FLOAT, default=2e-3, help="Highest learning rate.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and scenes.")
 @click.option("--save-every", type=POSITIVE_INT, default=250, help="Steps between saved states and reports.")
-def fit_command(state: Path, **settings: int | float) -> None:
-    """Fit the network; started again, it goes on where it stopped. About two hours on 2 cores."""
+def fit_command(scene_name: str, state: Path | None, **settings: int | float) -> None:
+    """Fit the network; started again, it goes on where it stopped. The room takes about two hours on 2 cores."""
     from biggan_discovery.scenes.fit import fit
+    from biggan_discovery.scenes.table import find_scene
 
-    fit(state / "fit.pt", **settings)  # pyright: ignore[reportArgumentType]
+    scene = find_scene(scene_name)
+    fit(scene, _state_file(scene.checkpoint, state), **settings)  # pyright: ignore[reportArgumentType]
 
 
 @scenes.command("export")
-@click.option("--state", type=_FOLDER, default="runs/scenes-64", help="Folder that `fit` wrote.")
-@click.option("--out", type=_FOLDER, default="checkpoints/scenes-64", help="Folder for the generator.")
-def export_command(state: Path, out: Path) -> None:
+@_scene_option
+@_state_option
+@click.option("--out", type=_FOLDER, help="Folder for the generator.  [default: checkpoints/CHECKPOINT]")
+def export_command(scene_name: str, state: Path | None, out: Path | None) -> None:
     """Write the fitted network as a generator's folder, statistics of all truncations measured."""
     from biggan_discovery.scenes.export import export
+    from biggan_discovery.scenes.table import find_scene
 
-    export(state / "fit.pt", out)
+    scene = find_scene(scene_name)
+    out = out or Path("checkpoints", scene.checkpoint)
+    export(scene, _state_file(scene.checkpoint, state), out)
+    click.echo(f"wrote {out}")
+
+
+@scenes.command("rotate")
+@_generator_option
+@click.option("--seed", type=click.IntRange(0), required=True, help="Of the rotation.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder for the rotated generator.")
+def rotate_command(generator: str, seed: int, out: Path) -> None:
+    """Write a copy of a generator that reads its latents in a randomly rotated frame; its true directions turn too."""
+    from biggan_discovery.generators.catalogue import find_folder
+    from biggan_discovery.scenes.rotate import rotate
+
+    rotate(find_folder(generator)[1], out, seed)
     click.echo(f"wrote {out}")
 
 
 @scenes.command("fidelity")
-@click.option("--generator", default="scenes-64", help="Name or folder.")
+@_generator_option
 @click.option("--count", type=POSITIVE_INT, default=1000, help="Held-out pairs of latent and class.")
 @click.option("--truncation", type=POSITIVE_FLOAT, default=1.0)
 def fidelity_command(generator: str, count: int, truncation: float) -> None:
     """Print PSNR of generated images against renders of the same latents."""
     from biggan_discovery.generators import load_generator
     from biggan_discovery.scenes.export import fidelity
-    from biggan_discovery.scenes.render import CLASSES
 
-    decibels = fidelity(load_generator(generator, truncation=truncation), count)
-    by_class = ", ".join(f"{name} {decibels[i :: len(CLASSES)].mean():.2f}" for i, name in enumerate(CLASSES))
+    loaded = load_generator(generator, truncation=truncation)
+    decibels = fidelity(loaded, count)
+    means = [decibels[index :: loaded.num_classes].mean() for index in range(loaded.num_classes)]
+    by_class = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(loaded.class_names, means, strict=True))
     click.echo(
         f"PSNR over {count} held-out pairs at truncation {truncation:g}: mean {decibels.mean():.2f} dB, "
         f"lowest {decibels.min():.2f} dB; {by_class}"
@@ -62,24 +87,25 @@ def fidelity_command(generator: str, count: int, truncation: float) -> None:
 
 
 @scenes.command("strength")
+@_scene_option
 @click.option("--count", type=POSITIVE_INT, default=200, help="Scenes to average over.")
-def strength_command(count: int) -> None:
+def strength_command(scene_name: str, count: int) -> None:
     """Print how much a unit step of each factor's coordinate changes a scene (RMS, images in [-1, 1])."""
     import torch
 
-    from biggan_discovery.scenes.fit import scene_images
-    from biggan_discovery.scenes.render import CLASSES, FACTORS
+    from biggan_discovery.scenes.table import find_scene
 
-    u = torch.randn(count, len(FACTORS), generator=torch.Generator().manual_seed(0))
-    y = torch.arange(count) % len(CLASSES)
-    for index, name in enumerate(FACTORS):
-        half = 0.25 * torch.eye(len(FACTORS))[index]
-        change = (scene_images(u + half, y) - scene_images(u - half, y)) / 0.5
+    scene = find_scene(scene_name)
+    u = torch.randn(count, len(scene.factors), generator=torch.Generator().manual_seed(0))
+    y = torch.arange(count) % len(scene.classes)
+    for index, name in enumerate(scene.factors):
+        half = 0.25 * torch.eye(len(scene.factors))[index]
+        change = (scene.images(u + half, y) - scene.images(u - half, y)) / 0.5
         click.echo(f"{name:16} {change.square().mean().sqrt():.3f}")
 
 
 @scenes.command("sheet")
-@click.option("--generator", default="scenes-64", help="Name or folder.")
+@_generator_option
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="docs/fidelity.png")
 @click.option("--columns", type=POSITIVE_INT, default=10)
 @click.option("--seed", type=click.IntRange(0), default=0)
@@ -90,6 +116,10 @@ def sheet_command(generator: str, out: Path, columns: int, seed: int) -> None:
 
     draw_sheet(load_generator(generator), out, columns=columns, seed=seed)
     click.echo(f"wrote {out}")
+
+
+def _state_file(checkpoint: str, folder: Path | None) -> Path:
+    return (folder or Path("runs", checkpoint)) / "fit.pt"
 
 
 if __name__ == "__main__":

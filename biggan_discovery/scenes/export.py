@@ -16,54 +16,54 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layout import CLASSES as CLASSES_FILE
 from biggan_discovery.generators.layout import CONFIG as CONFIG_FILE
 from biggan_discovery.generators.layout import DIRECTIONS, SETTINGS, WEIGHTS
-from biggan_discovery.scenes.fit import scene_images
 from biggan_discovery.scenes.network import (
-    CONFIG,
+    config,
     images,
     measure,
     new_network,
     package_state,
+    random_frame,
     rebase,
     restore,
-    true_frame,
 )
-from biggan_discovery.scenes.render import CLASSES, FACTORS
+from biggan_discovery.scenes.scene import NUM_FACTORS, Scene
+from biggan_discovery.scenes.table import scene_of
 
-# Chosen so that a search ends well within the demo's time; see the README for what they give.
-_SETTINGS = {"steps": 110, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4}
 _MEASURED_ON = 200  # images for each truncation
 
 
 def truncated_normal(count: int, truncation: float, seed: int) -> Tensor:
     """Coordinates u (count, 8) of latents as the package samples them: normal within ±2, times the truncation."""
-    z = torch.empty(count, len(true_frame()), dtype=torch.float64)
+    z = torch.empty(count, len(random_frame()), dtype=torch.float64)
     torch.nn.init.trunc_normal_(z, a=-2.0, b=2.0, generator=torch.Generator().manual_seed(seed))
-    return (truncation * z @ true_frame().T)[:, : len(FACTORS)].float()
+    return (truncation * z @ random_frame().T)[:, :NUM_FACTORS].float()
 
 
 @torch.no_grad()
-def export(state: Path, folder: Path) -> None:
+def export(scene: Scene, state: Path, folder: Path) -> None:
     """Write a generator's folder in the package's layout.
 
     Args:
+        scene: what the network was fitted to.
         state: what `fit` saved.
         folder: gets weights, config, class names, true directions and search settings.
     """
-    network: BigGAN = new_network()
+    network: BigGAN = new_network(scene)
     restore(network, torch.load(state, weights_only=True)["averaged"])
-    y = torch.arange(_MEASURED_ON) % len(CLASSES)
+    y = torch.arange(_MEASURED_ON) % len(scene.classes)
     images(network, truncated_normal(_MEASURED_ON, 1.0, 0), y, visit=rebase)
-    rows = CONFIG["n_stats"]
+    rows = config(scene)["n_stats"]
     for row in range(rows - 1):
         u = truncated_normal(_MEASURED_ON, row / (rows - 1), row + 1)
         images(network, u, y, row=row, visit=measure(row))
 
     weights = io.BytesIO()
-    torch.save(package_state(network, true_frame()), weights)
-    truth = true_frame()[: len(FACTORS)].float().contiguous()
+    torch.save(package_state(network, random_frame()), weights)
+    truth = random_frame()[:NUM_FACTORS].float().contiguous()
     atomic_write(folder / WEIGHTS, weights.getvalue())
-    atomic_write(folder / DIRECTIONS, safetensors.torch.save({"directions": truth}, {"names": json.dumps(FACTORS)}))
-    for name, content in ((CONFIG_FILE, CONFIG), (CLASSES_FILE, CLASSES), (SETTINGS, _SETTINGS)):
+    names = {"names": json.dumps(scene.factors)}
+    atomic_write(folder / DIRECTIONS, safetensors.torch.save({"directions": truth}, names))
+    for name, content in ((CONFIG_FILE, config(scene)), (CLASSES_FILE, scene.classes), (SETTINGS, scene.settings)):
         atomic_write(folder / name, json.dumps(content, indent=1) + "\n")
 
 
@@ -74,11 +74,12 @@ def fidelity(generator: FrozenGenerator, count: int, seed: int = 1234) -> Tensor
     The latents are the generator's own prior, the classes take turns; none of them was fitted on.
     """
     uniform = torch.rand(count, generator.z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    z, y = generator.latents(uniform.clamp(1e-9, 1 - 1e-9)), torch.arange(count) % len(CLASSES)
+    scene = scene_of(generator)
+    z, y = generator.latents(uniform.clamp(1e-9, 1 - 1e-9)), torch.arange(count) % generator.num_classes
     assert generator.true_directions is not None
     errors = []
     for z_part, y_part in zip(z.split(50), y.split(50), strict=True):
         shown = generator(z_part, y_part.to(z.device)).cpu().float()
-        target = scene_images(z_part.cpu().float() @ generator.true_directions.T, y_part)
+        target = scene.images(z_part.cpu().float() @ generator.true_directions.T, y_part)
         errors.append((shown - target).square().mean(dim=(1, 2, 3)))
     return -10 * (torch.cat(errors) / 4).log10()

@@ -1,4 +1,4 @@
-"""Fit the bundled generator to the scenes by regression."""
+"""Fit a bundled generator to a scene by regression."""
 
 from __future__ import annotations
 
@@ -16,48 +16,43 @@ from torch import Tensor
 from biggan_discovery.files import atomic_path, atomic_write
 from biggan_discovery.progress import Progress
 from biggan_discovery.scenes.network import Z_DIM, images, measure, new_network, restore
-from biggan_discovery.scenes.render import CLASSES, FACTORS, render
+from biggan_discovery.scenes.scene import NUM_FACTORS, Scene
 
 _PATH = 5.0  # the search walks up to this far from a latent, so the network is fitted there too
 _CHUNK = 500
 _EMA = 0.998
 
 
-def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw(scene: Scene, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Coordinates u (count, 8) and classes y (count,): three in five standard normal, the others a step further on.
 
     A step is U(-5, 5) along a factor or along a random direction of z, as a search takes it.
     """
-    u = torch.randn(count, len(FACTORS), generator=generator)
-    axis = torch.eye(len(FACTORS))[torch.randint(len(FACTORS), (count,), generator=generator)]
-    anywhere = torch.nn.functional.normalize(torch.randn(count, Z_DIM, generator=generator))[:, : len(FACTORS)]
+    u = torch.randn(count, NUM_FACTORS, generator=generator)
+    axis = torch.eye(NUM_FACTORS)[torch.randint(NUM_FACTORS, (count,), generator=generator)]
+    anywhere = torch.nn.functional.normalize(torch.randn(count, Z_DIM, generator=generator))[:, :NUM_FACTORS]
     kind = torch.rand(count, 1, generator=generator)
     step = torch.where(kind < 0.2, axis, anywhere) * (kind < 0.4)
     u += step * torch.empty(count, 1).uniform_(-_PATH, _PATH, generator=generator)
-    return u, torch.randint(len(CLASSES), (count,), generator=generator)
+    return u, torch.randint(len(scene.classes), (count,), generator=generator)
 
 
-def scene_images(u: Tensor, y: Tensor) -> Tensor:
-    """What the network should show: render(class, Φ(u))."""
-    return render(torch.special.ndtr(u), y)
-
-
-def _render_chunk(folder: Path, index: int, seed: int) -> None:
+def _render_chunk(scene: Scene, folder: Path, index: int, seed: int) -> None:
     path = folder / f"{index:04d}.safetensors"
     if path.exists():
         return
     torch.set_num_threads(1)  # many small operations: processes scale, threads do not
-    u, y = draw(_CHUNK, torch.Generator().manual_seed(seed * 100_000 + index))
-    content = {"u": u, "y": y, "images": ((scene_images(u, y) + 1) * 127.5).round().byte()}
+    u, y = draw(scene, _CHUNK, torch.Generator().manual_seed(seed * 100_000 + index))
+    content = {"u": u, "y": y, "images": ((scene.images(u, y) + 1) * 127.5).round().byte()}
     atomic_write(path, safetensors.torch.save(content))
 
 
-def load_renders(folder: Path, count: int, seed: int) -> dict[str, Tensor]:
+def load_renders(scene: Scene, folder: Path, count: int, seed: int) -> dict[str, Tensor]:
     """`count` rendered scenes: u (count, 8), y (count,), images (count, 3, 64, 64) uint8; a folder keeps them."""
     chunks = math.ceil(count / _CHUNK)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(mp_context=context) as pool, Progress(chunks * _CHUNK, "rendering", unit="scene") as shown:
-        for job in as_completed([pool.submit(_render_chunk, folder, index, seed) for index in range(chunks)]):
+        for job in as_completed([pool.submit(_render_chunk, scene, folder, index, seed) for index in range(chunks)]):
             job.result()
             shown.advance(_CHUNK)
     parts = [safetensors.torch.load_file(folder / f"{index:04d}.safetensors") for index in range(chunks)]
@@ -83,10 +78,13 @@ def psnr(network: BigGAN, u: Tensor, y: Tensor, target: Tensor) -> Tensor:
     return -10 * ((shown - target).square().mean(dim=(1, 2, 3)) / 4).log10()
 
 
-def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: int, save_every: int) -> None:
+def fit(
+    scene: Scene, state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: int, save_every: int
+) -> None:
     """Fit a network and keep its state in a file; started again, it goes on from there.
 
     Args:
+        scene: what to fit it to.
         state: file for the averaged weights, the optimiser and the step; replaced every `save_every` steps.
         steps: steps of Adam in all, the learning rate falling along a cosine.
         batch: images a step.
@@ -95,7 +93,7 @@ def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: i
         save_every: steps between saved states and reports.
     """
     torch.manual_seed(seed)
-    network = new_network()
+    network = new_network(scene)
     parameters = list(network.parameters())
     optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.99), fused=True)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -107,15 +105,16 @@ def fit(state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: i
         generator.set_state(saved["generator"])
         first, averaged = saved["step"], saved["averaged"]
     else:
-        u, y = draw(512, generator)
+        u, y = draw(scene, 512, generator)
         with torch.no_grad():
             images(network, u, y, visit=measure(-1))
         averaged = {name: value.clone() for name, value in network.state_dict().items()}
 
-    held_u, held_y = torch.randn(250, len(FACTORS), generator=torch.Generator().manual_seed(99)), torch.arange(250) % 5
-    held = scene_images(held_u, held_y)
-    judge = new_network()
-    data = load_renders(state.parent / "renders", renders, seed)
+    held_u = torch.randn(250, NUM_FACTORS, generator=torch.Generator().manual_seed(99))
+    held_y = torch.arange(250) % len(scene.classes)
+    held = scene.images(held_u, held_y)
+    judge = new_network(scene)
+    data = load_renders(scene, state.parent / "renders", renders, seed)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def objective(u: Tensor, y: Tensor, target: Tensor) -> Tensor:

@@ -17,48 +17,51 @@ from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biggan_discovery.scenes.render import CLASSES, FACTORS, RESOLUTION
+from biggan_discovery.scenes.scene import NUM_FACTORS, RESOLUTION, Scene
 
 Z_DIM = 16
 
-CONFIG = {
-    "output_dim": RESOLUTION,
-    "z_dim": Z_DIM,
-    "class_embed_dim": Z_DIM,
-    "channel_width": 32,
-    "num_classes": len(CLASSES),
-    "layers": [
-        [False, 16, 8],
-        [True, 8, 8],
-        [False, 8, 8],
-        [True, 8, 4],
-        [False, 4, 4],
-        [True, 4, 4],
-        [False, 4, 4],
-        [True, 4, 2],
-        [False, 2, 2],
-        [False, 2, 1],
-    ],
-    "attention_layer_position": -1,
-    "eps": 1e-4,
-    "n_stats": 51,
-}
+
+def config(scene: Scene) -> dict[str, Any]:
+    """The package's configuration of the network that is fitted to a scene."""
+    return {
+        "output_dim": RESOLUTION,
+        "z_dim": Z_DIM,
+        "class_embed_dim": Z_DIM,
+        "channel_width": scene.channel_width,
+        "num_classes": len(scene.classes),
+        "layers": [
+            [False, 16, 8],
+            [True, 8, 8],
+            [False, 8, 8],
+            [True, 8, 4],
+            [False, 4, 4],
+            [True, 4, 4],
+            [False, 4, 4],
+            [True, 4, 2],
+            [False, 2, 2],
+            [False, 2, 1],
+        ],
+        "attention_layer_position": -1,
+        "eps": 1e-4,
+        "n_stats": 51,
+    }
 
 
-def true_frame() -> Tensor:
+def random_frame(seed: int = 2020) -> Tensor:
     """R, (16, 16) float64, orthonormal: its first eight rows drive the factors, the others drive nothing."""
-    gaussian = torch.randn(Z_DIM, Z_DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(2020))
+    gaussian = torch.randn(Z_DIM, Z_DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     q, r = torch.linalg.qr(gaussian)
     return (q * r.diagonal().sign()).T
 
 
-def new_network() -> BigGAN:
+def new_network(scene: Scene) -> BigGAN:
     """A BigGAN without spectral norm and with random weights that ignores the eight idle axes.
 
     One coordinate of every class embedding is a constant 1. It gives the bias-free scale and offset layers a bias, so
     that `rebase` can replace batch-norm statistics without changing the function.
     """
-    network = BigGAN(BigGANConfig.from_dict(CONFIG))
+    network = BigGAN(BigGANConfig.from_dict(config(scene)))
     for module in network.modules():
         if hasattr(module, "weight_orig"):
             nn.utils.remove_spectral_norm(module)
@@ -70,7 +73,7 @@ def new_network() -> BigGAN:
         network.embeddings.weight[-1] = 1.0
         for layer in _layers_that_read_z(network):
             layer.weight.normal_(std=0.05)
-            layer.weight[:, len(FACTORS) : Z_DIM] = 0.0
+            layer.weight[:, NUM_FACTORS:Z_DIM] = 0.0
         generator.gen_z.weight.mul_(3.0)
         # The first images are a calm grey: tanh that starts saturated has no gradient to leave it.
         generator.conv_to_rgb.weight.mul_(0.03)
@@ -125,7 +128,7 @@ def images(network: BigGAN, u: Tensor, y: Tensor, *, row: int = -1, visit: Visit
         visit: called with each batch norm and its input, before it normalises.
     """
     embedding = network.embeddings.weight.t()[y]
-    condition = torch.cat([functional.pad(u, (0, Z_DIM - len(FACTORS))), embedding], dim=1)
+    condition = torch.cat([functional.pad(u, (0, Z_DIM - NUM_FACTORS)), embedding], dim=1)
     generator: Any = network.generator
     x = generator.gen_z(condition).view(len(u), 4, 4, -1).permute(0, 3, 1, 2)
     for block in generator.layers:
@@ -190,7 +193,7 @@ def package_state(network: BigGAN, frame: Tensor) -> dict[str, Tensor]:
             layer.weight[:, :Z_DIM] = (layer.weight[:, :Z_DIM].double() @ frame).float()
     plain = folded.state_dict()
     state: dict[str, Tensor] = {}
-    for name, like in BigGAN(BigGANConfig.from_dict(CONFIG)).state_dict().items():
+    for name, like in BigGAN(folded.config).state_dict().items():
         base, _, part = name.rpartition(".")
         if part == "weight_orig":
             weight = plain[f"{base}.weight"]

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from biggan_discovery.scenes.scene import RESOLUTION, check_scenes
+
 CLASSES = ("cube", "sphere", "cylinder", "cone", "torus")
 
 FACTORS = (
@@ -27,8 +29,6 @@ FACTORS = (
     "object position",
     "light direction",
 )
-
-RESOLUTION = 64
 
 # Ranges are chosen so that a unit step of each factor changes the image by a comparable amount
 # (`python -m biggan_discovery.scenes strength` prints it). Angles are in degrees, lengths in room units.
@@ -281,14 +281,7 @@ def render(factors: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
     """
-    if factors.ndim != 2 or factors.shape[1] != len(FACTORS) or y.shape != factors.shape[:1]:
-        raise ValueError(
-            f"factors must be (N, {len(FACTORS)}) and y (N,), not {tuple(factors.shape)} and {tuple(y.shape)}"
-        )
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(CLASSES):
-        raise ValueError(f"classes must be 0 to {len(CLASSES) - 1}, not {int(y.min())} to {int(y.max())}")
-    if len(y) and not 0 <= float(factors.min()) <= float(factors.max()) <= 1:
-        raise ValueError(f"factors must lie in [0, 1], not {float(factors.min()):g} to {float(factors.max()):g}")
+    check_scenes(factors, y, len(CLASSES))
     factors = factors.detach().to("cpu", torch.float32)
     images = torch.empty(len(y), 3, RESOLUTION, RESOLUTION)
     for index in range(len(CLASSES)):

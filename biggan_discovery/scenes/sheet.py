@@ -7,12 +7,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_path
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering import Label, Sheet, sample_latents, to_uint8
-from biggan_discovery.scenes.fit import scene_images
-from biggan_discovery.scenes.render import CLASSES
+from biggan_discovery.scenes.table import scene_of
 
 
 @torch.no_grad()
@@ -20,16 +18,17 @@ def draw_sheet(generator: FrozenGenerator, path: Path, *, columns: int, seed: in
     """Write a PNG: for each class a row of renders above a row of the generator's images of the same latents.
 
     Raises:
-        UserError: where the generator has no known true directions.
+        UserError: where the generator was fitted to no scene.
     """
-    if generator.true_directions is None:
-        raise UserError(f"{generator.name} has no known true directions, so there is nothing to render")
-    z = sample_latents(generator, columns * len(CLASSES), seed)
-    y = torch.arange(len(CLASSES)).repeat_interleave(columns)
-    rendered = to_uint8(scene_images(z.cpu().float() @ generator.true_directions.T, y))
+    scene = scene_of(generator)
+    assert generator.true_directions is not None
+    z = sample_latents(generator, columns * len(scene.classes), seed)
+    y = torch.arange(len(scene.classes)).repeat_interleave(columns)
+    rendered = to_uint8(scene.images(z.cpu().float() @ generator.true_directions.T, y))
     generated = to_uint8(generator(z, y.to(z.device)))
-    sheet = Sheet([Label(name=name) for name in CLASSES], tile=generator.resolution, rows=2, columns=columns, across=1)
-    rows = [slice(index * columns, (index + 1) * columns) for index in range(len(CLASSES))]
+    labels = [Label(name=name) for name in scene.classes]
+    sheet = Sheet(labels, tile=generator.resolution, rows=2, columns=columns, across=1)
+    rows = [slice(index * columns, (index + 1) * columns) for index in range(len(scene.classes))]
     tiles = [tile for row in rows for tile in (*rendered[row], *generated[row])]
     with atomic_path(path) as temporary:
         Image.fromarray(sheet.draw(tiles)).save(temporary)

@@ -6,24 +6,26 @@ import pytest
 import torch
 from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 
-from biggan_discovery.scenes import network as scene_network
 from biggan_discovery.scenes.network import (
-    CONFIG,
+    config,
     images,
     measure,
     new_network,
     package_state,
+    random_frame,
     rebase,
     restore,
-    true_frame,
 )
+from biggan_discovery.scenes.table import SCENES
+
+SCENE = SCENES["room"]
 
 
 @pytest.fixture(scope="module")
 def fitted() -> BigGAN:
     """A random network whose statistics are those of some batch, as after a fit."""
     torch.manual_seed(0)
-    network = new_network()
+    network = new_network(SCENE)
     with torch.no_grad():
         network.generator.conv_to_rgb.weight.mul_(30)
         images(network, torch.randn(32, 8), torch.arange(32) % 5, visit=measure(-1))
@@ -34,15 +36,15 @@ def package_images(network: BigGAN, z: torch.Tensor, y: torch.Tensor) -> torch.T
     """What the package itself shows for an exported state."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        package = BigGAN(BigGANConfig.from_dict(CONFIG)).eval()
-    package.load_state_dict(package_state(network, true_frame()), strict=True)
+        package = BigGAN(BigGANConfig.from_dict(config(SCENE))).eval()
+    package.load_state_dict(package_state(network, random_frame()), strict=True)
     return package(z, torch.nn.functional.one_hot(y, 5).float(), 1.0)
 
 
 @torch.no_grad()
 def test_the_exported_state_shows_the_same_images_in_the_package(fitted):
     z, y = torch.randn(6, 16), torch.tensor([0, 1, 2, 3, 4, 0])
-    u = (z.double() @ true_frame().T)[:, :8].float()
+    u = (z.double() @ random_frame().T)[:, :8].float()
     expected = images(fitted, u, y)
     assert expected.std() > 0.05
     assert (package_images(fitted, z, y) - expected).abs().max() < 1e-4
@@ -51,13 +53,13 @@ def test_the_exported_state_shows_the_same_images_in_the_package(fitted):
 @torch.no_grad()
 def test_idle_directions_change_nothing(fitted):
     z, y = torch.randn(2, 16), torch.tensor([1, 4])
-    moved = z + 3 * true_frame()[12].float()
+    moved = z + 3 * random_frame()[12].float()
     assert (package_images(fitted, z, y) - package_images(fitted, moved, y)).abs().max() < 1e-4
 
 
 @torch.no_grad()
 def test_rebasing_measures_without_changing_the_function(fitted):
-    network = new_network()
+    network = new_network(SCENE)
     restore(network, fitted.state_dict())
     u, y = torch.randn(64, 8), torch.arange(64) % 5
     before = images(network, u, y)
@@ -71,10 +73,10 @@ def test_rebasing_measures_without_changing_the_function(fitted):
 
 
 def test_the_frame_is_orthonormal_and_mixes_the_coordinates_of_z():
-    frame = true_frame()
+    frame = random_frame()
     assert (frame @ frame.T - torch.eye(16, dtype=torch.float64)).abs().max() < 1e-12
     assert frame.abs().max() < 0.95
 
 
 def test_the_constant_coordinate_of_the_embedding():
-    assert (scene_network.new_network().embeddings.weight[-1] == 1).all()
+    assert (new_network(SCENE).embeddings.weight[-1] == 1).all()

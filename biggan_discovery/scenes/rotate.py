@@ -1,0 +1,53 @@
+"""A generator in another frame: the same images, other true directions."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators import layout, load_generator
+from biggan_discovery.generators.weights import read_tensors
+from biggan_discovery.scenes.network import random_frame
+
+
+def rotate(folder: Path, out: Path, seed: int) -> None:
+    """Write a copy of a generator that shows at z what the original shows at S z, S a random orthonormal frame.
+
+    A method that finds directions in one frame should find them in all. The true directions d become d S. Where the
+    latents are truncated normal, the frame turns the box that they are cut off at, too.
+
+    Args:
+        folder: of a BigGAN-deep generator with known true directions and z_dim 16, such as checkpoints/scenes-64.
+        out: folder for the copy.
+        seed: of S.
+
+    Raises:
+        UserError: broken files, or a generator without known true directions or of another z_dim.
+    """
+    generator = load_generator(folder, device="cpu")
+    frame = random_frame(seed)
+    if generator.true_directions is None or generator.z_dim != len(frame):
+        raise UserError(f"{folder} cannot be rotated; that takes known true directions and a z_dim of {len(frame)}")
+    path = layout.weights_path(folder)
+    with path.open("rb") as file:
+        state, _ = read_tensors(file, path)
+    for key, weight in state.items():
+        # The linear layers read z and the class; turning their spectral-norm vector v along keeps σ = uᵀWv.
+        if key.endswith("weight_orig") and weight.ndim == 2:
+            for turned in (weight, state[key.replace("weight_orig", "weight_v")]):
+                turned[..., : len(frame)] = turned[..., : len(frame)].double() @ frame
+
+    weights = io.BytesIO()
+    torch.save(state, weights)
+    directions = {"directions": (generator.true_directions.double() @ frame).float().contiguous()}
+    names = {"names": json.dumps(generator.factor_names)}
+    atomic_write(out / layout.WEIGHTS, weights.getvalue())
+    atomic_write(out / layout.DIRECTIONS, safetensors.torch.save(directions, names))
+    for name in (layout.CONFIG, layout.CLASSES, layout.SETTINGS):
+        atomic_write(out / name, (folder / name).read_bytes())

@@ -10,6 +10,7 @@ import click
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     POSITIVE_INT,
+    FiniteRange,
     class_option,
     device_option,
     generator_option,
@@ -26,7 +27,9 @@ _EXAMPLES = """
 \b
 Examples:
   discover.py                                  all classes of the bundled generator
-  discover.py --class cone --seed 1            one class, another start
+  discover.py --class cone --seed 1            one class, other samples
+  discover.py --method orojar                  another method
+  discover.py --solver adam --steps 600        the papers' way to search
   discover.py --generator biggan-deep-256 --class "golden retriever" --out runs/goldens
   discover.py --generator brock-128 --class "golden retriever" --layers mid
 
@@ -38,7 +41,18 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @generator_option
 @class_option
-@click.option("--method", default="hessian", show_default=True, help="Objective: hessian (Peebles et al. 2020).")
+@click.option(
+    "--method",
+    default="hessian",
+    show_default=True,
+    help="hessian (Peebles et al. 2020), orojar (Wei et al. 2021), sefa (Shen & Zhou 2021), ganspace (Härkönen et al. "
+    "2020), jacobian (Ramesh et al. 2018), random, or coordinates.",
+)
+@click.option(
+    "--solver",
+    help="Of hessian and orojar: joint-diagonalization or adam.  [default: adam where --steps, --batch, --lr, --probes "
+    "or --orthogonalize is given, else joint-diagonalization]",
+)
 @layers_option("Layers that the directions reach", "all")
 @click.option(
     "--directions", type=POSITIVE_INT, help="Number of directions.  [default: coordinates that the layers see]"
@@ -48,17 +62,29 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @click.option(
     "--lr", type=POSITIVE_FLOAT, help="Learning rate, falling to 0 along a cosine.  [default: the generator's]"
 )
-@click.option("--path-size", type=POSITIVE_FLOAT, help="w is one-hot × U(-η, η).  [default: the generator's]")
+@click.option("--path-size", type=FiniteRange(0), help="w is one-hot × U(-η, η).  [default: the generator's]")
 @click.option("--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step in w.  [default: the generator's]")
 @click.option("--probes", type=click.IntRange(2), help="Rademacher probes a sample.  [default: the generator's]")
 @click.option(
     "--orthogonalize",
     type=click.Choice(["qr", "gram-schmidt", "none"]),
-    default="qr",
-    show_default=True,
-    help="How A becomes Q at every step.",
+    help="How A becomes Q at every step.  [default: qr]",
 )
-@click.option("--init", default="random", show_default=True, help="random, coordinates, or a directions file.")
+@click.option(
+    "--samples",
+    type=POSITIVE_INT,
+    help="Latents that joint diagonalization, ganspace or jacobian look at.  [default: 32 or 64; ganspace 20,000]",
+)
+@click.option(
+    "--sketches",
+    type=click.IntRange(0),
+    help="Random combinations of pixels that joint diagonalization measures at a latent; 0 for every pixel by itself.  "
+    "[default: 0 up to 24 dimensions, else 8]",
+)
+@click.option(
+    "--init",
+    help="random, coordinates, or a directions file; for adam joint-diagonalization too.  [default: random]",
+)
 @truncation_option
 @seed_option
 @device_option
@@ -79,8 +105,8 @@ def discover_command(
 ) -> None:
     """Find interpretable directions of a generator.
 
-    The rows of a matrix A are orthonormalised and optimised until moving along one direction does not change what
-    moving along another does. The folder gets directions.safetensors, history.csv and the state to go on from.
+    Those of the Hessian Penalty are such that moving along one does not change what moving along another does. The
+    folder gets directions.safetensors, history.csv and the state to go on from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
     from biggan_discovery.generators.layers import parse_layers
@@ -118,16 +144,17 @@ def _run_name(generator: str, classes: str | None, layers: str, settings: dict[s
 def _summary(found: Directions) -> list[str]:
     """What the run achieved, in at most two lines."""
     penalties = found.metadata["held_out_penalty"]
-    shown = {name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()}
     change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
-    lines = [
-        f"held-out penalty: {shown['after']} after, {shown['before']} before, {shown['random']} random directions "
-        f"({change:+.0f} % against random)"
-    ]
+    shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})
+    cost = f"{found.metadata['generator_evaluations']:,} generator evaluations"
+    lines = [f"held-out penalty: {shown} ({change:+.0f} % against random; {cost})"]
     if "recovery" in found.metadata:
-        recovered = {name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()}
-        lines.append(
-            f"recovery of the known factors (mean |cos|): {recovered['after']} after, {recovered['before']} before, "
-            f"{recovered['random']} random directions"
-        )
+        shown = _by_stage({name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()})
+        lines.append(f"recovery of the known factors (mean |cos|): {shown}")
     return lines
+
+
+def _by_stage(shown: dict[str, str]) -> str:
+    """Figures of the result, of the start where there was one, and of random directions."""
+    stages = {"after": "after", "before": "before", "random": "random directions"}
+    return ", ".join(f"{shown[key]} {words}" for key, words in stages.items() if key in shown)

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
 
     SEARCH = 0
     HELD_OUT = 1
+    SKETCH = 2
     DIAGONALNESS = 100  # from here on, of the metrics in `evaluation`
     ACTIVENESS = 101
     PATH_LENGTH = 102

@@ -1,13 +1,12 @@
-"""Discovery: Adam on A, everything else frozen."""
+"""Discovery: directions of a frozen generator by any method, into one kind of file."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,15 +15,19 @@ from biggan_discovery.directions import Directions, initial_matrix, orthonormali
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator, parse_classes
-from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import micro_batch, penalty_of_directions
 from biggan_discovery.progress import Progress
+from biggan_discovery.search import adam, closed_forms, joint_diagonalization
+from biggan_discovery.search.closed_form import ClosedForm
 from biggan_discovery.search.interrupts import Interrupts
-from biggan_discovery.search.run_folder import DIRECTIONS, State, fresh_state, load_state, locked
-from biggan_discovery.search.settings import COLUMNS, run_settings
+from biggan_discovery.search.run_folder import DIRECTIONS, load_state, locked
+from biggan_discovery.search.session import Session
+from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION, run_settings, span
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+_SOLVERS = {ADAM: adam, JOINT_DIAGONALIZATION: joint_diagonalization, None: closed_forms}
+_OBJECTIVES = {"hessian": "Hessian Penalty of the image, reduction mean", "orojar": "OroJaR of the whole image"}
 
 
 def discover(
@@ -32,6 +35,7 @@ def discover(
     *,
     classes: str | int | Sequence[int] | None = None,
     method: str = "hessian",
+    solver: str | None = None,
     directions: int | None = None,
     steps: int | None = None,
     batch: int | None = None,
@@ -39,8 +43,10 @@ def discover(
     path_size: float | None = None,
     epsilon: float | None = None,
     probes: int | None = None,
-    orthogonalize: str = "qr",
-    init: str | os.PathLike[str] = "random",
+    samples: int | None = None,
+    sketches: int | None = None,
+    orthogonalize: str | None = None,
+    init: str | os.PathLike[str] | None = None,
     layers: str = "all",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -48,37 +54,49 @@ def discover(
     tensorboard: bool = False,
     quiet: bool = False,
 ) -> Directions:
-    """Find directions of a frozen generator by minimising an objective over A with Adam.
+    """Find directions of a frozen generator.
 
-    At every step the rows of A are orthonormalised to Q, and the objective is taken with respect to the coefficients w
-    of G(z + wQ, y), at w one-hot × U(-path_size, path_size) (Peebles et al. 2020, section 4.3). The penalty ignores the
-    length of A's rows, so they are kept at length √z_dim: entries are then of order 1 and `lr` means the same for every
-    z_dim and at every step. The learning rate falls to zero along a cosine.
+    "hessian" and "orojar" minimise an objective of the coefficients w of G(z + wQ, y) over orthonormal Q. The solver
+    "joint-diagonalization" measures second derivatives (or products of first ones) once and finds their common frame;
+    directions come out ordered by strength. The solver "adam" goes down the objective's gradient with respect to a
+    matrix A, whose rows are orthonormalised to Q at every step, at w one-hot × U(-path_size, path_size) (Peebles et
+    al. 2020, section 4.3). The objective ignores the length of A's rows, so they are kept at length √(coordinates):
+    entries are then of order 1 and `lr` means the same for every z_dim and at every step. The learning rate falls to
+    zero along a cosine.
 
     Args:
         generator: a frozen generator, or what `load_generator` takes.
         classes: class indices to search over, or text such as "cone" or "0-2"; all of them where None.
-        method: "hessian", the Hessian Penalty.
-        directions: rows of A; as many as the layers see coordinates of z where None.
+        method: "hessian", the Hessian Penalty (Peebles et al. 2020); "orojar", Orthogonal Jacobian Regularization (Wei
+            et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace" (Härkönen et al. 2020) and "jacobian" (Ramesh et al.
+            2018), closed forms; "random" and "coordinates", baselines.
+        solver: "adam" or "joint-diagonalization", of the first two methods. Where None, Adam if `steps`, `batch`,
+            `lr`, `probes` or `orthogonalize` is given, else joint diagonalization.
+        directions: rows of Q; as many as the layers see coordinates of z where None.
         steps: steps of Adam in all.
         batch: samples a step.
         lr: learning rate of the first step.
-        path_size: η.
+        path_size: η; 0 by default for "orojar", as its authors search.
         epsilon: finite-difference step in w.
         probes: k, Rademacher probes per sample, 2 or more.
+        samples: latents that joint diagonalization measures, or that "ganspace" and "jacobian" look at.
+        sketches: random combinations of pixels whose Hessians joint diagonalization measures at a latent; 0 for every
+            pixel by itself, which is the default for up to 24 coordinates.
         orthogonalize: "qr", "gram-schmidt" or "none".
-        init: "random", "coordinates", or a directions file to start from.
+        init: "random", "coordinates", or a directions file to start from; for Adam "joint-diagonalization" too. Joint
+            diagonalization finds directions in the span of its start's rows.
         layers: which layers of the generator the directions reach: "all", "coarse", "mid", "fine", or a range such as
             "4-8". Where layers see different parts of z, directions have no coordinates in the others' parts.
         seed: of the start and of all samples.
         out: folder of the run. Started again with the same arguments, a run goes on where it stopped, bit for bit.
             Nothing is written where None.
-        save_every: steps between saved states.
+        save_every: steps (latents, for joint diagonalization) between saved states.
         tensorboard: write TensorBoard scalars to the folder as well; needs `out`.
         quiet: no progress.
 
     Returns:
-        The directions. `metadata` holds all settings and the held-out penalty before and after.
+        The directions. `metadata` holds all settings, the generator evaluations used (a forward pass, a backward pass
+        and a forward-mode tangent of one image count as one each; judging is not counted), and the held-out penalty.
 
     Settings that are None take the generator's own default, see `FrozenGenerator.defaults`.
 
@@ -88,11 +106,11 @@ def discover(
     """
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
-    chosen = _class_indices(generator, classes)
     settings = run_settings(
         generator,
-        classes=chosen,
+        classes=_class_indices(generator, classes),
         method=method,
+        solver=solver,
         directions=directions,
         steps=steps,
         batch=batch,
@@ -100,8 +118,10 @@ def discover(
         path_size=path_size,
         epsilon=epsilon,
         probes=probes,
+        samples=samples,
+        sketches=sketches,
         orthogonalize=orthogonalize,
-        init=os.fspath(init),
+        init=None if init is None else os.fspath(init),
         layers=layers,
         seed=seed,
     )
@@ -112,117 +132,52 @@ def discover(
     if tensorboard and out is None:
         raise UserError("tensorboard scalars need a folder; give out")
     folder = None if out is None else Path(out)
-    space = generator.search_space(settings["layers"])
-    A = initial_matrix(init, settings["directions"], generator.z_dim, seed, space)
+
+    by = _SOLVERS[settings["solver"]]
+    start = _start(generator, settings, folder, save_every=save_every, quiet=quiet)
 
     with contextlib.ExitStack() as stack:
-        state = fresh_state(settings, _fixed_length(A), COLUMNS)
+        state = by.fresh_state(settings, start.A)
         if folder is not None:
             stack.enter_context(locked(folder))
             state = load_state(folder, state) or state
-            if state.step == settings["steps"] and (folder / DIRECTIONS).exists():
+            if state.step == state.total and (folder / DIRECTIONS).exists():
                 return Directions.load(folder / DIRECTIONS)
         interrupts = Interrupts()
         board = stack.enter_context(_tensorboard(folder, state.step)) if tensorboard and folder else None
         with interrupts.remembered():
-            _search(generator, state, folder, interrupts, board, save_every=save_every, quiet=quiet)
-        if interrupts.signal:
-            interrupts.leave()
-        found = _directions(generator, state)
-        _judge(generator, found, A, quiet=quiet)
+            by.search(generator, state, Session(folder, interrupts, board, save_every, quiet))
+        interrupts.leave()
+        result = by.result(generator, state, quiet=quiet)
+        found = _directions(generator, settings, result, cost=result.evaluations + start.evaluations)
+        _judge(generator, found, start.A, quiet=quiet)
         if folder is not None:
             found.save(folder / DIRECTIONS)
     return found
 
 
-def _search(
-    generator: FrozenGenerator,
-    state: State,
-    folder: Path | None,
-    interrupts: Interrupts,
-    board: SummaryWriter | None,
-    *,
-    save_every: int,
-    quiet: bool,
-) -> None:
-    """Take the steps that are left, in place."""
-    settings = state.settings
-    steps, lr, space = settings["steps"], settings["lr"], generator.search_space(settings["layers"])
-    A = state.A.to(generator.device).requires_grad_()
-    optimizer = torch.optim.Adam([A], lr=lr, betas=(0.9, 0.99))
-    optimizer.state[A] = {
-        "step": torch.tensor(float(state.step)),
-        "exp_avg": state.first_moment.to(A.device),
-        "exp_avg_sq": state.second_moment.to(A.device),
-    }
-    history = state.history.tolist()
-
-    def save() -> None:
-        adam = optimizer.state[A]
-        state.A, state.first_moment, state.second_moment = (
-            A.detach().cpu(),
-            adam["exp_avg"].cpu(),
-            adam["exp_avg_sq"].cpu(),
+def _start(
+    generator: FrozenGenerator, settings: dict[str, Any], folder: Path | None, *, save_every: int, quiet: bool
+) -> ClosedForm:
+    """The rows (n, coordinates) that a search starts from, and what they cost; methods without a start have no rows."""
+    init, layers = settings.get("init"), settings["layers"]
+    space = generator.search_space(layers)
+    if init is None:
+        return ClosedForm(torch.empty(0, space.stop - space.start), {}, 0)
+    if init == JOINT_DIAGONALIZATION:
+        shared = ("classes", "method", "directions", "path_size", "layers", "seed")
+        start = discover(
+            generator,
+            solver=JOINT_DIAGONALIZATION,
+            epsilon=settings["epsilon"] if settings["method"] == "hessian" else None,
+            out=None if folder is None else folder / "start",
+            save_every=save_every,
+            quiet=quiet,
+            **{key: settings[key] for key in shared},
         )
-        state.history = torch.tensor(history, dtype=torch.float64).reshape(-1, len(COLUMNS))
-        if folder is not None:
-            state.save(folder, COLUMNS)
-
-    progress = Progress(steps, "searching", done=state.step, quiet=quiet)
-    with progress:
-        for step in range(state.step, steps):
-            samples = draw(
-                generator,
-                settings["classes"],
-                len(A),
-                count=settings["batch"],
-                probes=settings["probes"],
-                path_size=settings["path_size"],
-                seed=settings["seed"],
-                purpose=Purpose.SEARCH,
-                step=step,
-            )
-            rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-            optimizer.param_groups[0]["lr"] = rate
-
-            Q = orthonormalize(A, settings["orthogonalize"])
-            # The loss is a mean over samples, so the gradient of Q adds up over micro-batches and goes through the
-            # orthonormalisation once.
-            Q_leaf = pad(Q.detach(), space, generator.z_dim).to(generator.dtype).requires_grad_()
-            total = 0.0
-            for part in samples.split(micro_batch(generator)):
-                penalties = penalty_of_directions(generator, Q_leaf, part, settings["epsilon"], settings["layers"])
-                loss = penalties.sum() / settings["batch"]
-                loss.backward()
-                total += loss.item()
-            if not math.isfinite(total):
-                raise UserError(
-                    f"the penalty became {total} at step {step + 1}; try a smaller --lr or a larger --epsilon"
-                )
-            assert Q_leaf.grad is not None
-            optimizer.zero_grad()
-            Q.backward(Q_leaf.grad[:, space].to(Q.dtype))
-            optimizer.step()
-            if settings["orthogonalize"] != "none":
-                with torch.no_grad():
-                    A.copy_(_fixed_length(A))
-
-            history.append([total, rate])
-            if board is not None:
-                board.add_scalar("penalty", total, step + 1)
-                board.add_scalar("lr", rate, step + 1)
-            progress.advance(penalty=total)
-            if (step + 1) % save_every == 0 or step + 1 == steps or interrupts.signal:
-                save()
-            if interrupts.signal:
-                return
-    if not history:
-        save()
-
-
-def _fixed_length(A: Tensor) -> Tensor:
-    """A with every row scaled to length √(number of coordinates)."""
-    return A * (A.shape[1] ** 0.5 / torch.linalg.vector_norm(A, dim=1, keepdim=True))
+        return ClosedForm(start.Q[:, space], {}, start.metadata["generator_evaluations"])
+    count = settings["directions"] if settings["solver"] == ADAM else span(init, space)
+    return ClosedForm(initial_matrix(init, count, generator.z_dim, settings["seed"], space), {}, 0)
 
 
 def _class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:
@@ -234,56 +189,57 @@ def _class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int
     return parse_classes(generator, text)
 
 
-def _directions(generator: FrozenGenerator, state: State) -> Directions:
+def _directions(generator: FrozenGenerator, settings: dict[str, Any], result: ClosedForm, *, cost: int) -> Directions:
     """The result of a finished search, with its settings as DESIGN says files have them."""
-    settings = dict(state.settings)
-    moved = ("generator", "generator_sha256", "truncation", "classes", "method", "layers")
+    settings = dict(settings)
+    moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
     origin = {key: settings.pop(key) for key in moved}
     space = generator.search_space(origin["layers"])
     metadata = {
         **origin,
-        "objective": "Hessian Penalty of the image, reduction mean",
+        **({"objective": _OBJECTIVES[origin["method"]]} if origin["method"] in _OBJECTIVES else {}),
         "class_names": [generator.class_names[index] for index in origin["classes"]],
         "search_space": [space.start, space.stop],
-        "seed": settings["seed"],
-        "steps": settings["steps"],
         "resolution": generator.resolution,
         "z_dim": generator.z_dim,
         "settings": settings,
+        "generator_evaluations": cost,
+        **result.values,
     }
-    Q = orthonormalize(state.A, settings["orthogonalize"])
-    return Directions(pad(state.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
+    if "steps" in settings:
+        metadata["steps"] = settings["steps"]
+    Q = orthonormalize(result.A, settings.get("orthogonalize", "qr"))
+    return Directions(pad(result.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
 
 
-def _judge(generator: FrozenGenerator, found: Directions, A: Tensor, *, quiet: bool) -> None:
+def _judge(generator: FrozenGenerator, found: Directions, start: Tensor, *, quiet: bool) -> None:
     """Record the held-out penalty of the result, the start and random directions, and the recovery of known factors."""
-    settings = found.metadata["settings"]
-    layers = found.metadata["layers"]
-    space = generator.search_space(layers)
-    random = initial_matrix("random", len(A), generator.z_dim, settings["seed"] + 1, space)
-    candidates = {
-        "random": pad(orthonormalize(random), space, generator.z_dim),
-        "before": pad(orthonormalize(A, settings["orthogonalize"]), space, generator.z_dim),
-        "after": found.Q,
-    }
+    known = found.metadata
+    settings = {**generator.defaults(), **(known["settings"] if known["method"] == "hessian" else {})}
+    space = generator.search_space(known["layers"])
+    candidates = {"random": initial_matrix("random", len(found), generator.z_dim, known["seed"] + 1, space)}
+    if known["solver"] == ADAM:
+        candidates["before"] = orthonormalize(start, settings["orthogonalize"])
+    candidates = {name: pad(Q, space, generator.z_dim) for name, Q in candidates.items()} | {"after": found.Q}
     with Progress(len(candidates) * HELD_OUT_SAMPLES, "judging", unit="sample", quiet=quiet) as progress:
         penalties = {
             name: held_out_penalty(
                 generator,
                 Q,
-                classes=found.metadata["classes"],
+                classes=known["classes"],
                 path_size=settings["path_size"],
                 epsilon=settings["epsilon"],
-                layers=layers,
+                layers=known["layers"],
                 progress=progress,
             )
             for name, Q in candidates.items()
         }
-    found.metadata["held_out_penalty"] = {name: list(estimate) for name, estimate in penalties.items()}
-    found.metadata["objective_value"] = penalties["after"].mean
+    known["held_out_penalty"] = {name: list(estimate) for name, estimate in penalties.items()}
+    if known["method"] == "hessian":
+        known["objective_value"] = penalties["after"].mean
     truth = generator.true_directions
-    if truth is not None and len(truth) <= len(A):
-        found.metadata["recovery"] = {name: recovery(Q, truth).mean for name, Q in candidates.items()}
+    if truth is not None and len(truth) <= len(found):
+        known["recovery"] = {name: recovery(Q, truth).mean for name, Q in candidates.items()}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +26,43 @@ _HEADER = "biggan_discovery"
 
 @dataclass
 class State:
-    """All that a search needs to go on: its settings, A, Adam's moments, and one history row per step done."""
+    """All that a search needs to go on: its settings, its tensors, and one history row per step done.
+
+    Attributes:
+        settings: all that decides the result.
+        tensors: what the steps change; on any device.
+        columns: names of the numbers in a row of the history.
+        total: steps in all.
+        history: the rows.
+    """
 
     settings: dict[str, Any]
-    A: Tensor
-    first_moment: Tensor
-    second_moment: Tensor
-    history: Tensor  # (steps done, columns) float64
+    tensors: dict[str, Tensor]
+    columns: tuple[str, ...]
+    total: int
+    history: list[list[float]] = field(default_factory=list)
 
     @property
     def step(self) -> int:
         """Steps done."""
         return len(self.history)
 
-    def save(self, folder: Path, columns: tuple[str, ...]) -> None:
+    def save(self, folder: Path) -> None:
         """Replace the readable history, then the state that a run goes on from.
 
         In this order a run killed between the two takes its last steps again and rewrites the history.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("step", *columns))
-        writer.writerows([index + 1, *row] for index, row in enumerate(self.history.tolist()))
+        writer.writerow(("step", *self.columns))
+        writer.writerows([index + 1, *row] for index, row in enumerate(self.history))
         atomic_write(folder / HISTORY, text.getvalue())
-        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
+        tensors = {_HISTORY: rows} | {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         atomic_write(folder / STATE, safetensors.torch.save(tensors, {_HEADER: json.dumps(self.settings)}))
 
 
-_TENSORS = ("A", "first_moment", "second_moment", "history")
+_HISTORY = "history"
 
 
 def load_state(folder: Path, fresh: State) -> State | None:
@@ -68,41 +77,37 @@ def load_state(folder: Path, fresh: State) -> State | None:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             saved = json.loads(file.metadata()[_HEADER])
-            state = State(saved, **{name: file.get_tensor(name) for name in _TENSORS})
-        differing = [key for key in settings if saved.get(key) != settings[key]]
+            differing = [key for key in {**settings, **saved} if saved.get(key) != settings.get(key)]
+            found = {} if differing else {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
         if not differing:
-            _check_like(state, fresh)
+            _check_like(found, fresh)
     except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start afresh") from error
     if differing:
-        changes = ", ".join(f"{key} {_show(saved.get(key))}, not {_show(settings[key])}" for key in differing)
+        changes = ", ".join(f"{key} {_show(saved.get(key))}, not {_show(settings.get(key))}" for key in differing[:4])
         raise UserError(f"{folder} holds a run with {changes}; give the same options to go on, or another --out")
-    return state
+    history = found.pop(_HISTORY).tolist()
+    return replace(fresh, tensors=found, history=history)
 
 
-def _check_like(state: State, fresh: State) -> None:
-    """Whether a search could have written it; ValueError where not."""
-    for name in _TENSORS:
-        found, expected = getattr(state, name), getattr(fresh, name)
-        same_rows = name == "history" or len(found) == len(expected)
-        if found.dtype != expected.dtype or found.shape[1:] != expected.shape[1:] or not same_rows:
-            raise ValueError(f"its {name} is {found.dtype} {tuple(found.shape)}")
-        if not found.isfinite().all():
+def _check_like(found: dict[str, Tensor], fresh: State) -> None:
+    """Whether a search could have written them; ValueError where not."""
+    rows = found[_HISTORY]
+    shapes = {_HISTORY: (torch.float64, (len(rows), len(fresh.columns)))} | {
+        name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in fresh.tensors.items()
+    }
+    for name, tensor in found.items():
+        if (tensor.dtype, tuple(tensor.shape)) != shapes[name]:
+            raise ValueError(f"its {name} is {tensor.dtype} {tuple(tensor.shape)}")
+        if not tensor.isfinite().all():
             raise ValueError(f"its {name} is not finite")
-    if state.step > state.settings["steps"]:
-        raise ValueError(f"it has taken {state.step} steps of {state.settings['steps']}")
+    if len(rows) > fresh.total:
+        raise ValueError(f"it has taken {len(rows)} steps of {fresh.total}")
 
 
 def _show(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def fresh_state(settings: dict[str, Any], A: Tensor, columns: tuple[str, ...]) -> State:
-    """The state of a search before its first step."""
-    return State(
-        settings, A, torch.zeros_like(A), torch.zeros_like(A), torch.zeros(0, len(columns), dtype=torch.float64)
-    )
 
 
 @contextlib.contextmanager

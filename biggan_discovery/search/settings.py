@@ -1,19 +1,44 @@
-"""The settings of a run: what was asked for, filled up with the generator's defaults, checked."""
+"""The settings of a run: what was asked for, filled up with defaults, checked."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+from biggan_discovery.directions import Directions
 from biggan_discovery.directions.orthonormalize import METHODS as ORTHOGONALIZE
+from biggan_discovery.directions.start import STARTS
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layers import parse_layers
+from biggan_discovery.search.closed_forms import CLOSED_FORMS
+from biggan_discovery.search.joint_diagonalization import EXACT_DIMENSIONS, SKETCHES
 
-METHODS = ("hessian",)
-COLUMNS = ("penalty", "lr")  # of the history, after the step
+SEARCHED = ("hessian", "orojar")
+METHODS = (*SEARCHED, *CLOSED_FORMS)
+ADAM, JOINT_DIAGONALIZATION = SOLVERS = ("adam", "joint-diagonalization")
 
-_WHOLE = {"directions": (1, 10**6), "steps": (0, 10**9), "batch": (1, 10**6), "probes": (2, 10**6)}
+_ALWAYS = ("classes", "method", "solver", "directions", "layers", "seed")
+_ADAM = ("steps", "batch", "lr", "path_size", "epsilon", "probes", "orthogonalize", "init")
+_USED = {
+    ("hessian", ADAM): _ADAM,
+    ("orojar", ADAM): _ADAM,
+    ("hessian", JOINT_DIAGONALIZATION): ("samples", "sketches", "path_size", "epsilon", "init"),
+    ("orojar", JOINT_DIAGONALIZATION): ("samples", "path_size", "init"),
+    ("ganspace", None): ("samples", "orthogonalize"),
+    ("jacobian", None): ("samples",),
+}
+_OF_ADAM_ALONE = ("steps", "batch", "lr", "probes", "orthogonalize")
+_OROJAR = {"batch": 32, "path_size": 0.0}  # as its authors search (Wei et al. 2021)
+
+_WHOLE = {
+    "directions": (1, 10**6),
+    "steps": (0, 10**9),
+    "batch": (1, 10**6),
+    "probes": (2, 10**6),
+    "samples": (1, 10**9),
+    "sketches": (0, 10**6),
+}
 _POSITIVE = ("lr", "path_size", "epsilon")
 
 
@@ -22,32 +47,43 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
 
     Args:
         generator: whose `defaults` replace settings that are None.
-        asked: classes, method, directions, steps, batch, lr, path_size, epsilon, probes, orthogonalize, init, layers,
-            seed.
+        asked: classes, method, solver, directions, steps, batch, lr, path_size, epsilon, probes, samples, sketches,
+            orthogonalize, init, layers, seed. Those that the method does not use must be None.
 
     Raises:
-        UserError: for a value that cannot be, naming it.
+        UserError: for a value that cannot be, or one that the method does not use, naming it.
     """
+    method, solver = _one_of("method", asked["method"], METHODS), asked["solver"]
+    if method in SEARCHED:
+        of_adam = asked["init"] == JOINT_DIAGONALIZATION or any(asked[key] is not None for key in _OF_ADAM_ALONE)
+        solver = _one_of("solver", solver or (ADAM if of_adam else JOINT_DIAGONALIZATION), SOLVERS)
+    elif solver is not None:
+        raise UserError(f"solver is {solver!r}; {method} is computed without one")
+    used = _USED.get((method, solver), ())
+    for key, value in asked.items():
+        if value is not None and key not in (*_ALWAYS, *used):
+            names = ", ".join(used) or "none of its own"
+            by = f"{method} by {solver}" if solver else method
+            raise UserError(f"{key} is {value!r}, but {by} does not use it; its settings are {names}")
+
     layers = parse_layers(asked["layers"], generator.num_layers).text
-    space = generator.search_space(layers)
-    defaults = {**generator.defaults(), "directions": space.stop - space.start}
-    settings = {key: defaults.get(key) if value is None else value for key, value in asked.items()}
-    for key, known in (("method", METHODS), ("orthogonalize", ORTHOGONALIZE)):
-        if settings[key] not in known:
-            near = near_matches(str(settings[key]), known)
-            raise UserError(f"{key} is {settings[key]!r}; it should be one of {', '.join(known)}{near}")
-    for key, (least, most) in _WHOLE.items():
-        value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise UserError(f"{key} is {value!r}; it should be a whole number from {least} to {most}")
+    defaults = {**generator.defaults(), **_defaults(generator, method, solver, layers, asked["init"])}
+    settings = {"solver": solver} | {
+        key: defaults.get(key) if value is None else value
+        for key, value in asked.items()
+        if key in (*_ALWAYS, *used) and key != "solver"
+    }
+    if settings.get("init") == JOINT_DIAGONALIZATION and solver != ADAM:
+        raise UserError(f"init is {JOINT_DIAGONALIZATION!r}; that is a start for the solver {ADAM}")
+    if "orthogonalize" in settings:
+        _one_of("orthogonalize", settings["orthogonalize"], ORTHOGONALIZE)
+    for key, limits in _WHOLE.items():
+        if key in settings:
+            _check_whole(key, settings[key], *limits)
     for key in _POSITIVE:
-        value = settings[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-            raise UserError(f"{key} is {value!r}; it should be a positive number")
-        settings[key] = float(value)
-    seed = settings["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise UserError(f"seed is {seed!r}; it should be a whole number from 0 to 2^63 - 1")
+        if key in settings:
+            settings[key] = _positive(key, settings[key], or_zero=method == "orojar" and key == "path_size")
+    _check_whole("seed", settings["seed"], 0, 2**63 - 1)
     return {
         "generator": generator.name,
         "generator_sha256": generator.sha256,
@@ -55,3 +91,47 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
         **settings,
         "layers": layers,
     }
+
+
+def _defaults(
+    generator: FrozenGenerator, method: str, solver: str | None, layers: str, init: str | None
+) -> dict[str, object]:
+    """Defaults that are not the generator's own."""
+    space = generator.search_space(layers)
+    by_axes = solver == JOINT_DIAGONALIZATION
+    width = span(init or "coordinates", space) if by_axes else space.stop - space.start
+    defaults: dict[str, object] = {
+        "directions": width,
+        "init": "coordinates" if by_axes else "random",
+        "orthogonalize": "qr",
+        "sketches": 0 if width <= EXACT_DIMENSIONS else SKETCHES,
+        "samples": 20_000 if method == "ganspace" else 32 if width <= EXACT_DIMENSIONS or method != "hessian" else 64,
+    }
+    if method == "orojar":
+        batch = generator.defaults()["batch"]
+        defaults |= {"path_size": _OROJAR["path_size"], "batch": min(int(str(batch)), _OROJAR["batch"])}
+    return defaults
+
+
+def span(init: str, space: slice) -> int:
+    """Rows of the start of a joint diagonalization: all of a file's, or as many as the space has coordinates."""
+    return space.stop - space.start if init in (*STARTS, JOINT_DIAGONALIZATION) else len(Directions.load(init))
+
+
+def _one_of(key: str, value: object, known: tuple[str, ...]) -> str:
+    if value not in known:
+        near = near_matches(str(value), known)
+        raise UserError(f"{key} is {value!r}; it should be one of {', '.join(known)}{near}")
+    return str(value)
+
+
+def _check_whole(key: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UserError(f"{key} is {value!r}; it should be a whole number from {least} to {most}")
+
+
+def _positive(key: str, value: object, *, or_zero: bool) -> float:
+    smallest = 0 if or_zero else sys.float_info.min
+    if isinstance(value, bool) or not isinstance(value, int | float) or not smallest <= value <= sys.float_info.max:
+        raise UserError(f"{key} is {value!r}; it should be a positive number{' or 0' if or_zero else ''}")
+    return float(value)

@@ -1,0 +1,95 @@
+"""Adam on A, everything else frozen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.directions import orthonormalize, pad
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.objectives.through_directions import micro_batch, orojar_of_directions, penalty_of_directions
+from biggan_discovery.search.closed_form import ClosedForm
+from biggan_discovery.search.run_folder import State
+from biggan_discovery.search.session import Session
+
+OBJECTIVES = {"hessian": penalty_of_directions, "orojar": orojar_of_directions}
+
+
+def fresh_state(settings: dict[str, Any], A: Tensor) -> State:
+    """Before the first step, at the start A (ndirs, coordinates)."""
+    tensors = {"A": _fixed_length(A), "first_moment": torch.zeros_like(A), "second_moment": torch.zeros_like(A)}
+    return State(settings, tensors, ("penalty", "lr"), settings["steps"])
+
+
+def search(generator: FrozenGenerator, state: State, session: Session) -> None:
+    """Take the steps that are left, in place."""
+    settings = state.settings
+    steps, lr, space = settings["steps"], settings["lr"], generator.search_space(settings["layers"])
+    objective = OBJECTIVES[settings["method"]]
+    A = state.tensors["A"].to(generator.device).requires_grad_()
+    optimizer = torch.optim.Adam([A], lr=lr, betas=(0.9, 0.99))
+    moments = {key: state.tensors[key].to(A.device) for key in ("first_moment", "second_moment")}
+    optimizer.state[A] = {
+        "step": torch.tensor(float(state.step)),
+        "exp_avg": moments["first_moment"],
+        "exp_avg_sq": moments["second_moment"],
+    }
+    state.tensors = {"A": A, **moments}  # Adam changes them in place
+
+    session.begin(state)
+    with session.progress(state, "searching", "step") as progress:
+        for step in range(state.step, steps):
+            samples = draw(
+                generator,
+                settings["classes"],
+                len(A),
+                count=settings["batch"],
+                probes=settings["probes"],
+                path_size=settings["path_size"],
+                seed=settings["seed"],
+                purpose=Purpose.SEARCH,
+                step=step,
+            )
+            rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
+            optimizer.param_groups[0]["lr"] = rate
+
+            Q = orthonormalize(A, settings["orthogonalize"])
+            # The loss is a mean over samples, so the gradient of Q adds up over micro-batches and goes through the
+            # orthonormalisation once.
+            Q_leaf = pad(Q.detach(), space, generator.z_dim).to(generator.dtype).requires_grad_()
+            total = 0.0
+            for part in samples.split(micro_batch(generator)):
+                penalties = objective(generator, Q_leaf, part, settings["epsilon"], settings["layers"])
+                loss = penalties.sum() / settings["batch"]
+                loss.backward()
+                total += loss.item()
+            if not math.isfinite(total):
+                raise UserError(
+                    f"the penalty became {total} at step {step + 1}; try a smaller --lr or a larger --epsilon"
+                )
+            assert Q_leaf.grad is not None
+            optimizer.zero_grad()
+            Q.backward(Q_leaf.grad[:, space].to(Q.dtype))
+            optimizer.step()
+            if settings["orthogonalize"] != "none":
+                with torch.no_grad():
+                    A.copy_(_fixed_length(A))
+            if session.after_step(state, [total, rate], progress):
+                return
+
+
+def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedForm:  # noqa: ARG001
+    """The matrix A as the last step left it."""
+    settings = state.settings
+    passes = 2 * settings["probes"] if settings["method"] == "hessian" else settings["probes"] + 1
+    return ClosedForm(state.tensors["A"].detach().cpu(), {}, settings["steps"] * settings["batch"] * passes * 2)
+
+
+def _fixed_length(A: Tensor) -> Tensor:
+    """A with every row scaled to length √(number of coordinates)."""
+    return A * (A.shape[1] ** 0.5 / torch.linalg.vector_norm(A, dim=1, keepdim=True))

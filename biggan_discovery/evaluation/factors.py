@@ -1,0 +1,165 @@
+"""What directions do to known factors: how much each moves each, from the true latents and from what images show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.objectives.through_directions import micro_batch
+from biggan_discovery.progress import Progress
+
+
+class Response(NamedTuple):
+    """How much each direction moves each factor, (ndirs, factors): mean |change| in [0, 1], and its standard error."""
+
+    matrix: Tensor
+    standard_error: Tensor
+
+
+def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
+    """Factors (N, n) in [0, 1] that latents z (N, z_dim) stand for: Φ of their true coordinates.
+
+    Φ is the normal distribution function, so factors are uniform for a normal z and unit true directions (n, z_dim).
+    """
+    return torch.special.ndtr(z.double().cpu() @ true_directions.double().T)
+
+
+def response_of_latents(
+    generator: FrozenGenerator, Q: Tensor, *, path_size: float = 1.0, samples: int = 256, seed: int = 0
+) -> Response:
+    """Response to z ± path_size·q by the true latents; takes no images, and holds for shifts of all layers.
+
+    Args:
+        generator: one whose true directions are known.
+        Q: (ndirs, z_dim) rows.
+        path_size: how far to go to both sides.
+        samples: how many z.
+        seed: of the samples.
+
+    Raises:
+        UserError: for fewer than two samples, a Q that does not fit, or a generator whose true directions are unknown.
+    """
+    truth = true_directions(generator)
+    drawn = judging_samples(generator, Q, None, samples=samples, seed=seed, purpose=Purpose.RESPONSE)
+    z, rows = drawn.z.double().cpu(), Q.double().cpu()
+    ends = [factor_values((z[:, None] + side * rows).flatten(0, 1), truth) for side in (path_size, -path_size)]
+    return _response((ends[0] - ends[1]).abs().view(samples, len(Q), -1))
+
+
+def response_of_images_cost(ndirs: int, *, samples: int) -> int:
+    """Forward passes of one image that `response_of_images` takes."""
+    return samples * 2 * ndirs
+
+
+@torch.no_grad()
+def response_of_images(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    predictor: Callable[[Tensor], Tensor],
+    *,
+    classes: list[int] | None = None,
+    path_size: float = 1.0,
+    samples: int = 8,
+    layers: str = "all",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Response:
+    """Response to z ± path_size·q by what a predictor reads off the images; it has learned from renders alone.
+
+    Args:
+        generator: any generator.
+        Q: (ndirs, z_dim) rows.
+        predictor: from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
+        classes: class indices to draw from; all where None.
+        path_size: how far to go to both sides.
+        samples: how many z.
+        layers: which layers of the generator the directions reach.
+        seed: of the samples; the first z are those of `response_of_latents`.
+        progress: advanced by one for each image.
+
+    Raises:
+        UserError: for fewer than two samples, or a Q that does not fit.
+    """
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.RESPONSE)
+    sides, changes = torch.tensor([path_size, -path_size]), []
+    for z, y in zip(drawn.z, drawn.y, strict=True):
+        ends = torch.stack([predictor(images) for images in along_directions(generator, Q, z, y, sides, layers)])
+        changes.append((ends[:, 0] - ends[:, 1]).abs().double().cpu())
+        if progress is not None:
+            progress.advance(2 * len(Q))
+    return _response(torch.stack(changes))
+
+
+def leakage(matrix: Tensor) -> tuple[Tensor, float]:
+    """Share of each direction's response (ndirs, factors) that goes to other factors than its first one.
+
+    Returns:
+        (ndirs,) shares, 0 for a direction that moves one factor only and for a dead one; and their mean, weighted by
+        how much each direction moves, so that dead directions do not count.
+    """
+    total, first = matrix.sum(dim=1), matrix.amax(dim=1)
+    of_each = torch.where(total > 0, 1 - first / total.clamp_min(1e-30), 0)
+    return of_each, (1 - first.sum() / total.sum().clamp_min(1e-30)).item()
+
+
+def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Codes (samples, ndirs), the components of latents along directions, and the true coordinates (samples, n).
+
+    Raises:
+        UserError: for a generator whose true directions are unknown, or a Q that does not fit.
+    """
+    truth = true_directions(generator)
+    z = judging_samples(generator, Q, None, samples=samples, seed=seed, purpose=Purpose.CODES).z.double().cpu()
+    return z @ Q.double().cpu().T, z @ truth.double().T
+
+
+def codes_and_predictions_cost(*, samples: int) -> int:
+    """Forward passes of one image that `codes_and_predictions` takes."""
+    return samples
+
+
+@torch.no_grad()
+def codes_and_predictions(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    predictor: Callable[[Tensor], Tensor],
+    *,
+    classes: list[int] | None = None,
+    samples: int = 400,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As `codes_and_factors`, but with what a predictor reads off the images: Φ⁻¹ of its factors, cut to [-2.3, 2.3].
+
+    Raises:
+        UserError: for a Q that does not fit.
+    """
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CODES)
+    read = []
+    for z, y in zip(drawn.z.split(micro_batch(generator)), drawn.y.split(micro_batch(generator)), strict=True):
+        read.append(torch.special.ndtri(predictor(generator(z, y)).double().cpu().clamp(0.01, 0.99)))
+        if progress is not None:
+            progress.advance(len(z))
+    return drawn.z.double().cpu() @ Q.double().cpu().T, torch.cat(read)
+
+
+def true_directions(generator: FrozenGenerator) -> Tensor:
+    """The known true directions (n, z_dim).
+
+    Raises:
+        UserError: where they are unknown.
+    """
+    if generator.true_directions is None:
+        raise UserError(f"the true factors of {generator.name} are unknown, so directions cannot be compared with them")
+    return generator.true_directions
+
+
+def _response(changes: Tensor) -> Response:
+    return Response(changes.mean(dim=0), changes.std(dim=0) / len(changes) ** 0.5)

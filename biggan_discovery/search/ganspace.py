@@ -22,7 +22,7 @@ def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs
     """Directions of z that move along the principal components of a layer's output (Härkönen et al. 2020, section 2.2).
 
     PCA of the outputs x gives components vₖ and coordinates cₖ = vₖᵀ(x - mean); row k is then uₖ of the least-squares
-    fit z ≈ mean + Σₖ cₖuₖ. Only the covariance of outputs and latents is kept, summed up in float64, so that both
+    fit z ≈ mean + Σₖ cₖuₖ, scaled to length 1. Only the covariance of outputs and latents is kept, summed up in float64, so that both
     steps are exact for all samples and memory is (features + z_dim)².
 
     Args:
@@ -46,7 +46,8 @@ def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs
     varied = int((variances > _ROUNDING * variances[0]).sum().clamp(max=count))
     if not varied:
         raise UserError("the layer's outputs are the same for all latents; they have no principal components")
-    fitted = (covariance[features:, :features] @ components[:, :varied] / variances[:varied]).T
+    # Coordinates are uncorrelated, so that uₖ is Cov(z, cₖ) over the variance of cₖ, which is a matter of length alone.
+    fitted = (covariance[features:, :features] @ components[:, :varied]).T
     rows = _completed(torch.nn.functional.normalize(fitted), count)
     explained = torch.nn.functional.pad(variances[:varied], (0, count - varied))
     values = {"explained_variance": explained, "explained_variance_ratio": explained / variances.sum()}

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.estimates import Estimate
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Purpose
 from biggan_discovery.objectives.through_directions import micro_batch
 from biggan_discovery.progress import Progress
 
 
-class Response(NamedTuple):
-    """How much each direction moves each factor, (ndirs, factors): mean |change| in [0, 1], and its standard error."""
+@dataclass(frozen=True)
+class Response:
+    """How much each direction moves each factor.
 
-    matrix: Tensor
-    standard_error: Tensor
+    Attributes:
+        changes: (samples, ndirs, factors), |change| of each factor, which lies in [0, 1].
+    """
+
+    changes: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """Mean |change|, (ndirs, factors)."""
+        return self.changes.mean(dim=0)
+
+    @property
+    def standard_error(self) -> Tensor:
+        """Of the mean, (ndirs, factors)."""
+        return self.changes.std(dim=0) / len(self.changes) ** 0.5
+
+    @property
+    def leakage(self) -> Estimate:
+        """`leakage` of all directions, and its jackknife standard error over samples."""
+        count = len(self.changes)
+        rest = (self.changes.sum(dim=0) - each for each in self.changes)
+        without_one = torch.stack([leakage(others)[1] for others in rest])
+        spread = (without_one - without_one.mean()).square().sum() * (count - 1) / count
+        return Estimate(leakage(self.matrix)[1].item(), spread.sqrt().item())
 
 
 def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
@@ -50,7 +74,7 @@ def response_of_latents(
     drawn = judging_samples(generator, Q, None, samples=samples, seed=seed, purpose=Purpose.RESPONSE)
     z, rows = drawn.z.double().cpu(), Q.double().cpu()
     ends = [factor_values((z[:, None] + side * rows).flatten(0, 1), truth) for side in (path_size, -path_size)]
-    return _response((ends[0] - ends[1]).abs().view(samples, len(Q), -1))
+    return Response((ends[0] - ends[1]).abs().view(samples, len(Q), -1))
 
 
 def response_of_images_cost(ndirs: int, *, samples: int) -> int:
@@ -94,19 +118,19 @@ def response_of_images(
         changes.append((ends[:, 0] - ends[:, 1]).abs().double().cpu())
         if progress is not None:
             progress.advance(2 * len(Q))
-    return _response(torch.stack(changes))
+    return Response(torch.stack(changes))
 
 
-def leakage(matrix: Tensor) -> tuple[Tensor, float]:
+def leakage(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Share of each direction's response (ndirs, factors) that goes to other factors than its first one.
 
     Returns:
-        (ndirs,) shares, 0 for a direction that moves one factor only and for a dead one; and their mean, weighted by
-        how much each direction moves, so that dead directions do not count.
+        (ndirs,) shares, 0 for a direction that moves one factor only and for a dead one; and () their mean, weighted
+        by how much each direction moves, so that dead directions do not count.
     """
     total, first = matrix.sum(dim=1), matrix.amax(dim=1)
     of_each = torch.where(total > 0, 1 - first / total.clamp_min(1e-30), 0)
-    return of_each, (1 - first.sum() / total.sum().clamp_min(1e-30)).item()
+    return of_each, 1 - first.sum() / total.sum().clamp_min(1e-30)
 
 
 def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -159,7 +183,3 @@ def true_directions(generator: FrozenGenerator) -> Tensor:
     if generator.true_directions is None:
         raise UserError(f"the true factors of {generator.name} are unknown, so directions cannot be compared with them")
     return generator.true_directions
-
-
-def _response(changes: Tensor) -> Response:
-    return Response(changes.mean(dim=0), changes.std(dim=0) / len(changes) ** 0.5)

@@ -86,6 +86,26 @@ def fidelity_command(generator: str, count: int, truncation: float) -> None:
     )
 
 
+@scenes.command("predictor")
+@_scene_option
+@_state_option
+@click.option("--out", type=_FOLDER, help="Folder of the generator.  [default: checkpoints/CHECKPOINT]")
+@click.option("--renders", type=click.IntRange(2000), default=64_000, help="Scenes to fit to; the last 1,000 judge it.")
+@click.option("--epochs", type=POSITIVE_INT, default=4, help="Passes over the renders.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and scenes.")
+def predictor_command(scene_name: str, state: Path | None, out: Path | None, renders: int, **settings: int) -> None:
+    """Fit the network that reads factors off images to the renders of a fit; about ten minutes on one core."""
+    from biggan_discovery.scenes.predictor import FILE, fit_predictor
+    from biggan_discovery.scenes.table import find_scene
+
+    scene = find_scene(scene_name)
+    path = (out or Path("checkpoints", scene.checkpoint)) / FILE
+    folder = _state_file(scene.checkpoint, state).parent / "renders"
+    explained = fit_predictor(scene, folder, path, count=renders, **settings)
+    by_factor = ", ".join(f"{name} {share:.4f}" for name, share in zip(scene.factors, explained, strict=True))
+    click.echo(f"wrote {path}; R² on held-out renders: {by_factor}")
+
+
 @scenes.command("strength")
 @_scene_option
 @click.option("--count", type=POSITIVE_INT, default=200, help="Scenes to average over.")

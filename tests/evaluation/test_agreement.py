@@ -15,7 +15,9 @@ from tests.evaluation.known import Z_DIM, frame
 
 
 @settings(deadline=None, max_examples=20)
-@given(order=st.permutations(range(Z_DIM)), signs=st.lists(st.sampled_from([-2.0, 1.0]), min_size=Z_DIM, max_size=Z_DIM))
+@given(
+    order=st.permutations(range(Z_DIM)), signs=st.lists(st.sampled_from([-2.0, 1.0]), min_size=Z_DIM, max_size=Z_DIM)
+)
 def test_order_sign_and_length_are_undone(order: list[int], signs: list[float]) -> None:
     Q = frame()
     found = agreement(Q, (torch.tensor(signs, dtype=torch.float64)[:, None] * Q)[order])

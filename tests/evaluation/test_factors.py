@@ -19,6 +19,7 @@ from biggan_discovery.evaluation.factor_predictor import (
     train_factor_predictor,
 )
 from biggan_discovery.evaluation.factors import (
+    Response,
     codes_and_factors,
     codes_and_predictions,
     codes_and_predictions_cost,
@@ -86,8 +87,15 @@ def test_leakage_is_what_does_not_go_to_the_first_factor() -> None:
     matrix = torch.tensor([[0.0, 0.6, 0.0], [0.2, 0.2, 0.2], [0.0, 0.0, 0.0], [0.3, 0.1, 0.0]])
     of_each, of_all = leakage(matrix)
     torch.testing.assert_close(of_each, torch.tensor([0.0, 2 / 3, 0.0, 0.25]))
-    assert of_all == pytest.approx(1 - 1.1 / 1.6)
-    assert leakage(torch.zeros(2, 3))[1] == pytest.approx(1.0)
+    assert of_all.item() == pytest.approx(1 - 1.1 / 1.6)
+
+
+def test_leakage_of_a_response_has_the_spread_of_many_such_responses() -> None:
+    changes = random(300, 40, 2, 3).abs() * torch.tensor([[3.0, 1, 1], [1, 1, 2]])
+    found = [Response(each).leakage for each in changes]
+    means = torch.tensor([each.mean for each in found])
+    assert sum(each.standard_error for each in found) / 300 == pytest.approx(means.std().item(), rel=0.15)
+    assert Response(changes[0]).leakage.mean == pytest.approx(leakage(changes[0].mean(dim=0))[1].item())
 
 
 @settings(deadline=None, max_examples=4)

@@ -58,7 +58,8 @@ def hessian_penalty(
     sums = [_sum_of_both_sides(G, z, step, G_kwargs) for step in steps]
     for later in sums[1:]:
         check_activations(later, sums[0])
-    penalties = [reduction(_variance(torch.stack(over_probes), epsilon)) for over_probes in zip(*sums, strict=True)]
+    over_probes = [variance_over_probes(torch.stack(each), epsilon) for each in zip(*sums, strict=True)]
+    penalties = [reduction(variances) for variances in over_probes]
     return penalties if return_separately else sum(penalties[1:], start=penalties[0])
 
 
@@ -69,7 +70,7 @@ def _sum_of_both_sides(G: Callable[..., Any], z: Tensor, step: Tensor, G_kwargs:
     return [one + other for one, other in zip(above, below, strict=True)]
 
 
-def _variance(sums: Tensor, epsilon: float) -> Tensor:
+def variance_over_probes(sums: Tensor, epsilon: float) -> Tensor:
     """Unbiased variance over probes (k, ...) of the second derivatives, which are `sums` / ε² up to a shift."""
     # Between probes G(z + εv) + G(z - εv) differs by O(ε²) only. Without a shift the rounding of its mean in float32
     # outweighs that, and it enters the gradient multiplied by first derivatives of G: for a small tanh network the

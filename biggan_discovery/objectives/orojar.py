@@ -69,10 +69,11 @@ def orojar(
 def _squared_derivatives(moved: list[Tensor], centre: list[Tensor], epsilon: float) -> list[Tensor]:
     """s_v (N,) for each activation."""
     check_activations(moved, centre)
-    return [_squared_norm((one - other) / epsilon) for one, other in zip(moved, centre, strict=True)]
+    return [squared_norm((one - other) / epsilon) for one, other in zip(moved, centre, strict=True)]
 
 
-def _squared_norm(derivative: Tensor) -> Tensor:
+def squared_norm(derivative: Tensor) -> Tensor:
+    """Over everything but the first axis: (N, ...) to (N,), in float32 at least."""
     # A sum over all pixels: in half precision it would overflow.
     wide = torch.promote_types(derivative.dtype, torch.float32)
     return derivative.reshape(len(derivative), -1).square().sum(dim=1, dtype=wide)

@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from biggan_discovery.directions import Directions, orthonormalize
     from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
     from biggan_discovery.objectives import hessian_penalty, orojar
-    from biggan_discovery.search import discover
+    from biggan_discovery.search import discover, ganspace, jacobian, sefa
 
 _HOME = {
     "Directions": "directions",
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
     "discover": "search",
+    "ganspace": "search",
     "hessian_penalty": "objectives",
+    "jacobian": "search",
     "load_generator": "generators",
     "orojar": "objectives",
     "orthonormalize": "directions",
+    "sefa": "search",
 }
 
 __all__ = [
@@ -30,10 +33,13 @@ __all__ = [
     "FrozenGenerator",
     "FunctionGenerator",
     "discover",
+    "ganspace",
     "hessian_penalty",
+    "jacobian",
     "load_generator",
     "orojar",
     "orthonormalize",
+    "sefa",
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -28,9 +27,3 @@ class ClosedForm:
 def fixed_signs(rows: Tensor) -> Tensor:
     """Rows (n, dim) with the sign that makes the entry of largest magnitude positive, so that two runs compare."""
     return rows * rows.gather(1, rows.abs().argmax(dim=1, keepdim=True)).sign()
-
-
-def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (..., n), largest first, and in columns the eigenvectors (..., n, n) of symmetric matrices."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return values.flip(-1), vectors.flip(-1)

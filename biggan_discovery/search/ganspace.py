@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.eigenvectors import strongest
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.progress import Progress
-from biggan_discovery.search.closed_form import ClosedForm, fixed_signs, strongest
+from biggan_discovery.search.closed_form import ClosedForm, fixed_signs
 
 _AT_ONCE = 1000
 _ROUNDING = 1e-12  # Variances below this share of the largest are what rounding to float32 leaves.
@@ -22,8 +23,8 @@ def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs
     """Directions of z that move along the principal components of a layer's output (Härkönen et al. 2020, section 2.2).
 
     PCA of the outputs x gives components vₖ and coordinates cₖ = vₖᵀ(x - mean); row k is then uₖ of the least-squares
-    fit z ≈ mean + Σₖ cₖuₖ, scaled to length 1. Only the covariance of outputs and latents is kept, summed up in float64, so that both
-    steps are exact for all samples and memory is (features + z_dim)².
+    fit z ≈ mean + Σₖ cₖuₖ, scaled to length 1. Only the covariance of outputs and latents is kept, summed up in
+    float64, so that both steps are exact for all samples and memory is (features + z_dim)².
 
     Args:
         layer: layer(z) -> (N, features), floating.

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
-from tqdm import tqdm
 
-from biggan_discovery.directions.space import check_count, pad
+from biggan_discovery.directions.eigenvectors import leading_eigenvectors
+from biggan_discovery.directions.shifts import Images, Products, shifted_images
+from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.objectives.through_directions import micro_batch
 from biggan_discovery.progress import Progress
-from biggan_discovery.search.closed_form import ClosedForm, fixed_signs, strongest
-
-_TOLERANCE = 1e-5  # of the largest eigenvalue; float32 products are good to about 1e-6
+from biggan_discovery.search.closed_form import ClosedForm, fixed_signs
 
 
 def jacobian(
@@ -90,112 +86,9 @@ def jacobian_directions(
         return _of_mean(Products(), parts, ndirs, seed, progress)
 
 
-def shifted_images(
-    generator: FrozenGenerator, z: Tensor, y: Tensor, layers: str = "all"
-) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """Images as a function of shifts (N, coordinates of the search space) of z, and shifts of 0."""
-    space = generator.search_space(layers)
-
-    def images(delta: Tensor) -> Tensor:
-        return generator(generator.shift(z, pad(delta, space, generator.z_dim), layers), y)
-
-    return images, z.new_zeros(len(z), space.stop - space.start)
-
-
-class Products:
-    """Products with JᵀJ, and what they cost.
-
-    Attributes:
-        evaluations: so far; a forward pass, a backward pass and a forward-mode tangent of one image count 1 each.
-    """
-
-    def __init__(self) -> None:
-        self.evaluations = 0
-        self._differentiate = self._by_forward_mode
-
-    def __call__(self, G: Callable[[Tensor], Tensor], z: Tensor, columns: Tensor) -> Tensor:
-        """JᵀJ of every row of z times its own vectors, one vector after the other.
-
-        Args:
-            G: see `jacobian`.
-            z: (N, dim), where to take J.
-            columns: (N, dim, b), of lengths about 1.
-
-        Returns:
-            (N, dim, b) float64.
-
-        Raises:
-            UserError: where G's output does not depend on z differentiably.
-        """
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            output = G(z)
-        if not output.requires_grad:
-            raise UserError("the output of G does not depend on z differentiably; has it been detached?")
-        self.evaluations += len(z)
-        products = []
-        for vectors in columns.to(z).unbind(-1):
-            with torch.no_grad():
-                derivative = self._differentiate(G, z, vectors)
-            products.append(torch.autograd.grad(output, z, derivative, retain_graph=True)[0].double())
-            self.evaluations += 3 * len(z)
-        return torch.stack(products, dim=-1)
-
-    def _by_forward_mode(self, G: Callable[[Tensor], Tensor], z: Tensor, vectors: Tensor) -> Tensor:
-        try:
-            with forward_ad.dual_level(), warnings.catch_warnings():
-                # The first dual makes torch register what it does in deprecated ways of its own.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                derivative = forward_ad.unpack_dual(G(forward_ad.make_dual(z, vectors))).tangent
-            if derivative is None:
-                raise NotImplementedError("the output has no tangent")
-        except (NotImplementedError, RuntimeError) as error:
-            self._differentiate = _by_differences
-            reason = " ".join(str(error).split())[:120]
-            tqdm.write(f"central differences replace forward-mode derivatives: {reason}", file=sys.stderr)
-            return _by_differences(G, z, vectors)
-        return derivative
-
-
-def _by_differences(G: Callable[[Tensor], Tensor], z: Tensor, vectors: Tensor) -> Tensor:
-    step = torch.finfo(z.dtype).eps ** (1 / 3)  # balances rounding and curvature
-    return (G(z + step * vectors) - G(z - step * vectors)) / (2 * step)
-
-
-def leading_eigenvectors(multiply: Callable[[Tensor], Tensor], start: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Leading eigenvalues and eigenvectors of positive semidefinite matrices that are known by products only.
-
-    Block Lanczos, kept orthogonal and never restarted: what the products leave of the wanted vectors is added to the
-    basis until it is below 1e-5 of the largest eigenvalue, or until the basis is complete and the result exact.
-
-    Args:
-        multiply: from columns (..., dim, b) to the matrices' products with them.
-        start: (..., dim, b), b ≥ `count`, of full rank: the better the guess, the fewer products.
-        count: how many, at most dim.
-
-    Returns:
-        Eigenvalues (..., count), largest first, and eigenvectors (..., dim, count), float64.
-    """
-    basis = torch.linalg.qr(start.double()).Q
-    images = multiply(basis)
-    while True:
-        projected = basis.mT @ images
-        values, coordinates = strongest((projected + projected.mT) / 2)
-        values, coordinates = values[..., :count], coordinates[..., :count]
-        vectors = basis @ coordinates
-        residuals = images @ coordinates - vectors * values[..., None, :]
-        wanting = torch.linalg.vector_norm(residuals, dim=-2) > _TOLERANCE * values[..., :1]
-        dim, width = basis.shape[-2:]
-        if width == dim or not wanting.any():
-            return values.clamp(min=0), vectors
-        rest = residuals[..., wanting.reshape(-1, count).any(dim=0)][..., : dim - width]
-        added = torch.linalg.qr(torch.cat((basis, rest), dim=-1)).Q[..., width:]
-        basis, images = torch.cat((basis, added), dim=-1), torch.cat((images, multiply(added)), dim=-1)
-
-
 def _of_mean(
     products: Products,
-    parts: list[tuple[Callable[[Tensor], Tensor], Tensor]],
+    parts: list[tuple[Images, Tensor]],
     ndirs: int | None,
     seed: int,
     progress: Progress | None,

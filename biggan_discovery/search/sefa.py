@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from biggan_discovery.directions.eigenvectors import strongest
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.search.closed_form import ClosedForm, fixed_signs, strongest
+from biggan_discovery.search.closed_form import ClosedForm, fixed_signs
 
 
 def sefa(weight: Tensor, ndirs: int | None = None) -> ClosedForm:

@@ -12,7 +12,12 @@ from biggan_discovery.directions import orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import micro_batch, orojar_of_directions, penalty_of_directions
+from biggan_discovery.objectives.through_directions import (
+    choose_micro_batch,
+    orojar_of_directions,
+    penalty_gradient,
+    penalty_of_directions,
+)
 from biggan_discovery.search.closed_form import ClosedForm
 from biggan_discovery.search.run_folder import State
 from biggan_discovery.search.session import Session
@@ -42,6 +47,7 @@ def search(generator: FrozenGenerator, state: State, session: Session) -> None:
     state.tensors = {"A": A, **moments}  # Adam changes them in place
 
     session.begin(state)
+    micro_batch = choose_micro_batch(generator)
     with session.progress(state, "searching", "step") as progress:
         for step in range(state.step, steps):
             samples = draw(
@@ -59,27 +65,27 @@ def search(generator: FrozenGenerator, state: State, session: Session) -> None:
             optimizer.param_groups[0]["lr"] = rate
 
             Q = orthonormalize(A, settings["orthogonalize"])
-            # The loss is a mean over samples, so the gradient of Q adds up over micro-batches and goes through the
-            # orthonormalisation once.
-            Q_leaf = pad(Q.detach(), space, generator.z_dim).to(generator.dtype).requires_grad_()
-            total = 0.0
-            for part in samples.split(micro_batch(generator)):
-                penalties = objective(generator, Q_leaf, part, settings["epsilon"], settings["layers"])
-                loss = penalties.sum() / settings["batch"]
-                loss.backward()
-                total += loss.item()
-            if not math.isfinite(total):
+            padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
+            penalty, gradient, micro_batch = penalty_gradient(
+                generator,
+                padded,
+                samples,
+                settings["epsilon"],
+                settings["layers"],
+                micro_batch=micro_batch,
+                objective=objective,
+            )
+            if not math.isfinite(penalty):
                 raise UserError(
-                    f"the penalty became {total} at step {step + 1}; try a smaller --lr or a larger --epsilon"
+                    f"the penalty became {penalty} at step {step + 1}; try a smaller --lr or a larger --epsilon"
                 )
-            assert Q_leaf.grad is not None
             optimizer.zero_grad()
-            Q.backward(Q_leaf.grad[:, space].to(Q.dtype))
+            Q.backward(gradient[:, space].to(Q.dtype))
             optimizer.step()
             if settings["orthogonalize"] != "none":
                 with torch.no_grad():
                     A.copy_(_fixed_length(A))
-            if session.after_step(state, [total, rate], progress):
+            if session.after_step(state, [penalty, rate], progress):
                 return
 
 

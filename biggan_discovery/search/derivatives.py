@@ -6,47 +6,35 @@ at shift 0. `batch` is how many rows go through it together; results depend on i
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+import math
+import warnings
+from collections.abc import Callable
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
-from tqdm import tqdm
 
-Images = Callable[[Tensor], Tensor]
+from biggan_discovery.directions.shifts import Derivative, Images
 
 
-class Derivative:
-    """Directional derivatives by forward mode, or by central differences where a user's own network does not know it.
+def jacobian_rows(images: Images, axes: Tensor, batch: int, derivative: Derivative) -> tuple[Tensor, int]:
+    """∂images/∂shift along the rows of `axes`, the identity (n, n): (n, P); and generator evaluations.
 
-    Costs two evaluations a row either way. Not differentiable itself.
+    Tangents at one point share the forward pass where `images` can be vectorised over them; that takes n evaluations
+    and one for each batch, otherwise 2n.
     """
+    origin = torch.zeros_like(axes[:1])
 
-    def __init__(self) -> None:
-        self._has_forward_mode = True
+    def along(axis: Tensor) -> Tensor:
+        return torch.func.jvp(images, (origin,), (axis[None],))[1][0]
 
-    @torch.no_grad()
-    def __call__(self, G: Images, x: Tensor, vectors: Tensor) -> Tensor:
-        """G's derivative at every row of x (N, n) along its row of vectors (N, n), in the shape of G(x)."""
-        if self._has_forward_mode:
-            try:
-                with forward_ad.dual_level():
-                    tangent = forward_ad.unpack_dual(G(forward_ad.make_dual(x, vectors))).tangent
-                if tangent is not None:
-                    return tangent
-                reason = "the output has no tangent"
-            except (NotImplementedError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:120]
-            self._has_forward_mode = False
-            tqdm.write(f"central differences replace forward-mode derivatives: {reason}", file=sys.stderr)
-        step = torch.finfo(x.dtype).eps ** (1 / 3)  # balances rounding and curvature
-        return (G(x + step * vectors) - G(x - step * vectors)) / (2 * step)
-
-
-def jacobian_rows(images: Images, axes: Tensor, batch: int, derivative: Derivative) -> Tensor:
-    """∂images/∂shift, (n, P); `axes` is the identity (n, n). Costs 2n evaluations."""
-    return torch.cat([derivative(images, torch.zeros_like(part), part) for part in axes.split(batch)])
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # as in Derivative
+            rows = torch.func.vmap(along, chunk_size=batch)(axes)
+        return rows, len(axes) + math.ceil(len(axes) / batch)
+    except (NotImplementedError, RuntimeError):  # a user's own function may do what vmap or forward mode cannot
+        rows = torch.cat([derivative(images, torch.zeros_like(part), part) for part in axes.split(batch)])
+        return rows, 2 * len(axes)
 
 
 @torch.no_grad()
@@ -95,27 +83,24 @@ def sketched_hessians(
         sketch: from P to the combinations (S, P).
 
     Returns:
-        (S, n, n), symmetric; and (n, n), the mean of ggᵀ over all gradients g, whose expectation is JᵀJ/P.
+        (S, n, n), symmetric; and (n, P), the first derivatives.
     """
-    shifts = epsilon * torch.cat((axes, -axes))
-    parts = [_gradients(images, part, sketch) for part in shifts.split(batch)]
-    gradients = torch.cat(parts, dim=1)  # (S, 2n, n)
-    n = len(axes)
-    hessians = (gradients[:, :n] - gradients[:, n:]) / (2 * epsilon)
-    flat = gradients.flatten(0, 1).double()
-    return (hessians + hessians.mT) / 2, flat.T @ flat / len(flat)
+    parts = [_both_sides(images, epsilon * part, sketch) for part in axes.split(max(1, batch // 2))]
+    (above, below), (values_above, values_below) = (
+        [torch.cat(side, dim=-2) for side in zip(*pairs, strict=True)] for pairs in zip(*parts, strict=True)
+    )
+    hessians = (above - below) / (2 * epsilon)
+    return (hessians + hessians.mT) / 2, (values_above - values_below) / (2 * epsilon)
 
 
-def _gradients(images: Images, shifts: Tensor, sketch: Callable[[int], Tensor]) -> Tensor:
-    """Gradients of every combination at every shift (N, n): (S, N, n)."""
-    shifts = shifts.detach().requires_grad_()
+def _both_sides(images: Images, shifts: Tensor, sketch: Callable[[int], Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """At shifts (N, n) and at their opposites: gradients of every combination, (S, N, n), and images, (N, P)."""
+    points = torch.cat((shifts, -shifts)).detach().requires_grad_()
     with torch.enable_grad():
-        values = images(shifts)
+        values = images(points)
     combinations = sketch(values.shape[1]).to(values)
-    return torch.stack(list(_backward(values, shifts, combinations)))
-
-
-def _backward(values: Tensor, shifts: Tensor, combinations: Tensor) -> Iterator[Tensor]:
-    for index, each in enumerate(combinations):
-        keep = index + 1 < len(combinations)
-        yield torch.autograd.grad(values, shifts, each.expand_as(values), retain_graph=keep)[0]
+    gradients = [
+        torch.autograd.grad(values, points, each.expand_as(values), retain_graph=index < len(combinations))[0]
+        for index, each in enumerate(combinations, start=1)
+    ]
+    return list(torch.stack(gradients).chunk(2, dim=1)), list(values.detach().chunk(2))

@@ -103,7 +103,7 @@ def _of_mean(
         nonlocal left
         result = torch.zeros_like(columns)
         for G, z in parts:
-            result += products(G, z, columns.expand(len(z), -1, -1)).sum(dim=0).cpu()
+            result += products(G, z, columns.expand(len(z), -1, -1)).sum(dim=0)
             done = len(z) * columns.shape[1]
             left -= done
             if progress is not None:

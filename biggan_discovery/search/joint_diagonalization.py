@@ -116,12 +116,13 @@ def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
 
 def _add_product(state: State, images: Images, axes: Tensor, batch: int, derivative: Derivative) -> tuple[float, int]:
     """Keep JᵀJ/P of the next latent; OroJaR along the axes, and generator evaluations."""
-    rows = jacobian_rows(images, axes, batch, derivative).double()
+    rows, evaluations = jacobian_rows(images, axes, batch, derivative)
+    rows = rows.double()
     product = (rows @ rows.T).cpu()
     gram = product / rows.shape[1]
     state.tensors["matrices"][state.step] = gram
     state.tensors["gram"] += gram
-    return 2 * _off_diagonal(product), 2 * len(axes)
+    return 2 * _off_diagonal(product), evaluations
 
 
 def _add_pixels(state: State, images: Images, axes: Tensor, batch: int) -> tuple[float, int]:
@@ -144,9 +145,9 @@ def _add_sketches(state: State, images: Images, axes: Tensor, batch: int) -> tup
         random = np.random.Generator(bits)
         return torch.from_numpy(random.standard_normal((count, elements)) / elements**0.5)
 
-    hessians, gram = sketched_hessians(images, axes, settings["epsilon"], batch, sketch)
+    hessians, rows = sketched_hessians(images, axes, settings["epsilon"], batch, sketch)
     state.tensors["matrices"][latent * count : (latent + 1) * count] = hessians
-    state.tensors["gram"] += gram.cpu()
+    state.tensors["gram"] += (rows @ rows.T).cpu().double() / rows.shape[1]
     return 2 * _off_diagonal(hessians.double()) / count, 2 * len(axes) * (1 + count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Self, final
@@ -143,6 +144,23 @@ class FrozenGenerator(nn.Module, abc.ABC):
         mask = torch.zeros(self.num_layers, 1, dtype=torch.bool, device=delta.device)
         mask[reached.first : reached.last + 1] = True
         return z + delta * mask
+
+    def textbook(self) -> FrozenGenerator:
+        """The same generator as its authors' layers compute it, for tests and benchmarks; weights are read again.
+
+        Its images and their gradients equal this one's but for rounding, on the same device and in the same type; it
+        has no `projections`. A user's own function is run as it is, so it is its own textbook.
+
+        Raises:
+            UserError: the file with the weights has gone or has changed.
+        """
+        return self
+
+    def _around(self, network: nn.Module, sha256: str) -> Self:
+        """This generator with another network, whose weights come from a file of that sum, instead of its own."""
+        if sha256 != self.sha256:
+            raise UserError(f"the weights of {self.name} have changed since they were loaded")
+        return copy.deepcopy(self, {id(self.network): network.to(self.device)}).requires_grad_().train()
 
     def projections(self, layers: str = ALL) -> Tensor:
         """The weights that a shift of z meets first, one row per output; closed forms take them apart.
@@ -315,29 +333,6 @@ class FunctionGenerator(FrozenGenerator):
         _check_images(images, 1)
         self.channels = channels or images.shape[1]
         self.resolution = resolution or images.shape[2]
-
-
-def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (N, inputs) times weight (outputs, inputs) transposed plus bias (outputs,), every row by itself: (N, outputs).
-
-    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
-    """
-    return torch.baddbmm(bias, x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
-
-
-def conditional_weights(weight: Tensor, bias: Tensor) -> Tensor:
-    """Undo what batch-norm statistics did to the affine map of a conditional norm.
-
-    Args:
-        weight: (2·channels, condition): scale·rate over offset - scale·rate·mean, where rate is 1/√(var + eps).
-        bias: (2·channels,): rate over -rate·mean.
-
-    Returns:
-        (2·channels, condition), the weights of scale over those of offset.
-    """
-    (gain, shift), (rate, moved) = weight.double().chunk(2), bias.double().chunk(2)
-    scale = gain / rate[:, None]
-    return torch.cat((scale, shift - scale * moved[:, None])).to(weight)
 
 
 def check_truncation(truncation: float) -> float:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from pytorch_pretrained_biggan import BigGAN, BigGANConfig
-from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock
+from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock, SelfAttn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation, conditional_weights, linear_by_row
+from biggan_discovery.generators import fast, layout
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _CUT = 2.0  # BigGAN's latents are normals cut at two standard deviations, then scaled by the truncation.
 _ROW_TOLERANCE = 1e-6
-_NORMS = ("bn_0", "bn_1", "bn_2", "bn_3")  # of a block
 
 
 class BigGANDeep(FrozenGenerator):
-    """A BigGAN-deep generator (Brock et al. 2018, appendix B), run by the layers of `pytorch_pretrained_biggan`.
+    """A BigGAN-deep generator (Brock et al. 2018, appendix B), in the layout of `pytorch_pretrained_biggan`.
 
     Layer 0 is the first linear layer, layers 1, 2, ... are the residual blocks; attention and the last convolution
-    do not see z. Spectral norms and the batch-norm statistics of the truncation are worked into the weights at load.
+    do not see z. The network is put in its fast form at load, see `fast`, with spectral norms and the batch-norm
+    statistics of the truncation worked into the weights.
     The package mixes up the two weights when it interpolates statistics between stored truncations, and rounding
     makes it do so at a stored one too (0.58); here stored truncations are exact and others linear in between.
 
@@ -51,10 +52,8 @@ class BigGANDeep(FrozenGenerator):
         true_directions, factor_names = _read_directions(folder / layout.DIRECTIONS, config.z_dim)
         settings = layout.read_settings(folder)
         network, sha256 = _read_network(layout.weights_path(folder), config)
-        # In float64, so that the only rounding is that of the result.
-        _bake(network.double(), truncation)
         super().__init__(
-            network.to(dtype),
+            _Network(network.double(), truncation).to(dtype),
             name=name,
             z_dim=config.z_dim,
             num_layers=config.num_layers,
@@ -67,39 +66,27 @@ class BigGANDeep(FrozenGenerator):
             factor_names=factor_names,
             settings=settings,
         )
-        self._channel_width = config.channel_width
+        self._folder = folder
 
     def _images(self, z: Tensor, y: Tensor) -> Tensor:
-        network = cast(BigGAN, self.network)
-        # The package multiplies one-hot rows with the weight; that is a choice of its columns.
-        embedding = network.embeddings.weight.T[y]
-        if z.ndim == 2:
-            conditions = [torch.cat((z, embedding), dim=1)] * self.num_layers
-        else:
-            conditions = [torch.cat((z[:, layer], embedding), dim=1) for layer in range(self.num_layers)]
-        generator = network.generator
-        # The first layer's features are ordered as in TensorFlow: height, width, channels.
-        x = (
-            linear_by_row(conditions[0], generator.gen_z.weight, generator.gen_z.bias)
-            .view(len(z), 4, 4, 16 * self._channel_width)
-            .permute(0, 3, 1, 2)
-            .contiguous()
-        )
-        blocks = iter(conditions[1:])
-        for layer in generator.layers:
-            x = layer(x, next(blocks), self.truncation) if isinstance(layer, GenBlock) else layer(x)
-        return generator.conv_to_rgb(generator.bn(x).relu()).tanh()
+        assert self.network is not None
+        return self.network(z, y)
+
+    def textbook(self) -> FrozenGenerator:
+        """The package's own layers; see `FrozenGenerator.textbook`."""
+        config = layout.read_config(self._folder)
+        network, sha256 = _read_network(layout.weights_path(self._folder), config)
+        return self._around(_Textbook(network.to(self.dtype), self.truncation), sha256)
 
     def projections(self, layers: str = ALL) -> Tensor:
         """Of all layers, the first linear one alone: it sees all of z. See `FrozenGenerator.projections`."""
         reached = parse_layers(layers, self.num_layers)
-        generator = cast(BigGAN, self.network).generator
-        blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
-        weights = [generator.gen_z.weight] if reached.first == 0 else []
+        network = cast(_Network, self.network)
+        weights: list[Tensor] = [network.first.weight] if reached.first == 0 else []
         if not reached.are_all:
-            chosen = blocks[max(reached.first - 1, 0) : reached.last]
-            affines = [getattr(block, key).affine for block in chosen for key in _NORMS]
-            weights += [conditional_weights(affine.weight, affine.bias) for affine in affines]
+            chosen = network.blocks[max(reached.first - 1, 0) : reached.last]
+            norms = [norm for block in chosen for norm in cast(_Block, block).norms]
+            weights += [fast.conditional_weights(norm.weight, norm.bias) for norm in cast(list[fast.Linear], norms)]
         return torch.cat(weights)[:, : self.z_dim]
 
     def _quantile(self, uniform: Tensor) -> Tensor:
@@ -107,50 +94,137 @@ class BigGANDeep(FrozenGenerator):
         return self.truncation * torch.special.ndtri(low + uniform * (1 - 2 * low))
 
 
-class _ConditionalNorm(nn.Module):
-    """A conditional batch norm with known statistics, which is one affine map of x per channel and image.
+class _Textbook(nn.Module):
+    """The package's own layers, with the right statistics in all rows of its norms, which it would mistake."""
 
-    (x − mean)/√(var + eps) · (1 + scale(c)) + offset(c) = x · gain(c) + shift(c), gain and shift affine in c.
+    def __init__(self, network: BigGAN, truncation: float):
+        super().__init__()
+        self.package = network
+        for norm in network.modules():
+            if isinstance(norm, BigGANBatchNorm):
+                rows = (cast(Tensor, norm.running_means), cast(Tensor, norm.running_vars))
+                for stored, right in zip(rows, _statistics(norm, truncation), strict=True):
+                    stored[:] = right
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """As `_Network`; what the package computes from one z for all layers, with any truncation."""
+        embedding = self.package.embeddings(nn.functional.one_hot(y, self.package.config.num_classes).to(z))
+        generator = self.package.generator
+        blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
+        conditions = [torch.cat((each, embedding), dim=1) for each in _latents(z, 1 + len(blocks))]
+        x = generator.gen_z(conditions[0]).view(len(z), 4, 4, 16 * generator.config.channel_width)
+        x = x.permute(0, 3, 1, 2).contiguous()
+        of_blocks = iter(conditions[1:])
+        for layer in generator.layers:
+            x = layer(x, next(of_blocks), 1.0) if isinstance(layer, GenBlock) else layer(x)
+        return generator.conv_to_rgb(generator.bn(x, 1.0).relu())[:, :3].tanh()
+
+
+class _Block(nn.Module):
+    """A residual block (Brock et al. 2018, figure 16).
+
+    Args:
+        block: of the package, its weights free of spectral norms.
+        truncation: whose statistics are used.
+        lacking: (inputs,), biases that were left out of x so far.
     """
 
-    def __init__(self, norm: BigGANBatchNorm, mean: Tensor, var: Tensor):
+    def __init__(self, block: GenBlock, truncation: float, lacking: Tensor):
         super().__init__()
-        rate = (var + norm.eps).rsqrt()
-        gain = norm.scale.weight * rate[:, None]
-        shift = norm.offset.weight - gain * mean[:, None]
-        self.affine = nn.Linear(gain.shape[1], 2 * len(gain), device="meta")
-        self.affine.weight = nn.Parameter(torch.cat((gain, shift)))
-        self.affine.bias = nn.Parameter(torch.cat((rate, -mean * rate)))
+        convolutions = [cast(nn.Conv2d, getattr(block, key)) for key in ("conv_0", "conv_1", "conv_2", "conv_3")]
+        biases = [lacking, *(cast(Tensor, convolution.bias) for convolution in convolutions[:3])]
+        norms = [getattr(block, key) for key in ("bn_0", "bn_1", "bn_2", "bn_3")]
+        self.norms = nn.ModuleList(map(_conditional, norms, [truncation] * 4, biases))
+        reduce, first, second, expand = (convolution.weight for convolution in convolutions)
+        self.reduce = fast.Pointwise(reduce)
+        self.first = fast.Convolution(first, upsample=block.up_sample)
+        self.second = fast.Convolution(second)
+        self.expand = fast.Pointwise(expand)
+        self.upsample = block.up_sample
+        self.outputs = len(expand)
 
-    def forward(self, x: Tensor, truncation: float, condition: Tensor) -> Tensor:  # noqa: ARG002
-        """Called by the package's blocks, with a truncation that has been worked in already."""
-        gain, shift = linear_by_row(condition, self.affine.weight, self.affine.bias)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(shift, x, gain)
-
-
-def _bake(network: BigGAN, truncation: float) -> None:
-    """Work spectral norms and the statistics of one truncation into the weights, in place."""
-    for module in network.modules():
-        if hasattr(module, "weight_orig"):
-            nn.utils.remove_spectral_norm(module)
-    for block in network.generator.layers:
-        if isinstance(block, GenBlock):
-            for key in _NORMS:
-                norm = getattr(block, key)
-                setattr(block, key, _ConditionalNorm(norm, *_statistics(norm, truncation)))
-    network.generator.bn = _plain_norm(network.generator.bn, truncation)
-    # The package computes as many output channels as there are inputs, and keeps three.
-    rgb: Any = network.generator.conv_to_rgb
-    rgb.weight, rgb.bias = nn.Parameter(rgb.weight[:3].clone()), nn.Parameter(rgb.bias[:3].clone())
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, height, width, inputs) and the condition (N, 2·z_dim) to (N, height, width, outputs) or twice that."""
+        before_reduce, before_first, before_second, before_expand = (norm(condition) for norm in self.norms)
+        inner = self.reduce(fast.affine_relu(x, before_reduce))
+        inner = self.first(fast.affine_relu(inner, before_first))
+        inner = self.second(fast.affine_relu(inner, before_second))
+        skip = x[..., : self.outputs]
+        return self.expand(fast.affine_relu(inner, before_expand), plus=fast.upsampled(skip) if self.upsample else skip)
 
 
-def _plain_norm(norm: BigGANBatchNorm, truncation: float) -> Any:
-    """The last norm, which does not see z. (Any, as it takes the place of another class.)"""
+class _Network(nn.Module):
+    """The fast form of the package's network.
+
+    Args:
+        network: of the package, in float64, so that the only rounding is that of the result; it is used up.
+        truncation: whose statistics are used.
+    """
+
+    def __init__(self, network: BigGAN, truncation: float):
+        super().__init__()
+        for module in network.modules():
+            if hasattr(module, "weight_orig"):
+                nn.utils.remove_spectral_norm(module)
+        generator = network.generator
+        # The package multiplies one-hot rows with the weight; that is a choice of its columns.
+        self.embedding = nn.Embedding.from_pretrained(network.embeddings.weight.T.contiguous())
+        # The first layer's outputs are ordered as in TensorFlow: height, width, channels.
+        self.first = fast.Linear(generator.gen_z.weight, generator.gen_z.bias)
+        self.width = 16 * generator.config.channel_width
+        self.layers = nn.ModuleList()
+        lacking = generator.gen_z.bias.new_zeros(self.width)
+        for layer in generator.layers:
+            if isinstance(layer, GenBlock):
+                self.layers.append(_Block(layer, truncation, lacking))
+                bias = cast(Tensor, cast(nn.Conv2d, layer.conv_3).bias)
+                lacking = lacking[: len(bias)] + bias
+            else:
+                self.layers.append(_attention(cast(SelfAttn, layer), lacking))
+                lacking = torch.zeros_like(lacking)
+        norm, rgb = generator.bn, generator.conv_to_rgb
+        mean, var = _statistics(norm, truncation)
+        gain = norm.weight * (var + norm.eps).rsqrt()
+        # The package computes as many output channels as there are inputs, and keeps three.
+        weight, bias = cast(Tensor, rgb.weight)[:3].clone(), cast(Tensor, rgb.bias)[:3].clone()
+        self.output = fast.ToImages(gain, norm.bias - gain * (mean - lacking), weight, bias)
+
+    @property
+    def blocks(self) -> list[_Block]:
+        """Layers that see z, but for the first."""
+        return [layer for layer in self.layers if isinstance(layer, _Block)]
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images of z (N, z_dim) or (N, layers that see z, z_dim) and y (N,)."""
+        embedding = self.embedding(y)
+        latents = _latents(z, 1 + len(self.blocks))
+        # Layers that see the same z have one condition.
+        conditions = [torch.cat((each, embedding), dim=1) for each in (latents[:1] if z.ndim == 2 else latents)]
+        conditions = conditions * len(latents) if z.ndim == 2 else conditions
+        x = self.first(conditions[0]).view(len(z), 4, 4, self.width)
+        blocks = iter(conditions[1:])
+        for layer in self.layers:
+            x = layer(x, next(blocks)) if isinstance(layer, _Block) else layer(x)
+        return self.output(x)
+
+
+def _latents(z: Tensor, num_layers: int) -> Sequence[Tensor]:
+    """One (N, z_dim) for each layer."""
+    return [z] * num_layers if z.ndim == 2 else z.unbind(1)
+
+
+def _conditional(norm: BigGANBatchNorm, truncation: float, lacking: Tensor) -> fast.Conditional:
+    """The package's norm of x + lacking."""
     mean, var = _statistics(norm, truncation)
-    plain = nn.BatchNorm2d(len(mean), eps=norm.eps, dtype=mean.dtype)
-    state = {"weight": norm.weight, "bias": norm.bias, "running_mean": mean, "running_var": var}
-    plain.load_state_dict(state, strict=False)  # Not strict for num_batches_tracked, which eval mode does not use.
-    return plain
+    rate = (var + norm.eps).rsqrt()
+    return fast.Conditional(*fast.norm_affine(norm.scale.weight, norm.offset.weight, mean - lacking, rate))
+
+
+def _attention(layer: SelfAttn, lacking: Tensor) -> fast.Attention:
+    """The package's attention on x + lacking."""
+    keys = ("snconv1x1_theta", "snconv1x1_phi", "snconv1x1_g", "snconv1x1_o_conv")
+    theta, phi, g, o = (cast(Tensor, getattr(layer, key).weight) for key in keys)
+    return fast.Attention(theta, phi, g, o * layer.gamma, lacking)
 
 
 def _statistics(norm: BigGANBatchNorm, truncation: float) -> tuple[Tensor, Tensor]:

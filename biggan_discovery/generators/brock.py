@@ -13,15 +13,15 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation, conditional_weights, linear_by_row
+from biggan_discovery.generators import fast, layout
+from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
+from biggan_discovery.generators.brock_original import LAST_EPS, OriginalNetwork
 from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _FIRST_SIZE = 4  # Height and width before the first block.
 _FEWEST, _MOST = 3, 7  # Blocks of the networks for 32 and for 512 pixels.
-_LAST_EPS = 1e-5  # The original leaves the last norm at its default, whatever BN_eps is.
 _SOURCE = "its other tensors"
 
 
@@ -49,13 +49,11 @@ class BrockBigGAN(FrozenGenerator):
         truncation = check_truncation(truncation)
         weights = find_weights(path)
         config = read_config(weights)
-        with open_weights(weights) as file:
-            state, sha256 = read_tensors(file, weights)
-        sizes = _read_sizes(state, weights)
-        check_tensors(state, _shapes(sizes), weights, _SOURCE)
+        state, sizes, sha256 = _read(weights)
         network = _Network(_Builder(state, sizes, config, weights))
         del state
         self._chunk = sizes.chunk
+        self._weights = weights
         super().__init__(
             network.to(dtype),
             name=name,
@@ -67,6 +65,13 @@ class BrockBigGAN(FrozenGenerator):
             truncation=truncation,
             sha256=sha256,
         )
+
+    def textbook(self) -> FrozenGenerator:
+        """The original's layers; see `FrozenGenerator.textbook`."""
+        config = read_config(self._weights)
+        state, sizes, sha256 = _read(self._weights)
+        network = OriginalNetwork(state, sizes.attention, config.bn_eps, config.sn_eps)
+        return self._around(network.to(self.dtype), sha256)
 
     def search_space(self, layers: str = ALL) -> slice:
         """The chunks of z that the layers see; see `FrozenGenerator.search_space`."""
@@ -83,10 +88,10 @@ class BrockBigGAN(FrozenGenerator):
         """Chunk by chunk, as no layer sees the chunk of another. See `FrozenGenerator.projections`."""
         reached = parse_layers(layers, self.num_layers)
         network = cast(_Network, self.network)
-        weights = [network.linear.weight]
+        weights: list[Tensor] = [network.linear.weight]
         for block in cast(list[_Block], list(network.blocks))[: self.num_layers - 1]:
-            norms = [cast(_RowLinear, norm.affine) for norm in (block.bn1, block.bn2)]
-            of_block = torch.cat([conditional_weights(norm.weight, norm.bias) for norm in norms])
+            norms = [cast(fast.Conditional, norm) for norm in (block.bn1, block.bn2)]
+            of_block = torch.cat([fast.conditional_weights(norm.weight, norm.bias) for norm in norms])
             # The condition is the class embedding, then the chunk.
             weights.append(of_block[:, -self._chunk :])
         return torch.block_diag(*weights[reached.first : reached.last + 1])
@@ -98,7 +103,17 @@ class BrockBigGAN(FrozenGenerator):
     def _images(self, z: Tensor, y: Tensor) -> Tensor:
         latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)
         chunks = [latent[:, self.layer_slice(layer, layer)] for layer, latent in enumerate(latents)]
-        return cast(_Network, self.network)(chunks, y)
+        assert self.network is not None
+        return self.network(chunks, y)
+
+
+def _read(weights: Place) -> tuple[dict[str, Tensor], _Sizes, str]:
+    """The checked tensors of a file, the architecture, and the file's sha256."""
+    with open_weights(weights) as file:
+        state, sha256 = read_tensors(file, weights)
+    sizes = _read_sizes(state, weights)
+    check_tensors(state, _shapes(sizes), weights, _SOURCE)
+    return state, sizes, sha256
 
 
 @dataclass(frozen=True)
@@ -240,16 +255,6 @@ class _Builder:
             raise UserError(f"{self._origin}: {key}.weight and {key}.u0 give the spectral norm 0; it should be above")
         return weight / sigma
 
-    def convolution(self, key: str) -> nn.Conv2d:
-        weight = self.weight(key)
-        has_bias = f"{key}.bias" in self._state
-        outputs, inputs, size, _ = weight.shape
-        layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=has_bias, device="meta")
-        layer.weight = nn.Parameter(weight)
-        if has_bias:
-            layer.bias = nn.Parameter(self.tensor(f"{key}.bias"))
-        return layer
-
     def statistics(self, key: str, eps: float) -> tuple[Tensor, Tensor]:
         """Mean and 1/√(var + eps) of a batch norm, each (channels,)."""
         variance = self.tensor(f"{key}.stored_var")
@@ -259,85 +264,56 @@ class _Builder:
             )
         return self.tensor(f"{key}.stored_mean"), (variance + eps).rsqrt()
 
-    def conditional_norm(self, key: str) -> _ConditionalNorm:
-        """(x − mean)/√(var + eps) · (1 + gain(c)) + bias(c), for known statistics one affine map of x per image."""
+    def norm(self, key: str, lacking: Tensor) -> fast.Conditional | fast.ByClass:
+        """(x + lacking − mean)/√(var + eps) · (1 + gain(c)) + bias(c), for known statistics one affine map of x."""
         mean, rate = self.statistics(key, self._config.bn_eps)
+        mean = mean - lacking
         if self.sizes.shared_dim is None:
             gain = (1 + self.tensor(f"{key}.gain.weight")) * rate
-            shift = self.tensor(f"{key}.bias.weight") - gain * mean
-            return _ConditionalNorm(nn.Embedding.from_pretrained(torch.cat((gain, shift), dim=1)))
-        gain = self.weight(f"{key}.gain") * rate[:, None]
-        shift = self.weight(f"{key}.bias") - gain * mean[:, None]
-        return _ConditionalNorm(_RowLinear(torch.cat((gain, shift)), torch.cat((rate, -mean * rate))))
+            return fast.ByClass(torch.cat((gain, self.tensor(f"{key}.bias.weight") - gain * mean), dim=1))
+        return fast.Conditional(*fast.norm_affine(self.weight(f"{key}.gain"), self.weight(f"{key}.bias"), mean, rate))
 
-    def last_norm(self, key: str) -> nn.BatchNorm2d:
-        mean, rate = self.statistics(key, _LAST_EPS)
-        norm = nn.BatchNorm2d(len(mean), eps=0, dtype=mean.dtype)
-        gain = self.tensor(f"{key}.gain") * rate
-        # With the statistics worked in, mean and variance stay at 0 and 1.
-        norm.load_state_dict({"weight": gain, "bias": self.tensor(f"{key}.bias") - gain * mean}, strict=False)
-        return norm
+    def attention(self, key: str, lacking: Tensor) -> fast.Attention:
+        """Attention on x + lacking."""
+        theta, phi, g, o = (self.weight(f"{key}.{part}") for part in ("theta", "phi", "g", "o"))
+        return fast.Attention(theta, phi, g, o * self.tensor(f"{key}.gamma"), lacking)
 
-
-class _RowLinear(nn.Linear):
-    """A linear layer applied to every row by itself; see `linear_by_row`."""
-
-    def __init__(self, weight: Tensor, bias: Tensor):
-        super().__init__(weight.shape[1], weight.shape[0], device="meta")
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(bias)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """(N, inputs) to (N, outputs)."""
-        return linear_by_row(input, self.weight, self.bias)
-
-
-class _ConditionalNorm(nn.Module):
-    def __init__(self, affine: nn.Module):
-        super().__init__()
-        self.affine = affine
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain, shift = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(shift, x, gain)
-
-
-class _Attention(nn.Module):
-    """Every position looks at a quarter of the positions (Zhang et al. 2018, as BigGAN-PyTorch has it)."""
-
-    def __init__(self, build: _Builder, key: str):
-        super().__init__()
-        self.theta = build.convolution(f"{key}.theta")
-        self.phi = build.convolution(f"{key}.phi")
-        self.g = build.convolution(f"{key}.g")
-        self.o = build.convolution(f"{key}.o")
-        self.o.weight.data *= build.tensor(f"{key}.gamma")
-
-    def forward(self, x: Tensor) -> Tensor:
-        queries = self.theta(x).flatten(2)
-        keys = F.max_pool2d(self.phi(x), 2).flatten(2)
-        values = F.max_pool2d(self.g(x), 2).flatten(2)
-        looks = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
-        seen = torch.bmm(values, looks.transpose(1, 2))
-        return x + self.o(seen.unflatten(2, x.shape[2:]))
+    def to_images(self, norm: str, convolution: str, lacking: Tensor) -> fast.ToImages:
+        """Images of x + lacking."""
+        mean, rate = self.statistics(norm, LAST_EPS)
+        gain = self.tensor(f"{norm}.gain") * rate
+        shift = self.tensor(f"{norm}.bias") - gain * (mean - lacking)
+        return fast.ToImages(gain, shift, self.weight(convolution), self.tensor(f"{convolution}.bias"))
 
 
 class _Block(nn.Module):
-    """A residual block that doubles height and width."""
+    """A residual block that doubles height and width.
 
-    def __init__(self, build: _Builder, key: str):
+    Args:
+        build: see there.
+        key: of its tensors.
+        lacking: (inputs,), biases that were left out of x so far.
+    """
+
+    def __init__(self, build: _Builder, key: str, lacking: Tensor):
         super().__init__()
-        self.bn1 = build.conditional_norm(f"{key}.bn1")
-        self.conv1 = build.convolution(f"{key}.conv1")
-        self.bn2 = build.conditional_norm(f"{key}.bn2")
-        self.conv2 = build.convolution(f"{key}.conv2")
-        self.conv_sc = build.convolution(f"{key}.conv_sc")
+        self.bn1 = build.norm(f"{key}.bn1", lacking)
+        self.conv1 = fast.Convolution(build.weight(f"{key}.conv1"), upsample=True)
+        self.bn2 = build.norm(f"{key}.bn2", build.tensor(f"{key}.conv1.bias"))
+        self.conv2 = fast.Convolution(build.weight(f"{key}.conv2"))
+        self.conv_sc = fast.Pointwise(build.weight(f"{key}.conv_sc"))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        inner = F.interpolate(self.bn1(x, condition).relu(), scale_factor=2)
-        inner = self.conv2(self.bn2(self.conv1(inner), condition).relu())
+        inner = self.conv1(fast.affine_relu(x, self.bn1(condition)))
+        inner = self.conv2(fast.affine_relu(inner, self.bn2(condition)))
         # A 1 × 1 convolution gives the same before and after repeating pixels, and has less to do before.
-        return inner + F.interpolate(self.conv_sc(x), scale_factor=2)
+        return inner.add_(fast.upsampled(self.conv_sc(x)))
+
+
+def _lacking_after(build: _Builder, key: str, lacking: Tensor) -> Tensor:
+    """The biases, (outputs,), that a block leaves out where its input lacks some already."""
+    biases = build.tensor(f"{key}.conv2.bias") + build.tensor(f"{key}.conv_sc.bias")
+    return biases + build.weight(f"{key}.conv_sc").flatten(1) @ lacking
 
 
 class _Network(nn.Module):
@@ -348,21 +324,23 @@ class _Network(nn.Module):
         self.shared = (
             nn.Identity() if sizes.shared_dim is None else nn.Embedding.from_pretrained(build.tensor("shared.weight"))
         )
-        self.linear = _RowLinear(build.weight("linear"), build.tensor("linear.bias"))
-        self.blocks = nn.ModuleList(_Block(build, f"blocks.{block}.0") for block in range(sizes.num_blocks))
-        self.attentions = nn.ModuleList(
-            _Attention(build, f"blocks.{block}.1") if block in sizes.attention else nn.Identity()
-            for block in range(sizes.num_blocks)
-        )
-        self.output = nn.Sequential(
-            build.last_norm("output_layer.0"), nn.ReLU(), build.convolution("output_layer.2"), nn.Tanh()
-        )
+        self.linear = fast.Linear(build.weight("linear"), build.tensor("linear.bias"))
+        self.blocks, self.attentions = nn.ModuleList(), nn.ModuleList()
+        lacking = build.tensor("linear.bias").new_zeros(self.width)
+        for block in range(sizes.num_blocks):
+            self.blocks.append(_Block(build, f"blocks.{block}.0", lacking))
+            lacking = _lacking_after(build, f"blocks.{block}.0", lacking)
+            has_attention = block in sizes.attention
+            self.attentions.append(build.attention(f"blocks.{block}.1", lacking) if has_attention else nn.Identity())
+            lacking = lacking * (not has_attention)
+        self.output = build.to_images("output_layer.0", "output_layer.2", lacking)
 
     def forward(self, chunks: Sequence[Tensor], y: Tensor) -> Tensor:
         """Images of the chunks of z, one per layer, each (N, chunk), and y (N,)."""
         embedding = self.shared(y)
         conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * len(self.blocks)
         x = self.linear(chunks[0]).unflatten(1, (self.width, _FIRST_SIZE, _FIRST_SIZE))
+        x = x.permute(0, 2, 3, 1).contiguous()
         for block, attention, condition in zip(self.blocks, self.attentions, conditions, strict=True):
             x = attention(block(x, condition))
         return self.output(x)

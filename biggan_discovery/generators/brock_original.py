@@ -1,0 +1,86 @@
+"""The network of BigGAN-PyTorch as the original computes it, layer by layer: what the fast form has to equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+LAST_EPS = 1e-5  # The original leaves the last norm at its default, whatever BN_eps is.
+
+
+class OriginalNetwork(nn.Module):
+    """A generator of BigGAN-PyTorch in eval mode.
+
+    Args:
+        state: its checked state dict.
+        attention: indices of the blocks that attention follows.
+        bn_eps: of all norms but the last.
+        sn_eps: of spectral norms.
+    """
+
+    def __init__(self, state: dict[str, Tensor], attention: Sequence[int], bn_eps: float, sn_eps: float):
+        super().__init__()
+        # Buffers' names must not have dots.
+        self._names = {key: key.replace(".", "/") for key in state}
+        for key, name in self._names.items():
+            self.register_buffer(name, state[key])
+        self.num_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
+        self.attention, self.bn_eps, self.sn_eps = tuple(attention), bn_eps, sn_eps
+
+    def forward(self, chunks: Sequence[Tensor], y: Tensor) -> Tensor:
+        """Images of the chunks of z, one per layer, each (N, chunk), and y (N,)."""
+        embedding = self._tensor("shared.weight")[y] if "shared.weight" in self._names else y
+        conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * self.num_blocks
+        x = F.linear(chunks[0], self._weight("linear"), self._tensor("linear.bias")).view(len(y), -1, 4, 4)
+        for block, condition in enumerate(conditions):
+            x = self._block(f"blocks.{block}.0", x, condition)
+            if block in self.attention:
+                x = self._attend(f"blocks.{block}.1", x)
+        gain, bias = self._tensor("output_layer.0.gain"), self._tensor("output_layer.0.bias")
+        x = F.batch_norm(x, *self._statistics("output_layer.0"), gain, bias, eps=LAST_EPS).relu()
+        return self._convolve("output_layer.2", x).tanh()
+
+    def _block(self, key: str, x: Tensor, condition: Tensor) -> Tensor:
+        inner = F.interpolate(self._norm(f"{key}.bn1", x, condition).relu(), scale_factor=2)
+        inner = self._norm(f"{key}.bn2", self._convolve(f"{key}.conv1", inner), condition).relu()
+        skip = self._convolve(f"{key}.conv_sc", F.interpolate(x, scale_factor=2))
+        return self._convolve(f"{key}.conv2", inner) + skip
+
+    def _attend(self, key: str, x: Tensor) -> Tensor:
+        queries = self._convolve(f"{key}.theta", x).flatten(2)
+        keys, values = (F.max_pool2d(self._convolve(f"{key}.{part}", x), 2).flatten(2) for part in ("phi", "g"))
+        looks = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
+        seen = torch.bmm(values, looks.transpose(1, 2)).unflatten(2, x.shape[2:])
+        return x + self._tensor(f"{key}.gamma") * self._convolve(f"{key}.o", seen)
+
+    def _norm(self, key: str, x: Tensor, condition: Tensor) -> Tensor:
+        gain, bias = (self._condition(f"{key}.{part}", condition)[:, :, None, None] for part in ("gain", "bias"))
+        return F.batch_norm(x, *self._statistics(key), eps=self.bn_eps) * (1 + gain) + bias
+
+    def _condition(self, key: str, condition: Tensor) -> Tensor:
+        if condition.is_floating_point():
+            return F.linear(condition, self._weight(key))
+        return self._tensor(f"{key}.weight")[condition]
+
+    def _convolve(self, key: str, x: Tensor) -> Tensor:
+        weight = self._weight(key)
+        bias = self._tensor(f"{key}.bias") if f"{key}.bias" in self._names else None
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+    def _weight(self, key: str) -> Tensor:
+        """A weight over its spectral norm, by one step of the power iteration at every call."""
+        weight = self._tensor(f"{key}.weight")
+        if f"{key}.u0" not in self._names:
+            return weight
+        right = F.normalize(self._tensor(f"{key}.u0") @ weight.flatten(1), eps=self.sn_eps)
+        image = right @ weight.flatten(1).T
+        return weight / (image @ F.normalize(image, eps=self.sn_eps).T)
+
+    def _statistics(self, key: str) -> tuple[Tensor, Tensor]:
+        return self._tensor(f"{key}.stored_mean"), self._tensor(f"{key}.stored_var")
+
+    def _tensor(self, key: str) -> Tensor:
+        return self.get_buffer(self._names[key])

@@ -1,0 +1,225 @@
+"""Layers of a frozen network in the form that computes fastest, for the same images and gradients.
+
+Weights, batch-norm statistics and the truncation of a frozen network never change, and only the gradient of z is
+wanted. So, once, when a network is loaded:
+
+- a norm with known statistics is one affine map of each channel, whose gain and shift are affine in the condition
+  (`norm_affine`);
+- a convolution's bias that meets a norm next only moves that norm's mean: families subtract biases from means, also
+  those that travel along skip connections, and no layer here adds any;
+- doubling the image by repeating pixels and then convolving with a 3 × 3 kernel is one transposed convolution with a
+  4 × 4 kernel and stride 2, at 4/9 of the multiplications (`upsampling_kernel`);
+- a 1 × 1 convolution is a product of matrices, which takes a skip connection along as its summand (`Pointwise`).
+
+Activations are (N, height, width, channels): with that order in memory, which torch calls `channels_last`, convolutions
+compute fastest and products of matrices need no copies. Every image is computed by itself, so its bits do not depend on
+its position in a batch.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+Affine = tuple[Tensor, Tensor]
+"""Gain and shift, each (N, 1, 1, channels)."""
+
+
+def norm_affine(scale: Tensor, offset: Tensor, mean: Tensor, rate: Tensor) -> Affine:
+    """Gain and shift of a norm as one affine map of its condition c.
+
+    (x - mean)·rate·(1 + scale·c) + offset·c = x·gain + shift, with gain and shift affine in c.
+
+    Args:
+        scale: (channels, condition).
+        offset: (channels, condition).
+        mean: (channels,).
+        rate: (channels,), 1/√(var + eps).
+
+    Returns:
+        weight (2·channels, condition) and bias (2·channels,), gain above shift; see `Conditional`.
+    """
+    gain = scale * rate[:, None]
+    return torch.cat((gain, offset - gain * mean[:, None])), torch.cat((rate, -mean * rate))
+
+
+def conditional_weights(weight: Tensor, bias: Tensor) -> Tensor:
+    """Undo what batch-norm statistics did in `norm_affine`.
+
+    Args:
+        weight: (2·channels, condition): scale·rate over offset - scale·rate·mean, where rate is 1/√(var + eps).
+        bias: (2·channels,): rate over -rate·mean.
+
+    Returns:
+        (2·channels, condition), the weights of scale over those of offset.
+    """
+    (gain, shift), (rate, moved) = weight.double().chunk(2), bias.double().chunk(2)
+    scale = gain / rate[:, None]
+    return torch.cat((scale, shift - scale * moved[:, None])).to(weight)
+
+
+def upsampling_kernel(weight: Tensor) -> Tensor:
+    """The kernel of a transposed convolution that doubles the image first and then convolves.
+
+    Args:
+        weight: (outputs, inputs, 3, 3), of a convolution with padding 1 after every pixel was repeated 2 × 2.
+
+    Returns:
+        (inputs, outputs, 4, 4), for stride 2 and padding 1. A pixel reaches, from each of its four copies, what the
+        mirrored 3 × 3 kernel says.
+    """
+    mirrored = weight.transpose(0, 1).flip(2, 3)
+    kernel = mirrored.new_zeros(*mirrored.shape[:2], 4, 4)
+    for row in (0, 1):
+        for column in (0, 1):
+            kernel[:, :, row : row + 3, column : column + 3] += mirrored
+    return kernel
+
+
+def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (N, inputs) times weight (outputs, inputs) transposed plus bias (outputs,), every row by itself: (N, outputs).
+
+    One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
+    """
+    return torch.baddbmm(bias, x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
+
+
+def affine_relu(x: Tensor, affine: Affine) -> Tensor:
+    """relu(x·gain + shift) for x (N, height, width, channels)."""
+    gain, shift = affine
+    return torch.addcmul(shift, x, gain).relu_()
+
+
+def upsampled(x: Tensor) -> Tensor:
+    """Every pixel of x (N, height, width, channels) repeated 2 × 2."""
+    return _from_torch(F.interpolate(_to_torch(x), scale_factor=2))
+
+
+class Linear(nn.Module):
+    """`linear_by_row` with its weights."""
+
+    def __init__(self, weight: Tensor, bias: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs) to (N, outputs)."""
+        return linear_by_row(x, self.weight, self.bias)
+
+
+class Conditional(Linear):
+    """Gain and shift from a condition (N, condition); weights of `norm_affine`."""
+
+    def forward(self, x: Tensor) -> Affine:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """See above."""
+        return _halves(super().forward(x))
+
+
+class ByClass(nn.Module):
+    """Gain and shift from a table (classes, 2·channels), gain before shift."""
+
+    def __init__(self, table: Tensor):
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, y: Tensor) -> Affine:
+        """y (N,) class indices."""
+        return _halves(self.table[y])
+
+
+class Pointwise(nn.Module):
+    """A 1 × 1 convolution without bias, by its weight (outputs, inputs, 1, 1) or (outputs, inputs)."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight.flatten(1).T.contiguous())
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """(N, height, width, inputs) to (N, height, width, outputs), added to `plus` of that shape."""
+        count, height, width, inputs = x.shape
+        rows = x.reshape(count, height * width, inputs)
+        weight = self.weight.expand(count, -1, -1)
+        if plus is None:
+            product = torch.bmm(rows, weight)
+        else:
+            product = torch.baddbmm(plus.reshape(count, height * width, weight.shape[2]), rows, weight)
+        return product.view(count, height, width, weight.shape[2])
+
+
+class Convolution(nn.Module):
+    """A 3 × 3 convolution with padding 1, without bias, by its weight (outputs, inputs, 3, 3).
+
+    Args:
+        weight: see above.
+        upsample: whether every pixel is repeated 2 × 2 first.
+    """
+
+    def __init__(self, weight: Tensor, *, upsample: bool = False):
+        super().__init__()
+        kernel = upsampling_kernel(weight) if upsample else weight
+        self.weight = nn.Parameter(kernel.contiguous(memory_format=torch.channels_last))
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, height, width, inputs) to (N, height, width, outputs), or twice the height and width."""
+        x = _to_torch(x)
+        if self.upsample:
+            return _from_torch(F.conv_transpose2d(x, self.weight, stride=2, padding=1))
+        return _from_torch(F.conv2d(x, self.weight, padding=1))
+
+
+class Attention(nn.Module):
+    """Every position looks at a quarter of the positions (Zhang et al. 2018, as BigGAN has it).
+
+    Args:
+        theta: queries, (channels/8, channels, 1, 1).
+        phi: keys, of the same shape.
+        g: values, (channels/2, channels, 1, 1).
+        o: from values to channels, (channels, channels/2, 1, 1), gamma worked in.
+        bias: (channels,), what x lacks because no convolution before has added its bias; the result has it.
+    """
+
+    def __init__(self, theta: Tensor, phi: Tensor, g: Tensor, o: Tensor, bias: Tensor):
+        super().__init__()
+        self.theta, self.phi, self.g, self.o = (Pointwise(weight) for weight in (theta, phi, g, o))
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, height, width, channels), even height and width, to the same."""
+        x = x + self.bias
+        queries = self.theta(x).flatten(1, 2)
+        keys, values = (_from_torch(F.max_pool2d(_to_torch(each(x)), 2)).flatten(1, 2) for each in (self.phi, self.g))
+        looks = torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1)
+        return self.o(torch.bmm(looks, values).unflatten(1, x.shape[1:3]), plus=x)
+
+
+class ToImages(nn.Module):
+    """The last norm, whose gain and shift (channels,) are known, a 3 × 3 convolution to 3 channels, and tanh."""
+
+    def __init__(self, gain: Tensor, shift: Tensor, weight: Tensor, bias: Tensor):
+        super().__init__()
+        self.gain = nn.Parameter(gain)
+        self.shift = nn.Parameter(shift)
+        self.convolution = Convolution(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, height, width, channels) to images (N, 3, height, width)."""
+        x = self.convolution(affine_relu(x, (self.gain, self.shift)))
+        return _to_torch(x + self.bias).tanh().contiguous()
+
+
+def _halves(affine: Tensor) -> Affine:
+    gain, shift = affine[:, None, None].chunk(2, dim=-1)
+    return gain, shift
+
+
+def _to_torch(x: Tensor) -> Tensor:
+    """torch's order of axes, (N, channels, height, width), without moving anything."""
+    return x.permute(0, 3, 1, 2)
+
+
+def _from_torch(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)

@@ -49,5 +49,6 @@ def check_scenes(factors: Tensor, y: Tensor, num_classes: int) -> None:
         )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
         raise ValueError(f"classes must be 0 to {num_classes - 1}, not {int(y.min())} to {int(y.max())}")
+    factors = factors.detach()
     if len(y) and not 0 <= float(factors.min()) <= float(factors.max()) <= 1:
         raise ValueError(f"factors must lie in [0, 1], not {float(factors.min()):g} to {float(factors.max()):g}")

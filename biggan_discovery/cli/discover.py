@@ -93,6 +93,9 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 )
 @click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between saved states.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars to the folder too.")
+@click.option(
+    "--judge/--no-judge", default=True, help="Take held-out penalties when done; they cost about 1,500 images."
+)
 @quiet_option
 def discover_command(
     generator: str,
@@ -143,10 +146,12 @@ def _run_name(generator: str, classes: str | None, layers: str, settings: dict[s
 
 def _summary(found: Directions) -> list[str]:
     """What the run achieved, in at most two lines."""
-    penalties = found.metadata["held_out_penalty"]
+    cost = f"{found.metadata['generator_evaluations']:,} generator evaluations"
+    penalties = found.metadata.get("held_out_penalty")
+    if penalties is None:
+        return [f"found {len(found)} directions with {cost}"]
     change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
     shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})
-    cost = f"{found.metadata['generator_evaluations']:,} generator evaluations"
     lines = [f"held-out penalty: {shown} ({change:+.0f} % against random; {cost})"]
     if "recovery" in found.metadata:
         shown = _by_stage({name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()})

@@ -1,0 +1,96 @@
+"""`python -m benchmarks.methods`: every method on a generator whose true directions are known, over several seeds.
+
+Prints one table: held-out Hessian Penalty and OroJaR, generator evaluations, seconds, and how well known factors are
+recovered (mean |cos| of each true direction with its partner, matched one to one). Runs are kept and not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from biggan_discovery import Directions, discover, load_generator
+from biggan_discovery.cli import run
+from biggan_discovery.cli.options import POSITIVE_INT, generator_option
+from biggan_discovery.evaluation import held_out_values, recovery
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators import FrozenGenerator
+
+_METHODS: dict[str, dict[str, Any]] = {
+    "Hessian Penalty, joint diagonalization": {"method": "hessian", "solver": "joint-diagonalization"},
+    "Hessian Penalty, Adam": {"method": "hessian", "solver": "adam"},
+    "OroJaR, joint diagonalization": {"method": "orojar", "solver": "joint-diagonalization"},
+    "OroJaR, Adam": {"method": "orojar", "solver": "adam"},
+    "SeFa": {"method": "sefa"},
+    "GANSpace": {"method": "ganspace"},
+    "Jacobian": {"method": "jacobian"},
+    "random": {"method": "random"},
+    "coordinates": {"method": "coordinates"},
+}
+_HEAD = ("method", "held-out Hessian Penalty", "held-out OroJaR", "generator evaluations", "seconds", "recovery")
+
+
+@click.command()
+@generator_option
+@click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
+@click.option("--adam-steps", type=POSITIVE_INT, help="Steps of Adam.  [default: the generator's]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
+def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path, **_: object) -> None:
+    """Run every method with default settings for several seeds and compare what they find."""
+    loaded = load_generator(generator)
+    figures = {
+        name: [_figures(loaded, asked, seed, adam_steps, out / f"{name}-{seed}") for seed in range(seeds)]
+        for name, asked in _METHODS.items()
+    }
+    click.echo("| " + " | ".join(_HEAD) + " |\n" + "|---" * len(_HEAD) + "|")
+    for name, rows in figures.items():
+        click.echo(f"| {name} | " + " | ".join(_spread(column) for column in zip(*rows, strict=True)) + " |")
+    click.echo(f"{loaded.name}; {seeds} seeds, mean ± standard deviation; seconds without judging, on {loaded.device}")
+
+
+def _figures(
+    generator: FrozenGenerator, asked: dict[str, Any], seed: int, adam_steps: int | None, folder: Path
+) -> tuple[float, ...]:
+    """One row of the table, in its order."""
+    steps: dict[str, Any] = {"steps": adam_steps} if asked.get("solver") == "adam" and adam_steps else {}
+    begin = time.monotonic()
+    found = discover(generator, seed=seed, out=folder, judge=False, **asked, **steps)
+    kept = folder / "figures.json"
+    if not kept.exists():
+        atomic_write(kept, json.dumps(_measure(generator, found, time.monotonic() - begin)))
+    return tuple(json.loads(kept.read_text()))
+
+
+def _measure(generator: FrozenGenerator, found: Directions, seconds: float) -> list[float]:
+    defaults = generator.defaults()
+    held_out = [
+        held_out_values(
+            generator,
+            found.Q,
+            objective=objective,
+            path_size=float(str(defaults["path_size"])),
+            epsilon=float(str(defaults["epsilon"])),
+        )
+        .mean()
+        .item()
+        for objective in ("Hessian Penalty", "OroJaR")
+    ]
+    assert generator.true_directions is not None
+    matched = recovery(found.Q, generator.true_directions).mean
+    return [*held_out, found.metadata["generator_evaluations"], seconds, matched]
+
+
+def _spread(values: tuple[float, ...]) -> str:
+    mean = statistics.mean(values)
+    text = f"{mean:,.0f}" if mean == int(mean) or mean >= 1000 else f"{mean:.3g}"
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{text} ± {spread:.2g}" if spread else text
+
+
+if __name__ == "__main__":
+    run(benchmark, "python -m benchmarks.methods")

@@ -15,8 +15,10 @@ from biggan_discovery.errors import UserError, near_matches
 
 _COMMANDS = {
     "classes": "classes",
+    "compare": "compare",
     "discover": "discover",
     "edit": "edit",
+    "evaluate": "evaluate",
     "export": "exchange",
     "generators": "generators",
     "import": "exchange",

@@ -1,0 +1,1 @@
+"""Reports: figures of judgements and comparisons, and the documents that show them."""

@@ -1,0 +1,81 @@
+"""Documents as Markdown and HTML."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from biggan_discovery.evaluation import Estimate
+from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text, shown
+
+DOCUMENT = Document("A <b> & c")
+DOCUMENT.add(
+    Heading(2, "Figures"),
+    Text("x < y"),
+    Code("command --set 'a b'"),
+    Table(("name", "value", "note"), [("a|b", "1", "long words")], words=frozenset({2})),
+    Picture("figures/a b.png", 'says "hello"'),
+)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would show, and checks that every tag is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.sources: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.sources.append(dict(attrs)["src"])
+        elif tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_html_is_well_formed_and_says_what_was_written() -> None:
+    reader = Reader()
+    reader.feed(DOCUMENT.html())
+    assert reader.open == []
+    assert reader.sources == ["figures/a%20b.png"]
+    text = " ".join(reader.text)
+    for written in ("A <b> & c", "x < y", "command --set 'a b'", "a|b", 'says "hello"'):
+        assert written in text
+
+
+def test_markdown_says_the_same() -> None:
+    lines = DOCUMENT.markdown().splitlines()
+    assert lines[0] == "# A <b> & c"
+    assert "## Figures" in lines
+    assert "    command --set 'a b'" in lines
+    assert "| a\\|b | 1 | long words |" in lines
+    assert "| :-- | --: | :-- |" in lines
+    assert '![says "hello"](figures/a%20b.png)' in lines
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        ((1.23456, 0.012), "1.235 ± 0.012"),
+        ((0.5, 0.0), "0.5"),
+        ((123456.0, 300.0), "1.23e+05 ± 3e+02"),
+        ((0.00012, 0.00001), "1.20e-04 ± 1e-05"),
+        ((3.0, float("nan")), "3"),
+        ((float("nan"), 1.0), "–"),
+        ((1234.0, 56.0), "1234 ± 56"),
+    ],
+)
+def test_figures_are_shown_with_as_many_digits_as_they_are_known_to(estimate: tuple[float, float], text: str) -> None:
+    assert shown(Estimate(*estimate)) == text
+
+
+def test_no_figure_is_a_dash() -> None:
+    assert shown(None) == "–"

@@ -25,8 +25,9 @@ from biggan_discovery.search.joint_diagonalizer import joint_diagonalizer
 from biggan_discovery.search.run_folder import State
 from biggan_discovery.search.session import Session
 
-EXACT_DIMENSIONS = 24  # up to here every pixel's Hessian costs no more than a dozen random combinations of pixels
+EXACT_DIMENSIONS = 24  # up to here every pixel by itself costs no more than some twenty random combinations of pixels
 SKETCHES = 8
+_EQUATIONS = 1.5  # for each entry of a Hessian, so that the least squares are well conditioned
 _MOST_EXACT_DIMENSIONS = 48  # the moments of all Hessians have dimension⁴ / 4 entries
 
 
@@ -89,7 +90,8 @@ def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedFo
 def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
     """Images around the point of the next latent, for shifts along the start's rows.
 
-    It is one where a search may stand: z, a path step along one direction, and the jitter by ε of the probes.
+    It is one where a search may stand: z and a path step along one direction. From there the penalty goes on by ±ε in
+    all directions at once; sketches jitter the point likewise, the probes of single pixels do so by themselves.
     """
     settings = state.settings
     samples = draw(
@@ -103,7 +105,7 @@ def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
         purpose=Purpose.SEARCH,
         step=state.step,
     )
-    here = samples.w + settings.get("epsilon", 0.0) * samples.probes[0]
+    here = samples.w + settings["epsilon"] * samples.probes[0] if settings.get("sketches") else samples.w
     space = generator.search_space(settings["layers"])
 
     def images(shifts: Tensor) -> Tensor:
@@ -117,38 +119,47 @@ def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
 def _add_product(state: State, images: Images, axes: Tensor, batch: int, derivative: Derivative) -> tuple[float, int]:
     """Keep JᵀJ/P of the next latent; OroJaR along the axes, and generator evaluations."""
     rows, evaluations = jacobian_rows(images, axes, batch, derivative)
-    rows = rows.double()
-    product = (rows @ rows.T).cpu()
-    gram = product / rows.shape[1]
+    gram = _product(rows)
     state.tensors["matrices"][state.step] = gram
     state.tensors["gram"] += gram
-    return 2 * _off_diagonal(product), evaluations
+    return 2 * _off_diagonal(gram * rows.shape[1]), evaluations
 
 
 def _add_pixels(state: State, images: Images, axes: Tensor, batch: int) -> tuple[float, int]:
     """Add the second moments of all pixels' Hessians; the Hessian Penalty along the axes, and generator evaluations."""
     n = len(axes)
-    entries, rows = (each.double() for each in pixel_hessians(images, axes, state.settings["epsilon"], batch))
-    moments = (entries @ entries.T).cpu() / entries.shape[1]
+    random = torch.from_numpy(_random(state).standard_normal((math.ceil(_EQUATIONS * n * (n + 1) / 2), n)))
+    probes = n**0.5 * torch.nn.functional.normalize(random).to(axes)
+    entries, rows = pixel_hessians(images, probes, state.settings["epsilon"], batch)
+    moments = _product(entries)
     state.tensors["moments"] += moments
-    state.tensors["gram"] += (rows @ rows.T).cpu() / rows.shape[1]
-    return 2 * moments.diagonal()[n:].sum().item(), n * n + n + 1
+    state.tensors["gram"] += _product(rows)
+    return 2 * moments.diagonal()[n:].sum().item(), 2 * len(probes) + 1
 
 
 def _add_sketches(state: State, images: Images, axes: Tensor, batch: int) -> tuple[float, int]:
     """Keep the Hessians of random combinations; the Hessian Penalty along the axes, and generator evaluations."""
-    settings, latent = state.settings, state.step
-    count = settings["sketches"]
+    settings, latent, count = state.settings, state.step, state.settings["sketches"]
 
     def sketch(elements: int) -> Tensor:
-        bits = np.random.Philox(key=[settings["seed"], Purpose.SKETCH], counter=[0, 0, 0, latent])
-        random = np.random.Generator(bits)
-        return torch.from_numpy(random.standard_normal((count, elements)) / elements**0.5)
+        return torch.from_numpy(_random(state).standard_normal((count, elements)) / elements**0.5)
 
     hessians, rows = sketched_hessians(images, axes, settings["epsilon"], batch, sketch)
     state.tensors["matrices"][latent * count : (latent + 1) * count] = hessians
-    state.tensors["gram"] += (rows @ rows.T).cpu().double() / rows.shape[1]
+    state.tensors["gram"] += _product(rows)
     return 2 * _off_diagonal(hessians.double()) / count, 2 * len(axes) * (1 + count)
+
+
+def _random(state: State) -> np.random.Generator:
+    """Numbers that belong to the next latent; every call gives the same."""
+    return np.random.Generator(
+        np.random.Philox(key=[state.settings["seed"], Purpose.SKETCH], counter=[0, 0, 0, state.step])
+    )
+
+
+def _product(rows: Tensor) -> Tensor:
+    """Mean over elements of the products of rows (n, P): (n, n) float64 on the CPU."""
+    return (rows @ rows.T).cpu().double() / rows.shape[1]
 
 
 def _off_diagonal(matrices: Tensor) -> float:

@@ -105,12 +105,19 @@ def _defaults(
         "init": "coordinates" if by_axes else "random",
         "orthogonalize": "qr",
         "sketches": 0 if width <= EXACT_DIMENSIONS else SKETCHES,
-        "samples": 20_000 if method == "ganspace" else 32 if width <= EXACT_DIMENSIONS or method != "hessian" else 64,
+        "samples": _samples(method, width),
     }
     if method == "orojar":
         batch = generator.defaults()["batch"]
         defaults |= {"path_size": _OROJAR["path_size"], "batch": min(int(str(batch)), _OROJAR["batch"])}
     return defaults
+
+
+def _samples(method: str, width: int) -> int:
+    """Latents to look at: fewer where all pixels tell of each."""
+    if method == "hessian":
+        return 16 if width <= EXACT_DIMENSIONS else 64
+    return 20_000 if method == "ganspace" else 32
 
 
 def span(init: str, space: slice) -> int:

@@ -82,6 +82,7 @@ def evaluate_command(
       biggan-discovery evaluate runs/seed*/directions.safetensors --baselines --out report
     """
     from biggan_discovery.cli.judged import open_sets
+    from biggan_discovery.evaluation.lpips_distance import lpips_distance
     from biggan_discovery.evaluation.suite import PRESETS, Conditions, Judgement, References, Subject, tasks
     from biggan_discovery.progress import Progress
     from biggan_discovery.reports.evaluation import HTML, Judged, picture_cost, write_evaluation
@@ -108,7 +109,7 @@ def evaluate_command(
         for subject in (*subjects, *more)
     ]
 
-    predictor, references = find_predictor(network), References()
+    predictor, perceptual, references = find_predictor(network), lpips_distance(network), References()
     work = [
         (each.subject.label, task)
         for each in judged
@@ -119,6 +120,7 @@ def evaluate_command(
             PRESETS[preset],
             each.judgement,
             predictor=predictor,
+            perceptual=perceptual,
             references=references,
         )
     ]

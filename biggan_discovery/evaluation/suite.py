@@ -16,7 +16,7 @@ from biggan_discovery.evaluation.dci import dci, mutual_information_gap
 from biggan_discovery.evaluation.diagonalness import diagonalness, diagonalness_cost
 from biggan_discovery.evaluation.estimates import Estimate, estimate, ratio
 from biggan_discovery.evaluation.held_out import OBJECTIVES, held_out_cost, held_out_values, random_frames
-from biggan_discovery.evaluation.path_length import path_length, path_length_cost
+from biggan_discovery.evaluation.path_length import Distance, path_length, path_length_cost, squared_error
 from biggan_discovery.evaluation.reconstruction import reconstruction
 from biggan_discovery.evaluation.recovery import recovery
 from biggan_discovery.evaluation.shift_pairs import ShiftPairs, shift_pairs, shift_pairs_cost
@@ -114,6 +114,7 @@ def tasks(
     judgement: Judgement,
     *,
     predictor: Predictor | None = None,
+    perceptual: Distance | None = None,
     references: References,
 ) -> Iterator[Task]:
     """What is to be done to judge a set of directions; each task writes to `judgement`.
@@ -127,9 +128,10 @@ def tasks(
         preset: how many samples.
         judgement: filled by the tasks.
         predictor: reads true factors off images, where there is one.
+        perceptual: LPIPS or another distance for path lengths; the squared error where None.
         references: held-out values of random directions; those that are missing become tasks, once.
     """
-    subjects = _Tasks(generator, subject, conditions, preset, judgement, predictor, references)
+    subjects = _Tasks(generator, subject, conditions, preset, judgement, predictor, perceptual, references)
     yield from subjects.of_objectives()
     yield from subjects.of_images()
     yield from subjects.of_pairs()
@@ -146,11 +148,12 @@ class _Tasks:
         preset: Preset,
         judgement: Judgement,
         predictor: Predictor | None,
+        perceptual: Distance | None,
         references: References,
     ):
         self._generator, self._Q, self._layers = generator, subject.Q, subject.layers
         self._conditions, self._preset, self._out = conditions, preset, judgement
-        self._predictor, self._references = predictor, references
+        self._predictor, self._perceptual, self._references = predictor, perceptual, references
         self._common = {"classes": conditions.classes, "layers": subject.layers, "seed": conditions.seed}
 
     def of_objectives(self) -> Iterator[Task]:
@@ -270,10 +273,11 @@ class _Tasks:
             self._Q,
             path_size=self._conditions.path_size,
             samples=self._preset.path_length,
+            distance=self._perceptual or squared_error,
             progress=progress,
             **self._common,
         )
-        self._out.of_directions["path length"] = found.length
+        self._out.of_directions["path length (LPIPS)" if self._perceptual else "path length"] = found.length
         self._out.of_directions["change per unit"] = found.change_per_unit
 
     def _contrastive(self, progress: Progress) -> None:

@@ -188,7 +188,7 @@ class _Section:
             "activeness": "activeness",
             "change per unit": "RMS change per unit step",
             "path length": "path length",
-            "LPIPS path length": "LPIPS path length",
+            "path length (LPIPS)": "path length (LPIPS)",
             "class transfer": "class transfer",
         }
         columns = [

@@ -23,7 +23,13 @@ METRICS = (
     Metric(
         "diagonal / off-diagonal", "diag / off", "↑", "Mean |H| on the diagonal over that off it, mean over pixels."
     ),
-    Metric("inactive directions", "inactive", "", "Directions with less than 2 % of the activeness of the strongest."),
+    Metric(
+        "inactive directions",
+        "inactive",
+        "",
+        "Directions with less than 2 % of the activeness of the strongest. With i inactive ones of n, VP, RCA and "
+        "contrastive accuracy cannot exceed (n - i + 1)/n, (n - i + 1)/n and (n - i)/n or so.",
+    ),
     Metric("VP", "VP", "↑", "Few examples: how often a network tells which direction was moved."),
     Metric("RCA", "RCA", "↑", "Many examples: how often a reconstructor tells which direction was moved."),
     Metric("RCA shift error", "shift error", "↓", "How far it misses the amount, in units of the path size."),

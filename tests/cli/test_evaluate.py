@@ -16,6 +16,7 @@ from PIL import Image
 from biggan_discovery import Directions
 from biggan_discovery.cli import cli, run
 from biggan_discovery.evaluation.suite import PRESETS, Preset
+from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 
 LEAST = Preset(
@@ -146,6 +147,22 @@ def test_a_set_agrees_with_itself(call: Callable[[str], tuple], world: Path) -> 
     assert code == 0
     assert "mean |cos| 1.000, weighted by activeness 1.000" in out
     assert "span the same space" in (world / "same" / "report.md").read_text()
+
+
+def test_directions_of_some_layers_are_judged_against_random_ones_of_those_layers(
+    call: Callable[[str], tuple], world: Path
+) -> None:
+    generator = save_tiny_brock(world / "brock")
+    rows = torch.zeros(2, 16)
+    rows[:, 4:8] = torch.linalg.qr(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))[0].T
+    metadata = {"generator": str(generator), "layers": "1", "search_space": [4, 8], "classes": [2]}
+    Directions(rows, metadata=metadata).save(world / "mid.safetensors")
+    code, _, _ = call("evaluate mid.safetensors --baselines --out some --quiet")
+    assert code == 0
+    content = check_report(world / "some")
+    assert {each["layers"] for each in content["sets"]} == {"1"}
+    assert content["conditions"]["classes"] == [2]
+    assert 0.01 < content["sets"][0]["figures"]["Hessian Penalty / random"]["mean"] < 100
 
 
 REFUSED = {

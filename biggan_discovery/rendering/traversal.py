@@ -13,7 +13,7 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
 
-_PIXELS_AT_ONCE = 32 * 128**2  # BigGAN-deep at 512 px takes about 0.7 GiB for an image.
+_PIXELS_AT_ONCE = 32 * 128**2  # BigGAN-deep at 512 px takes about 0.4 GiB for an image.
 _MOST_AT_ONCE = 32
 
 # A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1).

@@ -18,6 +18,10 @@ its position in a batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -87,8 +91,68 @@ def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def affine_relu(x: Tensor, affine: Affine) -> Tensor:
     """relu(x·gain + shift) for x (N, height, width, channels)."""
-    gain, shift = affine
-    return torch.addcmul(shift, x, gain).relu_()
+    result = _AffineRelu.apply(x, *affine)
+    assert isinstance(result, Tensor)
+    return result
+
+
+class _AffineRelu(torch.autograd.Function):
+    """Keeps x alone for the backward pass, where torch would keep the result too and multiply x by 1 on the way."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return torch.addcmul(shift, x, gain).relu_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, gain, shift = ctx.saved_tensors
+        grad = _where_positive(grad, torch.addcmul(shift, x, gain))
+        if not ctx.needs_input_grad[1]:
+            return grad * gain, None, None
+        return grad * gain, (grad * x).sum((1, 2), keepdim=True), grad.sum((1, 2), keepdim=True)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, gain, shift = ctx.saved_tensors
+        along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents)
+        return _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
+
+
+def _where_positive(values: Tensor, x: Tensor) -> Tensor:
+    """The values where x > 0, else 0."""
+    return torch.ops.aten.threshold_backward(values, x, 0)
+
+
+Map = Callable[[Tensor], Tensor]
+
+
+class _LinearMap(torch.autograd.Function):
+    """A linear map by itself and its adjoint. It keeps nothing, where torch's convolution would keep its input."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, there: Map, back: Map) -> Tensor:  # noqa: ARG004  # pyright: ignore[reportIncompatibleMethodOverride]
+        return there(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:  # noqa: ARG004
+        _, ctx.there, ctx.back = inputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _LinearMap.apply(grad, ctx.back, ctx.there), None, None  # pyright: ignore[reportReturnType]
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return ctx.there(tangent)
 
 
 def upsampled(x: Tensor) -> Tensor:
@@ -164,10 +228,12 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, height, width, inputs) to (N, height, width, outputs), or twice the height and width."""
-        x = _to_torch(x)
-        if self.upsample:
-            return _from_torch(F.conv_transpose2d(x, self.weight, stride=2, padding=1))
-        return _from_torch(F.conv2d(x, self.weight, padding=1))
+        sizes = {"weight": self.weight, "stride": 1 + self.upsample, "padding": 1}
+        maps = partial(F.conv2d, **sizes), partial(F.conv_transpose2d, **sizes)
+        there, back = reversed(maps) if self.upsample else maps
+        result = _LinearMap.apply(_to_torch(x), there, back)
+        assert isinstance(result, Tensor)
+        return _from_torch(result)
 
 
 class Attention(nn.Module):

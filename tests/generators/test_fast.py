@@ -91,6 +91,23 @@ def test_norm_affine_is_the_norm_and_gives_its_weights_back() -> None:
     torch.testing.assert_close(fast.conditional_weights(weight, bias), torch.cat((scale, offset)))
 
 
+def _affine_relu(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    return fast.affine_relu(x, (gain, shift))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_derivatives_of_affine_relu() -> None:
+    """First and second ones, forward and reverse, against finite differences."""
+    inputs = [_normal(2, 3, 2, 4), _normal(2, 1, 1, 4, seed=1), _normal(2, 1, 1, 4, seed=2)]
+    points = [each.requires_grad_() for each in inputs]
+    assert torch.autograd.gradcheck(_affine_relu, points, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(_affine_relu, points)
+    constant = lambda x: _affine_relu(x, inputs[1][:1].detach(), inputs[2][:1].detach())  # noqa: E731
+    assert torch.autograd.gradcheck(constant, points[:1], check_forward_ad=True)
+    rows = torch.vmap(lambda *each: _affine_relu(*(one[None] for one in each))[0])(*inputs)
+    assert torch.equal(rows, _affine_relu(*inputs))
+
+
 def test_by_class_is_a_choice_of_rows() -> None:
     table = _normal(5, 6)
     gain, shift = fast.ByClass(table)(torch.tensor([4, 0]))

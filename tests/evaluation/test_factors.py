@@ -113,6 +113,12 @@ def test_signs_and_order_of_codes_do_not_matter() -> None:
     factors += codes[:, :2]
     for first, second in zip(dci(codes, factors)[:3], dci(-codes.flip(1), factors)[:3], strict=True):
         assert first == pytest.approx(second, abs=1e-3)
+    codes, factors = random(1600, 4), random(1600, 2, seed=1)
+    factors += codes[:, :2]
+    gap, changed = (mutual_information_gap(each, factors) for each in (codes, -codes.flip(1)))
+    # The bins of the mirrored codes are mirrored but for one code at each border.
+    assert gap.mean == pytest.approx(changed.mean, abs=0.02)
+    assert gap.mean > 0.05
 
 
 # DCI.

@@ -141,3 +141,23 @@ def test_held_out_objectives_cost_what_they_state(objective: str) -> None:
     counted = Counted(curved())
     held_out_values(counted.generator, frame(5), objective=objective, samples=3, probes=4)
     assert counted.count == held_out_cost(objective, samples=3, probes=4)
+
+
+@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+def test_held_out_objectives_do_not_depend_on_batches(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = held_out_values(curved(), frame(5), objective=objective, samples=5, probes=3)
+    monkeypatch.setattr(sys.modules["biggan_discovery.evaluation.held_out"], "micro_batch", lambda _: 2)
+    parts = held_out_values(curved(), frame(5), objective=objective, samples=5, probes=3)
+    torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+def test_held_out_objectives_of_turned_and_mixed_up_directions_agree_within_their_error(objective: str) -> None:
+    # Probes and path are drawn for each row, so single samples differ, and means do not.
+    Q = frame()
+    changed = (tensor([1.0, -1.0, 1.0, -1.0, -1.0, 1.0])[:, None] * Q)[[3, 0, 5, 1, 2, 4]]
+    one, other = (held_out_values(curved(), each, objective=objective, samples=400) for each in (Q, changed))
+    difference = one - other
+    assert difference.abs().max() > 0
+    assert difference.mean().abs() < 4 * difference.std() / 400**0.5
+    assert difference.std() / 400**0.5 < 0.1 * one.mean()

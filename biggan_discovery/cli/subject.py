@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 _DEFAULT_GENERATOR = "scenes-64"
 
 
+def open_generator(
+    name: str | None, *, truncation: float | None, classes: str | None, device: str
+) -> tuple[FrozenGenerator, list[int]]:
+    """Load a generator, the bundled one where None, and its classes; all of them where None.
+
+    Raises:
+        UserError: where there is no such generator, or it lacks a class.
+    """
+    from biggan_discovery.generators import load_generator, parse_classes
+
+    network = load_generator(name or _DEFAULT_GENERATOR, truncation=truncation, device=device)
+    return network, list(range(network.num_classes)) if classes is None else parse_classes(network, classes)
+
+
 def open_subject(
     path: str, *, generator: str | None, truncation: float | None, classes: str | None, device: str
 ) -> tuple[Directions, FrozenGenerator, list[int]]:

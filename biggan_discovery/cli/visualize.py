@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +14,6 @@ from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     class_option,
     device_option,
-    directions_argument,
     layers_option,
     of_file_generator_option,
     quiet_option,
@@ -24,20 +24,34 @@ from biggan_discovery.cli.options import (
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import existing_file
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from biggan_discovery.directions import Directions
+    from biggan_discovery.generators import FrozenGenerator
+    from biggan_discovery.rendering import CurvedFilm
+
 
 @click.command("visualize")
-@directions_argument
+@click.argument("path", metavar="[DIRECTIONS]", required=False, type=click.Path())
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File (.gif, .mp4, .webp, .png), or folder with --per-direction.  [default: beside DIRECTIONS]",
+    help="File (.gif, .mp4, .webp, .png), or folder with --per-direction.  [default: beside DIRECTIONS, or curved.gif]",
 )
 @click.option(
     "--format", "form", type=click.Choice(("gif", "mp4", "webp", "png")), help="[default: as --out, else gif]"
 )
-@click.option("--only", type=INDEX_LIST, metavar="INDICES", help="Directions, such as 0,3,8-12.  [default: all]")
+@click.option(
+    "--only",
+    type=INDEX_LIST,
+    metavar="INDICES",
+    help="Directions, such as 0,3,8-12.  [default: all; 0-2 without DIRECTIONS]",
+)
 @click.option("--per-direction", is_flag=True, help="A file for each direction, in a folder.")
-@click.option("--samples", type=click.IntRange(1, 10_000), help="Samples.  [default: 5; 1 for png]")
+@click.option(
+    "--samples", type=click.IntRange(1, 10_000), help="Samples.  [default: 5; 1 for png and without DIRECTIONS]"
+)
 @click.option(
     "--frames",
     type=click.IntRange(2, 100_000),
@@ -49,6 +63,13 @@ from biggan_discovery.files import existing_file
 @click.option("--keep-projection", is_flag=True, help="Start at the sample itself: keep its part along the direction.")
 @click.option(
     "--transfer", is_flag=True, help="Show one direction on many classes: rows are classes, with the same samples."
+)
+@click.option(
+    "--curved",
+    is_flag=True,
+    help="Below each straight line, the path that turns with the generator: from point to point along the singular "
+    "vector of its Jacobian that is nearest to the step before. Both start at the sample itself. Without DIRECTIONS, "
+    "along the leading singular vectors of each sample.",
 )
 @layers_option("Layers that the directions reach", "as in the file")
 @click.option(
@@ -64,7 +85,7 @@ from biggan_discovery.files import existing_file
 @device_option
 @quiet_option
 def visualize_command(
-    path: str,
+    path: str | None,
     out: Path | None,
     form: str | None,
     only: list[int] | None,
@@ -76,6 +97,7 @@ def visualize_command(
     easing: str,
     keep_projection: bool,
     transfer: bool,
+    curved: bool,
     layers: str | None,
     columns: int | None,
     scale: int | None,
@@ -97,10 +119,11 @@ def visualize_command(
       visualize.py directions/scenes-64.safetensors --only 0,3,8-12 --class torus --out torus.mp4
       visualize.py directions/scenes-64.safetensors --per-direction --format png
       visualize.py directions/scenes-64.safetensors --only 3 --transfer --format png
+      visualize.py --curved --generator scenes-64 --path-size 3 --out paths.gif
     """
     import torch
 
-    from biggan_discovery.cli.subject import check_layers, open_subject, write_film
+    from biggan_discovery.cli.subject import check_layers, open_generator, open_subject, write_film
     from biggan_discovery.generators.layers import parse_layers
     from biggan_discovery.progress import Progress
     from biggan_discovery.rendering import (
@@ -114,51 +137,102 @@ def visualize_command(
         strip_amounts,
     )
 
-    out, suffix = _output(existing_file(path), out, form, per_direction)
+    if path is None and not curved:
+        raise UserError("Missing argument 'DIRECTIONS'; only --curved shows a generator without any")
+    if curved and transfer:
+        raise UserError("--curved follows each sample on its own and --transfer shows one on many classes; choose one")
+    out, suffix = _output(Path("curved") if path is None else existing_file(path), out, form, per_direction)
     check_output(out / f"000{suffix}" if per_direction else out, fps)
-    directions, network, known_classes = open_subject(
-        path, generator=generator, truncation=truncation, classes=classes, device=device
-    )
-    shown = list(range(len(directions))) if only is None else only
-    if max(shown) >= len(directions):
-        raise UserError(f"--only: there is no direction {max(shown)}; {path} has 0 to {len(directions) - 1}")
+    if path is None:
+        directions = None
+        network, known_classes = open_generator(generator, truncation=truncation, classes=classes, device=device)
+        space = network.search_space(layers or "all")
+        names, known = [""] * (space.stop - space.start), {}
+        shown = list(range(min(3, len(names)))) if only is None else only
+    else:
+        directions, network, known_classes = open_subject(
+            path, generator=generator, truncation=truncation, classes=classes, device=device
+        )
+        names, known = directions.names, directions.metadata
+        shown = list(range(len(names))) if only is None else only
+    if max(shown) >= len(names):
+        raise UserError(f"--only: there is no direction {max(shown)}; {path or network.name} has 0 to {len(names) - 1}")
     if transfer and len(shown) > 1 and not per_direction:
         raise UserError("--transfer shows one direction on many classes; choose it with --only, or add --per-direction")
-    if layers is None:
-        check_layers(path, directions, network)
-    else:
+    if layers is not None:
         layers = parse_layers(layers, network.num_layers).text
-    size = path_size or _path_size(path, directions.metadata, network.defaults())
+    elif path is not None and directions is not None:
+        check_layers(path, directions, network)
+    size = path_size or _path_size(str(path), known, network.defaults())
 
     still = suffix == ".png"
-    count = samples or (1 if still else 5)
+    count = samples or (1 if still or path is None else 5)
     amounts = strip_amounts(frames or 7, size) if still else loop_amounts(frames or 60, size, easing)
-    each_class = torch.tensor(known_classes)[:, None].expand(-1, count)
-    y = each_class if transfer else sample_classes(known_classes, count)
-    film = Film(network, directions, sample_latents(network, count, seed), y, layers, keep_projection)
+    z = sample_latents(network, count, seed)
+    y = sample_classes(known_classes, count)
+
+    def blocks(row: int) -> list[tuple[Label, int]]:
+        """What stands beside each block of a direction, and which number the film gives it."""
+        if transfer:
+            return [(Label(str(each), network.class_names[each]), row) for each in known_classes]
+        if curved:
+            first = 2 * shown.index(row)
+            kinds = (("straight", first), ("curved", first + 1))
+            return [(Label(str(row), f"{names[row]} {kind}".strip()), number) for kind, number in kinds]
+        return [(Label(str(row), names[row]), row)]
+
     files = [(out, shown)]
     if per_direction:
-        files = [(out / f"{row:03d}{_slug(directions.names[row])}{suffix}", [row]) for row in shown]
+        files = [(out / f"{row:03d}{_slug(names[row])}{suffix}", [row]) for row in shown]
+    sheets: list[tuple[Path, tuple[int, ...], Sheet]] = []
+    for file, rows in files:
+        labels, numbers = zip(*(block for row in rows for block in blocks(row)), strict=True)
+        sheet = Sheet(
+            labels,
+            tile=network.resolution,
+            rows=count if still else 1,
+            columns=len(amounts) if still else count,
+            header=[f"{amount:+.3g}" if amount else "0" for amount in amounts] if still else (),
+            across=columns or (1 if transfer or curved else None),
+            scale=scale,
+        )
+        sheets.append((file, numbers, sheet))
+    if curved:
+        film = _curved_film(network, directions, shown, z, y, size, layers, quiet)
+    else:
+        assert directions is not None  # Only --curved goes without.
+        y = torch.tensor(known_classes)[:, None].expand(-1, count) if transfer else y
+        film = Film(network, directions, z, y, layers, keep_projection)
 
     written = ""
     with Progress((1 if still else len(amounts)) * len(files), "drawing", unit="frame", quiet=quiet) as progress:
-        for file, rows in files:
-            labels = [Label(str(row), directions.names[row]) for row in rows]
-            if transfer:
-                labels = [Label(str(each), network.class_names[each]) for each in known_classes]
-                rows = rows * len(labels)
-            sheet = Sheet(
-                labels,
-                tile=network.resolution,
-                rows=count if still else 1,
-                columns=len(amounts) if still else count,
-                header=[f"{amount:+.3g}" if amount else "0" for amount in amounts] if still else (),
-                across=columns or (1 if transfer else None),
-                scale=scale,
-            )
+        for file, numbers, sheet in sheets:
             draw = film.strip if still else film.loop
-            written = write_film(file, draw(rows, amounts, sheet), fps, progress)
+            written = write_film(file, draw(numbers, amounts, sheet), fps, progress)
     click.echo(f"wrote {len(files)} files to {out}" if per_direction else written)
+
+
+def _curved_film(
+    network: FrozenGenerator,
+    directions: Directions | None,
+    shown: list[int],
+    z: Tensor,
+    y: Tensor,
+    path_size: float,
+    layers: str | None,
+    quiet: bool,
+) -> CurvedFilm:
+    """Paths along the directions that are shown, or along the leading singular vectors of each sample."""
+    from biggan_discovery.rendering import CurvedFilm, curved_paths, leading_directions, lines_of
+
+    if directions is None:
+        layers = layers or "all"
+        lines = leading_directions(network, z, y, max(shown) + 1, layers=layers)[shown]
+    else:
+        layers = layers or directions.layers
+        lines = lines_of(network, directions, shown, len(z), layers=layers)
+    paths = curved_paths(network, z, y, lines, path_size, layers=layers, quiet=quiet)
+    return CurvedFilm(network, paths, z, y, layers)
 
 
 def _output(path: Path, out: Path | None, form: str | None, per_direction: bool) -> tuple[Path, str]:

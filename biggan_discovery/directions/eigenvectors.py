@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_TOLERANCE = 1e-5  # of the largest eigenvalue; products in float32 are good to about 1e-6
+Multiply = Callable[[Tensor], Tensor]
 
 
 def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -16,7 +16,7 @@ def strongest(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values.flip(-1), vectors.flip(-1)
 
 
-def leading_eigenvectors(multiply: Callable[[Tensor], Tensor], start: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def leading_eigenvectors(multiply: Multiply, start: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Leading eigenvalues and eigenvectors of positive semidefinite matrices that are known by products only.
 
     Block Lanczos, kept orthogonal and never restarted: what the products leave of the wanted vectors is added to the
@@ -30,18 +30,56 @@ def leading_eigenvectors(multiply: Callable[[Tensor], Tensor], start: Tensor, co
     Returns:
         Eigenvalues (..., count), largest first, and eigenvectors (..., dim, count), float64.
     """
+
+    def leading(values: Tensor, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        return values[..., :count], coordinates[..., :count]
+
+    return _lanczos(multiply, start, leading, 1e-5)
+
+
+def nearest_eigenvectors(multiply: Multiply, vectors: Tensor) -> Tensor:
+    """The eigenvector that makes the smallest angle with a vector, of each of some positive semidefinite matrices.
+
+    As `leading_eigenvectors`, from the vector alone and to 1e-3 of the largest eigenvalue. A vector that is near an
+    eigenvector already takes few products.
+
+    Args:
+        multiply: from columns (..., dim, b) to the matrices' products with them.
+        vectors: (..., dim), not 0.
+
+    Returns:
+        (..., dim) float64, of length 1, on the vectors' side.
+    """
+
+    def nearest(values: Tensor, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        # The vector itself is the first of the basis.
+        index = coordinates[..., :1, :].abs().argmax(dim=-1, keepdim=True)
+        return values.gather(-1, index[..., 0]), coordinates.gather(-1, index.expand(*coordinates.shape[:-1], 1))
+
+    found = _lanczos(multiply, vectors[..., None], nearest, 1e-3)[1][..., 0]
+    return torch.where((found * vectors).sum(dim=-1, keepdim=True) < 0, -found, found)
+
+
+def _lanczos(
+    multiply: Multiply, start: Tensor, wanted: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (..., count) and eigenvectors (..., dim, count) that `wanted` picks from those in the basis so far.
+
+    `wanted` is given eigenvalues (..., width), largest first, and eigenvectors (..., width, width) in coordinates of
+    the basis, and returns some of both.
+    """
     basis = torch.linalg.qr(start.double()).Q
     images = multiply(basis)
     while True:
         projected = basis.mT @ images
-        values, coordinates = strongest((projected + projected.mT) / 2)
-        values, coordinates = values[..., :count], coordinates[..., :count]
+        everything = strongest((projected + projected.mT) / 2)
+        values, coordinates = wanted(*everything)
         vectors = basis @ coordinates
         residuals = images @ coordinates - vectors * values[..., None, :]
-        wanting = torch.linalg.vector_norm(residuals, dim=-2) > _TOLERANCE * values[..., :1]
+        wanting = torch.linalg.vector_norm(residuals, dim=-2) > tolerance * everything[0][..., :1]
         dim, width = basis.shape[-2:]
         if width == dim or not wanting.any():
             return values.clamp(min=0), vectors
-        rest = residuals[..., wanting.reshape(-1, count).any(dim=0)][..., : dim - width]
+        rest = residuals[..., wanting.reshape(-1, wanting.shape[-1]).any(dim=0)][..., : dim - width]
         added = torch.linalg.qr(torch.cat((basis, rest), dim=-1)).Q[..., width:]
         basis, images = torch.cat((basis, added), dim=-1), torch.cat((images, multiply(added)), dim=-1)

@@ -77,7 +77,7 @@ class Products:
             columns: (N, dim, b), of lengths about 1.
 
         Returns:
-            (N, dim, b) float64.
+            (N, dim, b) float64, on the CPU.
 
         Raises:
             UserError: where G's output does not depend on z differentiably.
@@ -91,6 +91,6 @@ class Products:
         products = []
         for vectors in columns.to(z).unbind(-1):
             derivative = self._derivative(G, z, vectors)
-            products.append(torch.autograd.grad(output, z, derivative, retain_graph=True)[0].double())
+            products.append(torch.autograd.grad(output, z, derivative, retain_graph=True)[0].cpu().double())
             self.evaluations += 3 * len(z)
         return torch.stack(products, dim=-1)

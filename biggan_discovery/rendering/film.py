@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,33 +19,28 @@ from biggan_discovery.rendering.traversal import Edit, edited, generate, move
 _REUSE_BYTES = 128 * 2**20
 
 
-@dataclass(frozen=True)
-class Film:
+class Walk(abc.ABC):
     """Draws samples as they move; every sheet is made when it is asked for, and none is collected.
 
     Attributes:
         generator: the generator.
-        directions: the directions.
-        z: (N, z_dim) latents of the samples.
         y: (N,) int64 class indices of the samples; or (blocks, N), for each block of a sheet its own.
-        layers: which layers the directions reach; those that `directions` are for where None.
-        keep_projection: see `move`.
         batch: images that are made at a time; see `generate`.
     """
 
     generator: FrozenGenerator
-    directions: Directions
-    z: Tensor
     y: Tensor
-    layers: str | None = None
-    keep_projection: bool = False
-    batch: int | None = None
+    batch: int | None
+
+    @abc.abstractmethod
+    def _moved(self, row: int, amount: float) -> Tensor:
+        """Latents of all samples at `amount` along what a block of a sheet shows."""
 
     def loop(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
-        """Frames (height, width, 3) uint8 in which all directions move together.
+        """Frames (height, width, 3) uint8 in which all samples move together.
 
         Args:
-            shown: rows of `directions`, one for each block of the sheet.
+            shown: what each block of the sheet shows; of `Film`, rows of the directions.
             amounts: how far, one for each frame; see `loop_amounts`.
             sheet: the layout, with N pictures in each block.
         """
@@ -62,6 +58,46 @@ class Film:
             return torch.stack([self._moved(row, amount) for amount in amounts], dim=1).flatten(0, 1)
 
         yield sheet.draw(tile for row, y in zip(shown, classes, strict=True) for tile in self._tiles(along(row), y))
+
+    def _classes(self, shown: Sequence[int]) -> Tensor:
+        return self.y.expand(len(shown), -1)
+
+    def _tiles(self, z: Tensor, y: Tensor) -> Iterator[np.ndarray]:
+        for images in generate(self.generator, z, y, batch=self.batch):
+            yield from to_uint8(images)
+
+    def _frames(
+        self, latents: Callable[[float], Tensor], y: Tensor, amounts: Sequence[float], sheet: Sheet
+    ) -> Iterator[np.ndarray]:
+        # On the way back the amounts of the way there come again: their sheets are kept while memory is small.
+        @functools.lru_cache(maxsize=_REUSE_BYTES // sheet.nbytes)
+        def drawn(amount: float) -> np.ndarray:
+            return sheet.draw(self._tiles(latents(amount), y))
+
+        return map(drawn, amounts)
+
+
+@dataclass(frozen=True)
+class Film(Walk):
+    """Draws samples as they move along directions or as they are edited.
+
+    Attributes:
+        generator: the generator.
+        directions: the directions.
+        z: (N, z_dim) latents of the samples.
+        y: see `Walk`.
+        layers: which layers the directions reach; those that `directions` are for where None.
+        keep_projection: see `move`.
+        batch: images that are made at a time; see `generate`.
+    """
+
+    generator: FrozenGenerator
+    directions: Directions
+    z: Tensor
+    y: Tensor
+    layers: str | None = None
+    keep_projection: bool = False
+    batch: int | None = None
 
     def edit_loop(self, edits: Sequence[Edit], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 of an edit along several directions at once.
@@ -91,20 +127,3 @@ class Film:
 
     def _edited(self, edits: Sequence[Edit], share: float) -> Tensor:
         return edited(self.generator, self.directions, self.z, edits, share)
-
-    def _classes(self, shown: Sequence[int]) -> Tensor:
-        return self.y.expand(len(shown), -1)
-
-    def _tiles(self, z: Tensor, y: Tensor) -> Iterator[np.ndarray]:
-        for images in generate(self.generator, z, y, batch=self.batch):
-            yield from to_uint8(images)
-
-    def _frames(
-        self, latents: Callable[[float], Tensor], y: Tensor, amounts: Sequence[float], sheet: Sheet
-    ) -> Iterator[np.ndarray]:
-        # On the way back the amounts of the way there come again: their sheets are kept while memory is small.
-        @functools.lru_cache(maxsize=_REUSE_BYTES // sheet.nbytes)
-        def drawn(amount: float) -> np.ndarray:
-            return sheet.draw(self._tiles(latents(amount), y))
-
-        return map(drawn, amounts)

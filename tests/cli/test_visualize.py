@@ -102,6 +102,55 @@ def test_every_option_is_taken(visualize, file: Path) -> None:
     assert (code, err) == (0, "")
 
 
+def test_curved_paths_stand_below_straight_lines(visualize, file: Path, generator: Path) -> None:
+    """The rows of straight lines, against the generator's images; those of paths meet them in the middle."""
+    out = file.with_name("curved.png")
+    code, said, err = visualize("--curved", "--out", out, "--only", "0,2", "--frames", "3", "--path-size", "0.5")
+    assert (code, err) == (0, "")
+    assert "wrote" in said
+    network, found = load_generator(str(generator)), Directions.load(file)
+    z, still = sample_latents(network, 2, 0), np.asarray(Image.open(out)).astype(int)
+    # A block for the line and one for the path of each direction, of two samples each and a gap.
+    block = 2 * 34 + 4
+    tops = [still.shape[0] - 2 + 2 - (4 - index) * block for index in range(4)]
+    for index, row in ((0, 0), (2, 2)):
+        for sample, y in enumerate((1, 3)):
+            pictures = []
+            for column, amount in enumerate((-0.5, 0, 0.5)):
+                left = still.shape[1] - (3 - column) * 34
+                tile, path = (
+                    still[top + 34 * sample :][:32, left : left + 32] for top in (tops[index], tops[index + 1])
+                )
+                expected = to_uint8(network((z + amount * found.Q[row])[sample][None], torch.tensor([y])))[0]
+                np.testing.assert_allclose(tile, expected.astype(int), atol=1)
+                pictures.append((tile, path))
+            np.testing.assert_array_equal(*pictures[1])
+            assert not np.array_equal(*pictures[2])
+
+
+def test_curved_without_directions(
+    generator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--curved", "--generator", str(generator), "--only", "1", "--frames", "4", "--path-size", "0.5"]
+    monkeypatch.setattr(sys, "argv", ["x", "visualize", *options, "--layers", "2", "--class", "cone", "--scale", "1"])
+    with pytest.raises(SystemExit) as ended:
+        run(cli)
+    assert not ended.value.code
+    printed = capsys.readouterr()
+    assert "wrote curved.gif" in printed.out
+    assert "following paths: 4/4" in printed.err
+    with Image.open("curved.gif") as image:
+        assert (image.n_frames, image.height) == (4, 2 + 2 * 34)  # the line and the path of one sample
+
+
+def test_curved_in_a_file_for_each_direction(visualize, file: Path) -> None:
+    options = ("--curved", "--only", "0-1", "--frames", "4", "--path-size", "0.25", "--samples", "1")
+    code, _, _ = visualize("--per-direction", *options)
+    assert code == 0
+    assert sorted(path.name for path in file.with_suffix("").iterdir()) == ["000-hue.gif", "001.gif"]
+
+
 def test_other_weights_are_warned_of(visualize, file: Path) -> None:
     other = save_tiny_biggan(file.with_name("other"), seed=1)
     code, _, err = visualize("--generator", other, "--frames", "4")
@@ -149,6 +198,9 @@ def test_progress_is_told(file: Path, capsys: pytest.CaptureFixture[str], monkey
         (["--out", "/dev/null/a.gif"], "/dev/null"),
         (["--per-direction", "--out", "/dev/null/a"], "/dev/null"),
         (["--samples", "10000", "--scale", "32"], "too large"),
+        (["--curved", "--transfer"], "choose one"),
+        (["--curved", "--path-size", "1000"], "at most 250"),
+        (["--curved", "--samples", "10000", "--scale", "32"], "too large"),
     ],
 )
 def test_bad_input(visualize, arguments: list[str], said: str) -> None:

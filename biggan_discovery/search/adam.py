@@ -27,7 +27,7 @@ OBJECTIVES = {"hessian": penalty_of_directions, "orojar": orojar_of_directions}
 
 def fresh_state(settings: dict[str, Any], A: Tensor) -> State:
     """Before the first step, at the start A (ndirs, coordinates)."""
-    tensors = {"A": _fixed_length(A), "first_moment": torch.zeros_like(A), "second_moment": torch.zeros_like(A)}
+    tensors = {"A": _retracted(A, settings["orthogonalize"]), "first_moment": torch.zeros_like(A), "second_moment": torch.zeros_like(A)}
     return State(settings, tensors, ("penalty", "lr"), settings["steps"])
 
 
@@ -82,9 +82,8 @@ def search(generator: FrozenGenerator, state: State, session: Session) -> None:
             optimizer.zero_grad()
             Q.backward(gradient[:, space].to(Q.dtype))
             optimizer.step()
-            if settings["orthogonalize"] != "none":
-                with torch.no_grad():
-                    A.copy_(_fixed_length(A))
+            with torch.no_grad():
+                A.copy_(_retracted(A, settings["orthogonalize"]))
             if session.after_step(state, [penalty, rate], progress):
                 return
 
@@ -96,6 +95,10 @@ def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedFo
     return ClosedForm(state.tensors["A"].detach().cpu(), {}, settings["steps"] * settings["batch"] * passes * 2)
 
 
-def _fixed_length(A: Tensor) -> Tensor:
-    """A with every row scaled to length √(number of coordinates)."""
-    return A * (A.shape[1] ** 0.5 / torch.linalg.vector_norm(A, dim=1, keepdim=True))
+def _retracted(A: Tensor, orthogonalize: str) -> Tensor:
+    """A with orthogonal rows of length √(number of coordinates), which make the same Q; as it is where none is made.
+
+    The objective sees neither the length of rows nor what they share with rows before them. Left alone, under Adam
+    they grow, so that the learning rate shrinks, and in long runs they come to depend on each other.
+    """
+    return A if orthogonalize == "none" else A.shape[1] ** 0.5 * orthonormalize(A, orthogonalize)

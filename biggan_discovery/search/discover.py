@@ -61,9 +61,9 @@ def discover(
     "joint-diagonalization" measures second derivatives (or products of first ones) once and finds their common frame;
     directions come out ordered by strength. The solver "adam" goes down the objective's gradient with respect to a
     matrix A, whose rows are orthonormalised to Q at every step, at w one-hot × U(-path_size, path_size) (Peebles et
-    al. 2020, section 4.3). The objective ignores the length of A's rows, so they are kept at length √(coordinates):
-    entries are then of order 1 and `lr` means the same for every z_dim and at every step. The learning rate falls to
-    zero along a cosine.
+    al. 2020, section 4.3). The objective does not see what else A is, so its rows are kept orthogonal and of length
+    √(coordinates): entries are then of order 1 and `lr` means the same for every z_dim and at every step. The learning
+    rate falls to zero along a cosine.
 
     Args:
         generator: a frozen generator, or what `load_generator` takes.

@@ -48,6 +48,12 @@ def test_rows_of_a_keep_their_length():
     assert torch.allclose(found.A.norm(dim=1), torch.full((5,), 5**0.5), atol=1e-5)
 
 
+def test_rows_of_a_stay_orthogonal_in_long_runs():
+    # Rows that drift towards those before them once made a long search of all directions fail.
+    found = discover(generator(), steps=1500, batch=1, lr=0.5, quiet=True)
+    assert torch.allclose(found.A @ found.A.T, 5 * torch.eye(5), atol=1e-4)
+
+
 def test_without_orthogonalisation_a_is_q():
     found = discover(generator(), orthogonalize="none", **QUICK)
     assert torch.equal(found.A, found.Q)

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from biggan_discovery.allocator import keep_freed_memory
 from biggan_discovery.errors import UserError, near_matches
 
 _COMMANDS = {
@@ -58,6 +59,7 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
     130 Ctrl-C, 143 SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
     try:

@@ -27,7 +27,7 @@ from biggan_discovery.search.session import Session
 
 EXACT_DIMENSIONS = 24  # up to here every pixel by itself costs no more than some twenty random combinations of pixels
 SKETCHES = 8
-_EQUATIONS = 1.5  # for each entry of a Hessian, so that the least squares are well conditioned
+_EQUATIONS = 1.25  # for each entry of a Hessian, so that the least squares are well conditioned
 _MOST_EXACT_DIMENSIONS = 48  # the moments of all Hessians have dimension⁴ / 4 entries
 
 

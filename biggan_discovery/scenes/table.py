@@ -15,7 +15,7 @@ SCENES = {
         render.FACTORS,
         render.render,
         channel_width=32,
-        settings={"steps": 110, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
+        settings={"steps": 400, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
     ),
     "apart": Scene(
         "scenes-apart",
@@ -23,7 +23,7 @@ SCENES = {
         apart.FACTORS,
         apart.render,
         channel_width=16,
-        settings={"steps": 110, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
+        settings={"steps": 400, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
     ),
     "overlap": Scene(
         "scenes-overlap",
@@ -31,7 +31,7 @@ SCENES = {
         overlap.FACTORS,
         overlap.render,
         channel_width=16,
-        settings={"steps": 110, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
+        settings={"steps": 400, "batch": 8, "lr": 0.1, "path_size": 5.0, "epsilon": 0.1, "probes": 4},
     ),
 }
 

@@ -1,0 +1,92 @@
+"""The two sides that benchmarks compare, each in a process of its own that stays, so that they can take turns."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from biggan_discovery.allocator import keep_freed_memory
+from biggan_discovery.errors import UserError, near_matches
+
+SIDES = ("textbook", "ours")
+RANDOM = "random:"
+
+
+@contextmanager
+def generator_folder(text: str) -> Iterator[str]:
+    """What to load for `text`; for "random:biggan-deep-128" and the like a full-size random network that is made.
+
+    Raises:
+        UserError: no such network.
+    """
+    if not text.startswith(RANDOM):
+        yield text
+        return
+    from benchmarks.full_size import NETWORKS
+    from benchmarks.random_networks import save_biggan_deep, save_brock
+
+    name = text.removeprefix(RANDOM)
+    if name not in NETWORKS:
+        raise UserError(f"no network {name!r} to make{near_matches(name, NETWORKS)}; known: {', '.join(NETWORKS)}")
+    with tempfile.TemporaryDirectory() as place:
+        click.echo(f"making a random {name} ...", err=True)
+        (save_brock if name.startswith("brock") else save_biggan_deep)(Path(place), NETWORKS[name])
+        yield place
+
+
+class Side:
+    """A process that runs functions of a module one at a time; its memory allocator is the one that commands use."""
+
+    def __init__(self, stack: ExitStack, prepare: Callable[..., None], *arguments: Any):
+        context = multiprocessing.get_context("spawn")
+        self._pool = stack.enter_context(
+            ProcessPoolExecutor(1, context, initializer=_begin, initargs=(prepare, arguments))
+        )
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function gives there."""
+        return self._pool.submit(function, *arguments).result()
+
+
+def _begin(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    keep_freed_memory()
+    prepare(*arguments)
+
+
+def reset_peak() -> float:
+    """GiB that this process has now; `peak` counts from here, where the system can forget an earlier peak."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return peak()
+
+
+def peak() -> float:
+    """GiB that this process had at most."""
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(values), "smallest": min(values), "largest": max(values)}
+
+
+def shown(figures: dict[str, float], unit: str) -> str:
+    """A spread as text."""
+    return f"{figures['median']:.3g} {unit} ({figures['smallest']:.3g}-{figures['largest']:.3g})"

@@ -1,0 +1,216 @@
+"""`python -m benchmarks.step`: a search step, textbook against ours.
+
+Textbook is the authors' network and their loss (2k + 1 passes of the whole batch). Both sides run in processes of their
+own with the same allocator and take turns; one step each before the count begins. Prints a table in Markdown and, with
+--out, writes it and the figures as JSON beside each other.
+
+    python -m benchmarks.step --generator random:biggan-deep-128 --batch 8
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.sides import SIDES, Side, generator_folder, peak, reset_peak, shown, spread
+from biggan_discovery.cli import run
+from biggan_discovery.cli.options import POSITIVE_INT, device_option
+from biggan_discovery.files import atomic_write
+
+_EPSILON = 0.1
+_side: dict[str, Any] = {}
+"""What one process holds."""
+
+
+@click.command()
+@click.option("--generator", default="random:biggan-deep-128", show_default=True, metavar="NAME|PATH|random:NAME")
+@device_option
+@click.option("--batch", type=POSITIVE_INT, default=2, show_default=True, help="Samples a step.")
+@click.option("--probes", type=click.IntRange(2), default=2, show_default=True, help="Probes a sample.")
+@click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps of each side.")
+@click.option("--micro-batch", type=POSITIVE_INT, help="Images at once on our side.  [default: by memory]")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
+def benchmark(
+    generator: str, device: str, batch: int, probes: int, rounds: int, micro_batch: int | None, out: Path | None
+) -> None:
+    """Time a search step, textbook against ours, in turns."""
+    with generator_folder(generator) as folder, ExitStack() as stack:
+        sides = {name: Side(stack, _prepare, name, folder, device, batch, probes, micro_batch) for name in SIDES}
+        first = {name: side.run(_step) for name, side in sides.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(rounds):
+            for name, side in sides.items():
+                seconds[name].append(side.run(_step))
+            click.echo(f"round {number + 1}: " + ", ".join(f"{seconds[name][-1]:.3g} s" for name in sides), err=True)
+        facts = {name: side.run(_facts) for name, side in sides.items()}
+        ceiling = sides["ours"].run(_ceiling)
+    figures = {
+        "generator": generator,
+        "batch": batch,
+        "probes": probes,
+        "rounds": rounds,
+        "machine": facts["ours"].pop("machine"),
+        "convolution_ceiling_gflops": ceiling,
+        "ratio": spread([before / after for before, after in zip(*seconds.values(), strict=True)]),
+        **{
+            name: {
+                "seconds": spread(seconds[name]),
+                "first_step_seconds": first[name],
+                "fraction_of_ceiling": facts[name]["gflop"] / spread(seconds[name])["median"] / ceiling,
+                **facts[name],
+            }
+            for name in SIDES
+        },
+    }
+    table = _table(figures)
+    click.echo(table)
+    if out is not None:
+        atomic_write(out.with_name(f"{out.name}.json"), json.dumps(figures, indent=1) + "\n")
+        atomic_write(out.with_name(f"{out.name}.md"), table + "\n")
+
+
+def _table(figures: dict[str, Any]) -> str:
+    lines = [
+        "| | seconds a step | first step | GFLOP a step | of the convolution ceiling | memory above the weights |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in SIDES:
+        side = figures[name]
+        lines.append(
+            f"| {name} | {shown(side['seconds'], 's')} | {side['first_step_seconds']:.3g} s | {side['gflop']:.0f} | "
+            f"{100 * side['fraction_of_ceiling']:.0f} % | {side['peak_gib']:.2f} GiB |"
+        )
+    ratio = figures["ratio"]
+    lines += [
+        "",
+        f"{figures['generator']}, batch {figures['batch']}, k {figures['probes']}, {figures['rounds']} rounds: "
+        f"medians (smallest-largest), **{ratio['median']:.2f} times as fast** "
+        f"({ratio['smallest']:.2f}-{ratio['largest']:.2f}). Micro-batch {figures['ours']['micro_batch']}. "
+        f"Convolution ceiling {figures['convolution_ceiling_gflops']:.0f} GFLOP/s. {figures['machine']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _prepare(name: str, folder: str, device: str, batch: int, probes: int, micro_batch: int | None) -> None:
+    """Load one side and its samples; both get the same."""
+    import torch
+
+    from biggan_discovery.generators import load_generator
+    from biggan_discovery.objectives.samples import Purpose, draw
+    from biggan_discovery.objectives.through_directions import choose_micro_batch
+
+    torch.set_grad_enabled(True)
+    generator = load_generator(folder, device=device)
+    if name == "textbook":
+        generator = generator.textbook()
+    z_dim = generator.z_dim
+    Q = torch.linalg.qr(torch.randn(z_dim, z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    samples = draw(
+        generator,
+        list(range(generator.num_classes)),
+        z_dim,
+        count=batch,
+        probes=probes,
+        path_size=5.0,
+        seed=0,
+        purpose=Purpose.SEARCH,
+        step=0,
+    )
+    _side.update(name=name, generator=generator, Q=Q.to(generator.device, generator.dtype), samples=samples)
+    _side.update(micro_batch=(micro_batch or choose_micro_batch(generator)) if name == "ours" else None)
+    _side.update(before=_reset_peak())
+
+
+def _step() -> float:
+    """Seconds of one step."""
+    begin = time.perf_counter()
+    _run(_side["samples"])
+    return time.perf_counter() - begin
+
+
+def _run(samples: Any) -> None:
+    """One step; it ends with a number on the CPU, so the GPU has ended too."""
+    from benchmarks.textbook import textbook_step
+    from biggan_discovery.objectives.through_directions import penalty_gradient
+
+    generator, Q = _side["generator"], _side["Q"]
+    if _side["name"] == "textbook":
+        gradient = textbook_step(generator, Q, samples, _EPSILON)[1]
+    else:
+        gradient = penalty_gradient(generator, Q, samples, _EPSILON, micro_batch=_side["micro_batch"]).gradient
+    gradient.sum().item()
+
+
+def _facts() -> dict[str, Any]:
+    """Memory and arithmetic of a step."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    memory = _peak() - _side["before"]
+    # Counted on one sample; all cost the same.
+    with FlopCounterMode(display=False) as counter:
+        _run(_side["samples"].split(1)[0])
+    device = _side["generator"].device
+    machine = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    )
+    return {
+        "gflop": counter.get_total_flops() * len(_side["samples"].z) / 1e9,
+        "peak_gib": memory,
+        "micro_batch": _side["micro_batch"],
+        "machine": f"{machine}, torch {torch.__version__}",
+    }
+
+
+def _reset_peak() -> float:
+    import torch
+
+    device = _side["generator"].device
+    if device.type != "cuda":
+        return reset_peak()
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device) / 2**30
+
+
+def _peak() -> float:
+    import torch
+
+    device = _side["generator"].device
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak()
+
+
+def _ceiling() -> float:
+    """GFLOP/s of the fastest 3 × 3 convolution, over a few sizes that fit the caches."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    place = {"device": _side["generator"].device, "dtype": _side["generator"].dtype}
+    rates = []
+    for channels, size in ((64, 32), (128, 32), (256, 16), (512, 16)):
+        for count in (4, 64 if place["device"].type == "cuda" else 1):
+            x = torch.randn(count, channels, size, size, **place).to(memory_format=torch.channels_last)
+            weight = torch.randn(channels, channels, 3, 3, **place).to(memory_format=torch.channels_last)
+            gflop = 2 * count * channels**2 * size**2 * 9 / 1e9
+            with torch.no_grad():
+                rates.append(gflop / min(_seconds(lambda x=x, w=weight: F.conv2d(x, w, padding=1)) for _ in range(7)))
+    return max(rates)
+
+
+def _seconds(function: Any, repeats: int = 5) -> float:
+    begin = time.perf_counter()
+    for _ in range(repeats - 1):
+        function()
+    function().sum().item()
+    return (time.perf_counter() - begin) / repeats
+
+
+if __name__ == "__main__":
+    run(benchmark, "python -m benchmarks.step")

@@ -1,0 +1,43 @@
+"""The benchmark's textbook loss, and its command on a tiny network."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.textbook import textbook_step
+from biggan_discovery import load_generator
+from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.objectives.through_directions import penalty_gradient
+from tests.tiny import save_tiny_biggan
+
+
+def test_textbook_step_is_the_same_loss(tmp_path: Path) -> None:
+    generator = load_generator(save_tiny_biggan(tmp_path), device="cpu").double()
+    samples = draw(generator, [0, 3], 6, count=3, probes=3, path_size=2.0, seed=0, purpose=Purpose.SEARCH, step=0)
+    Q = torch.linalg.qr(torch.randn(16, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].T
+    value, gradient = textbook_step(generator, Q, samples, 0.1)
+    found = penalty_gradient(generator, Q, samples, 0.1, micro_batch=6)
+    torch.testing.assert_close(torch.tensor(found.value), torch.tensor(value), rtol=1e-9, atol=0)
+    torch.testing.assert_close(found.gradient, gradient, rtol=1e-8, atol=1e-9)
+
+
+def test_command_writes_its_figures(tmp_path: Path) -> None:
+    folder = save_tiny_biggan(tmp_path / "tiny")
+    command = [sys.executable, "-m", "benchmarks.step", "--generator", str(folder), "--rounds", "2", "--device", "cpu"]
+    run = subprocess.run(
+        [*command, "--out", str(tmp_path / "step")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figures = json.loads((tmp_path / "step.json").read_text())
+    assert figures["ours"]["gflop"] < figures["textbook"]["gflop"]
+    assert figures["ratio"]["smallest"] <= figures["ratio"]["median"] <= figures["ratio"]["largest"]
+    assert (tmp_path / "step.md").read_text() in run.stdout

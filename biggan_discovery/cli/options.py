@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -49,9 +49,22 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class PathSize(click.ParamType):
+    """How far to go: a positive number, or "auto"."""
+
+    name = "float|auto"
+
+    def convert(
+        self, value: float | str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | Literal["auto"]:
+        """Parse `value`; fail with one line where it is neither."""
+        return "auto" if value == "auto" else POSITIVE_FLOAT.convert(value, param, ctx)
+
+
 INDEX_LIST = IndexList()
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
+PATH_SIZE = PathSize()
 
 
 @contextlib.contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from biggan_discovery.cli.options import (
     INDEX_LIST,
     LARGEST,
+    PATH_SIZE,
     POSITIVE_FLOAT,
     class_option,
     device_option,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from biggan_discovery.directions import Directions
     from biggan_discovery.generators import FrozenGenerator
     from biggan_discovery.rendering import CurvedFilm
+
+_MEASURED = 4  # samples, for --path-size auto
 
 
 @click.command("visualize")
@@ -58,7 +61,12 @@ if TYPE_CHECKING:
     help="Frames of the loop, or pictures of a strip.  [default: 60; 7 for png]",
 )
 @click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second.")
-@click.option("--path-size", type=POSITIVE_FLOAT, help="How far to go to each side.  [default: as in the search]")
+@click.option(
+    "--path-size",
+    type=PATH_SIZE,
+    help="How far to go to each side; auto: so far that all directions change the image equally.  "
+    "[default: as in the search]",
+)
 @click.option("--easing", default="sine", show_default=True, help="Pace of the motion: sine, linear or smooth.")
 @click.option("--keep-projection", is_flag=True, help="Start at the sample itself: keep its part along the direction.")
 @click.option(
@@ -93,7 +101,7 @@ def visualize_command(
     samples: int | None,
     frames: int | None,
     fps: float,
-    path_size: float | None,
+    path_size: float | Literal["auto"] | None,
     easing: str,
     keep_projection: bool,
     transfer: bool,
@@ -119,6 +127,7 @@ def visualize_command(
       visualize.py directions/scenes-64.safetensors --only 0,3,8-12 --class torus --out torus.mp4
       visualize.py directions/scenes-64.safetensors --per-direction --format png
       visualize.py directions/scenes-64.safetensors --only 3 --transfer --format png
+      visualize.py directions/scenes-64.safetensors --path-size auto
       visualize.py --curved --generator scenes-64 --path-size 3 --out paths.gif
     """
     import torch
@@ -141,6 +150,8 @@ def visualize_command(
         raise UserError("Missing argument 'DIRECTIONS'; only --curved shows a generator without any")
     if curved and transfer:
         raise UserError("--curved follows each sample on its own and --transfer shows one on many classes; choose one")
+    if curved and path_size == "auto":
+        raise UserError("--path-size auto walks each direction its own way, and --curved all of them; give a number")
     out, suffix = _output(Path("curved") if path is None else existing_file(path), out, form, per_direction)
     check_output(out / f"000{suffix}" if per_direction else out, fps)
     if path is None:
@@ -163,7 +174,12 @@ def visualize_command(
         layers = parse_layers(layers, network.num_layers).text
     elif path is not None and directions is not None:
         check_layers(path, directions, network)
-    size = path_size or _path_size(str(path), known, network.defaults())
+    size = path_size if isinstance(path_size, float) else _path_size(str(path), known, network.defaults())
+    reach: dict[int, float] = {}
+    if path_size == "auto":
+        assert directions is not None  # Only --curved goes without.
+        reach = _equal_reach(network, directions, shown, known_classes, size, layers, keep_projection, seed, quiet)
+        size = 1.0
 
     still = suffix == ".png"
     count = samples or (1 if still or path is None else 5)
@@ -179,7 +195,8 @@ def visualize_command(
             first = 2 * shown.index(row)
             kinds = (("straight", first), ("curved", first + 1))
             return [(Label(str(row), f"{names[row]} {kind}".strip()), number) for kind, number in kinds]
-        return [(Label(str(row), names[row]), row)]
+        extent = f"±{reach[row]:.2g}" if row in reach else ""
+        return [(Label(str(row), f"{names[row]} {extent}".strip()), row)]
 
     files = [(out, shown)]
     if per_direction:
@@ -202,7 +219,7 @@ def visualize_command(
     else:
         assert directions is not None  # Only --curved goes without.
         y = torch.tensor(known_classes)[:, None].expand(-1, count) if transfer else y
-        film = Film(network, directions, z, y, layers, keep_projection)
+        film = Film(network, directions, z, y, layers, keep_projection, reach=reach)
 
     written = ""
     with Progress((1 if still else len(amounts)) * len(files), "drawing", unit="frame", quiet=quiet) as progress:
@@ -210,6 +227,37 @@ def visualize_command(
             draw = film.strip if still else film.loop
             written = write_film(file, draw(numbers, amounts, sheet), fps, progress)
     click.echo(f"wrote {len(files)} files to {out}" if per_direction else written)
+
+
+def _equal_reach(
+    network: FrozenGenerator,
+    directions: Directions,
+    shown: list[int],
+    classes: list[int],
+    path_size: float,
+    layers: str | None,
+    keep_projection: bool,
+    seed: int,
+    quiet: bool,
+) -> dict[int, float]:
+    """How far to go along each direction that is shown, such that all change the image equally."""
+    from biggan_discovery.evaluation.step_size import equal_path_sizes, equal_path_sizes_cost
+    from biggan_discovery.progress import Progress
+
+    cost = equal_path_sizes_cost(len(shown), samples=_MEASURED)
+    with Progress(cost, "measuring", unit="image", quiet=quiet) as progress:
+        sizes = equal_path_sizes(
+            network,
+            directions.Q[shown],
+            classes=classes,
+            path_size=path_size,
+            keep_projection=keep_projection,
+            samples=_MEASURED,
+            layers=layers or directions.layers,
+            seed=seed,
+            progress=progress,
+        )
+    return dict(zip(shown, sizes, strict=True))
 
 
 def _curved_film(
@@ -246,7 +294,8 @@ def _output(path: Path, out: Path | None, form: str | None, per_direction: bool)
 
 
 def _path_size(path: str, metadata: dict, defaults: dict) -> float:
-    size = metadata.get("settings", {}).get("path_size", defaults.get("path_size", 5.0))
+    # A search at the samples themselves has a path size of 0, which shows nothing.
+    size = metadata.get("settings", {}).get("path_size") or defaults.get("path_size", 5.0)
     if not isinstance(size, int | float) or not 0 < size <= LARGEST:
         raise UserError(f"{path} gives the path size {size!r}, which is not a positive number; give --path-size")
     return float(size)

@@ -5,6 +5,7 @@ pytorch_model.bin         the weights (read by the family); or model.safetensors
 classes.json              optional: list of class names
 discovery.json            optional: search settings that suit this generator
 directions.safetensors    optional: known true directions (read by the family)
+factor_predictor.safetensors  optional: reads known factors off images (read by `scenes.predictor`)
 SHA256SUMS                optional: checksums of files that were downloaded, as sha256sum writes them
 """
 

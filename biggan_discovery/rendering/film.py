@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -89,6 +89,7 @@ class Film(Walk):
         layers: which layers the directions reach; those that `directions` are for where None.
         keep_projection: see `move`.
         batch: images that are made at a time; see `generate`.
+        reach: how far along a direction an amount of 1 is; 1 for directions that are not in it.
     """
 
     generator: FrozenGenerator
@@ -98,6 +99,7 @@ class Film(Walk):
     layers: str | None = None
     keep_projection: bool = False
     batch: int | None = None
+    reach: Mapping[int, float] = field(default_factory=dict)
 
     def edit_loop(self, edits: Sequence[Edit], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 of an edit along several directions at once.
@@ -120,7 +122,7 @@ class Film(Walk):
             self.directions,
             self.z,
             row,
-            amount,
+            amount * self.reach.get(row, 1.0),
             layers=self.layers,
             keep_projection=self.keep_projection,
         )

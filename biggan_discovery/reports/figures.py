@@ -59,6 +59,7 @@ def activeness_bars(scores: Sequence[Estimate], names: Sequence[str], dead: Sequ
     with _figure(min(3 + 0.32 * len(order), 11), 3.4, path) as figure:
         axes = figure.add_subplot()
         axes.bar(range(len(order)), means, yerr=errors, color=colours, width=0.8, error_kw={"elinewidth": 0.9})
+        axes.set_xlabel("direction")
         axes.set_ylabel("variance of pixels")
         axes.set_title("Activeness" + (f" ({len(dead)} of {len(order)} inactive, grey)" if dead else ""))
         axes.margins(x=0.01)

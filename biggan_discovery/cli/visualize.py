@@ -209,7 +209,9 @@ def visualize_command(
             tile=network.resolution,
             rows=count if still else 1,
             columns=len(amounts) if still else count,
-            header=[f"{amount:+.3g}" if amount else "0" for amount in amounts] if still else (),
+            header=[f"{amount:{'+.0%' if reach else '+.3g'}}" if amount else "0" for amount in amounts]
+            if still
+            else (),
             across=columns or (1 if transfer or curved else None),
             scale=scale,
         )

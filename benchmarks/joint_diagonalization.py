@@ -5,7 +5,6 @@ Prints, for both objectives, generator evaluations, the held-out Hessian Penalty
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 import click

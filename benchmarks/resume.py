@@ -35,7 +35,7 @@ _STATE, _HISTORY, _DIRECTIONS = "state.safetensors", "history.csv", "directions.
 def main(kills: int, generator: str, steps: int, batch: int, save_every: int, seed: int) -> None:
     """Kill searches at random moments and compare how they end with one that was not killed."""
     settings = {"generator": generator, "steps": steps, "batch": batch, "save-every": save_every, "device": "cpu"}
-    command = [sys.executable, "discover.py", "--quiet"]
+    command = [sys.executable, "discover.py", "--quiet", "--no-judge"]
     command += [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as place:

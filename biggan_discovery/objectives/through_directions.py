@@ -20,8 +20,8 @@ from biggan_discovery.objectives.hessian_penalty import variance_over_probes
 from biggan_discovery.objectives.orojar import squared_norm
 from biggan_discovery.objectives.samples import Samples
 
-_PIXELS_AT_ONCE = 16 * 64 * 64
-_CPU_BUDGET = 320 * 2**20  # More makes no step faster on a CPU.
+_PIXELS_AT_ONCE = 16 * 64 * 64  # More makes no pass faster on a CPU.
+_CPU_SAMPLE, _CPU_MOST = 4, 2 * 2**30  # A sample's images with the papers' two probes, and bytes they may take.
 _GPU_SHARE = 0.4  # Of free memory; as much again is needed while images go through, and other programs want some.
 
 
@@ -35,16 +35,19 @@ def choose_micro_batch(generator: FrozenGenerator, budget: int | None = None) ->
 
     Args:
         generator: the frozen network.
-        budget: bytes for what the backward pass needs, the weights not counted; where None 320 MiB on a CPU, so that
-            the choice depends on the generator alone, and 40 % of what is free on a GPU.
+        budget: bytes for what the backward pass needs, the weights not counted. Where None 40 % of what is free on a
+            GPU. On a CPU more than `micro_batch` images are no faster, but the four of one sample with two probes
+            should be kept, up to 2 GiB; the choice then depends on the generator alone.
 
     Returns:
         At least 1; see `penalty_gradient`.
     """
-    if budget is None:
-        on_gpu = generator.device.type == "cuda"
-        budget = int(_GPU_SHARE * torch.cuda.mem_get_info(generator.device)[0]) if on_gpu else _CPU_BUDGET
-    return max(1, budget // bytes_per_image(generator))
+    each = bytes_per_image(generator)
+    if budget is None and generator.device.type == "cuda":
+        budget = int(_GPU_SHARE * torch.cuda.mem_get_info(generator.device)[0])
+    if budget is not None:
+        return max(1, budget // each)
+    return max(micro_batch(generator), min(_CPU_SAMPLE, _CPU_MOST // each))
 
 
 def bytes_per_image(generator: FrozenGenerator) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from biggan_discovery import FunctionGenerator, load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives import hessian_penalty, orojar
+from biggan_discovery.objectives import hessian_penalty, orojar, through_directions
 from biggan_discovery.objectives.samples import Purpose, Samples, draw
 from biggan_discovery.objectives.through_directions import (
     bytes_per_image,
@@ -161,3 +161,14 @@ def test_micro_batch_fits_the_budget_without_weights() -> None:
     assert kept == 4 * (1024 + 48)
     assert choose_micro_batch(generator, 100 * kept) == 100
     assert choose_micro_batch(generator, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "kept", "images"),
+    [(16, 2**16, 256), (64, 2**23, 16), (128, 2**26, 4), (256, 2**28, 4), (512, 2**30, 2), (512, 2**32, 1)],
+)
+def test_micro_batch_on_a_cpu(monkeypatch: pytest.MonkeyPatch, size: int, kept: int, images: int) -> None:
+    """No more than are of use, but the four images of one sample where they keep at most 2 GiB."""
+    monkeypatch.setattr(through_directions, "bytes_per_image", lambda _: kept)
+    generator = FunctionGenerator(lambda z: z.new_zeros(len(z), 3, size, size), z_dim=4, resolution=size, channels=3)
+    assert choose_micro_batch(generator) == images

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from biggan_discovery.errors import UserError, near_matches
 
+HEADER = "biggan_discovery"  # the key of our own JSON in the headers of safetensors files
+
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """`path`, where a file is there to read.

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.files import atomic_write, existing_file
+from biggan_discovery.files import HEADER, atomic_write, existing_file
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-_HEADER = "biggan_discovery"
 _NUMBER = re.compile(r"[+-]?\d{1,18}")
 _FARTHEST_FROM_ORTHONORMAL = 1e-4
 
@@ -196,7 +195,7 @@ class Directions:
             header = json.dumps(self.metadata)
         except (TypeError, ValueError) as error:
             raise UserError(f"the metadata of directions must be plain JSON values: {error}") from error
-        atomic_write(path, safetensors.torch.save({"A": self.A, "Q": self.Q}, {_HEADER: header}))
+        atomic_write(path, safetensors.torch.save({"A": self.A, "Q": self.Q}, {HEADER: header}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Directions:
@@ -219,9 +218,9 @@ class Directions:
 def _read(path: Path) -> tuple[Tensor, Tensor, dict[str, Any]]:
     with safetensors.safe_open(path, framework="pt") as file:
         missing = [letter for letter in ("A", "Q") if letter not in file.keys()]  # noqa: SIM118
-        header = (file.metadata() or {}).get(_HEADER)
+        header = (file.metadata() or {}).get(HEADER)
         if missing or header is None:
-            lacks = [f"tensor {letter}" for letter in missing] + [f"header {_HEADER!r}"] * (header is None)
+            lacks = [f"tensor {letter}" for letter in missing] + [f"header {HEADER!r}"] * (header is None)
             raise UserError(f"not a directions file: it has no {' and no '.join(lacks)}")
         try:
             metadata = json.loads(header)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.files import HEADER
 from biggan_discovery.generators import fast, layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.layers import ALL, parse_layers
@@ -283,8 +284,11 @@ def _read_directions(path: Path, z_dim: int) -> tuple[Tensor | None, tuple[str, 
         return None, ()
     try:
         with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if HEADER in header:  # what a search found and somebody kept here, not what is known to be true
+                return None, ()
             directions = file.get_tensor("directions")
-            names = json.loads((file.metadata() or {}).get("names", "null"))
+            names = json.loads(header.get("names", "null"))
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"cannot read the true directions in {path}: {error}") from error
     if directions.ndim != 2 or directions.shape[1] != z_dim or not directions.is_floating_point():

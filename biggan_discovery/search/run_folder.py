@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import atomic_write
+from biggan_discovery.files import HEADER, atomic_write
 
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
-_HEADER = "biggan_discovery"
 
 
 @dataclass
@@ -59,7 +58,7 @@ class State:
         atomic_write(folder / HISTORY, text.getvalue())
         rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
         tensors = {_HISTORY: rows} | {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        atomic_write(folder / STATE, safetensors.torch.save(tensors, {_HEADER: json.dumps(self.settings)}))
+        atomic_write(folder / STATE, safetensors.torch.save(tensors, {HEADER: json.dumps(self.settings)}))
 
 
 _HISTORY = "history"
@@ -76,7 +75,7 @@ def load_state(folder: Path, fresh: State) -> State | None:
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            saved = json.loads(file.metadata()[_HEADER])
+            saved = json.loads(file.metadata()[HEADER])
             differing = [key for key in {**settings, **saved} if saved.get(key) != settings.get(key)]
             found = {} if differing else {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
         if not differing:

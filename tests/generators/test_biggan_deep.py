@@ -21,6 +21,7 @@ from pytorch_pretrained_biggan import BigGAN
 from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from safetensors.torch import save_file
 
+from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.biggan_deep import BigGANDeep
@@ -478,3 +479,11 @@ def test_nothing_is_printed_or_warned(tiny_folder: Path, capfd: pytest.CaptureFi
         load_generator(tiny_folder, device="cpu")(z, y)
     assert not caught
     assert capfd.readouterr() == ("", "")
+
+
+def test_directions_that_a_search_left_beside_the_weights_are_not_taken_for_true_ones(tmp_path):
+    save_tiny_biggan(tmp_path)
+    Directions(torch.eye(16)).save(tmp_path / "directions.safetensors")
+    generator = load_generator(tmp_path)
+    assert generator.true_directions is None
+    assert generator.factor_names == ()

@@ -27,7 +27,11 @@ OBJECTIVES = {"hessian": penalty_of_directions, "orojar": orojar_of_directions}
 
 def fresh_state(settings: dict[str, Any], A: Tensor) -> State:
     """Before the first step, at the start A (ndirs, coordinates)."""
-    tensors = {"A": _retracted(A, settings["orthogonalize"]), "first_moment": torch.zeros_like(A), "second_moment": torch.zeros_like(A)}
+    tensors = {
+        "A": _retracted(A, settings["orthogonalize"]),
+        "first_moment": torch.zeros_like(A),
+        "second_moment": torch.zeros_like(A),
+    }
     return State(settings, tensors, ("penalty", "lr"), settings["steps"])
 
 

@@ -114,9 +114,11 @@ class _AffineRelu(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
         grad = _where_positive(grad, torch.addcmul(shift, x, gain))
-        if not ctx.needs_input_grad[1]:
-            return grad * gain, None, None
-        return grad * gain, (grad * x).sum((1, 2), keepdim=True), grad.sum((1, 2), keepdim=True)
+        of_gain = of_shift = None
+        if ctx.needs_input_grad[1]:
+            of_gain, of_shift = (grad * x).sum((1, 2), keepdim=True), grad.sum((1, 2), keepdim=True)
+        # In place where nobody differentiates this in turn: it is the largest tensor of a step.
+        return grad * gain if torch.is_grad_enabled() else grad.mul_(gain), of_gain, of_shift
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]

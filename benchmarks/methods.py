@@ -86,10 +86,13 @@ def _measure(generator: FrozenGenerator, found: Directions, seconds: float) -> l
 
 
 def _spread(values: tuple[float, ...]) -> str:
-    mean = statistics.mean(values)
-    text = f"{mean:,.0f}" if mean == int(mean) or mean >= 1000 else f"{mean:.3g}"
+    """Mean ± standard deviation, the latter left out where all values are the same."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{text} ± {spread:.2g}" if spread else text
+    return f"{_short(statistics.mean(values))} ± {_short(spread)}" if spread else _short(statistics.mean(values))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from biggan_discovery.cli import cli, run
 from biggan_discovery.generators import catalogue
-from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE
+from biggan_discovery.generators.catalogue import BUNDLED, CHECKPOINTS_VARIABLE
 from tests.tiny import save_tiny_biggan
 
 
@@ -37,7 +37,8 @@ def _run(
 def test_generators(checkpoints: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = _run(capsys, monkeypatch, "generators")
     assert (code, err) == (0, "")
-    header, scenes, *remote, mine = out.splitlines()
+    header, *named, mine = out.splitlines()
+    scenes, remote = named[0], named[len(BUNDLED) :]
     assert header.split() == ["NAME", "PIXELS", "Z_DIM", "CLASSES", "SIZE", "STATE", "FOLDER"]
     assert scenes.split() == ["scenes-64", "-", "-", "-", "-", "missing", str(checkpoints / "scenes-64")]
     size = f"{(checkpoints / 'mine' / 'pytorch_model.bin').stat().st_size / 1e6:.1f}"

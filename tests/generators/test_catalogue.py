@@ -14,6 +14,7 @@ import biggan_discovery
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import catalogue, load_generator
 from biggan_discovery.generators.catalogue import (
+    BUNDLED,
     CHECKPOINTS_VARIABLE,
     checkpoints_folder,
     find_device,
@@ -72,7 +73,10 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("scenes-64", ["'scenes-64'", "no such folder"]),
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
-        ("zzz", ["no generator 'zzz'", "known: scenes-64, biggan-deep-128, ", "brock-128, mine", "give a folder"]),
+        (
+            "zzz",
+            ["no generator 'zzz'", "known: scenes-64, ", "overlap, biggan-deep-128, ", "brock-128, mine", "a folder"],
+        ),
         ("", ["no generator given"]),
         ("folder", ["no config.json"]),
         ("file", ["is a file", "give the folder"]),
@@ -116,7 +120,8 @@ def test_list(checkpoints: Path) -> None:
     shutil.copytree(checkpoints / "mine", checkpoints / "no-weights")
     (checkpoints / "no-weights" / "pytorch_model.bin").unlink()
     (checkpoints / "not-a-generator").mkdir()
-    scenes, *remote, broken, mine, without = list_generators()
+    *named, broken, mine, without = list_generators()
+    (scenes, *_), remote = named[: len(BUNDLED)], named[len(BUNDLED) :]
     assert [entry.name for entry in remote] == ["biggan-deep-128", "biggan-deep-256", "biggan-deep-512", "brock-128"]
     assert (scenes.name, scenes.config, scenes.problem) == ("scenes-64", None, "missing")
     assert (broken.name, broken.config) == ("broken", None)
@@ -129,8 +134,8 @@ def test_list(checkpoints: Path) -> None:
 def test_checkpoints_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path / "nowhere"))
     monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "clone")
-    scenes, *remote = list_generators()
-    assert (scenes.name, scenes.problem) == ("scenes-64", "missing")
+    bundled, remote = list_generators()[: len(BUNDLED)], list_generators()[len(BUNDLED) :]
+    assert [(entry.name, entry.problem) for entry in bundled] == [(name, "missing") for name in BUNDLED]
     assert {entry.problem for entry in remote} <= {"not downloaded", "in the package's cache"}
 
 

@@ -51,13 +51,22 @@ def initial_matrix(
     return within
 
 
-def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tensor:
+def directions_of_start(path: str | os.PathLike[str]) -> Directions:
+    """The directions in a file that a search starts from.
+
+    Raises:
+        UserError: where it is missing or damaged; with the names of starts that are nearly the same.
+    """
     try:
         existing_file(path)
     except UserError as error:
         near = near_matches(os.fspath(path), STARTS)
         raise UserError(f"init is {', '.join(STARTS)} or a directions file, and {error}{near}") from error
-    directions = Directions.load(path)
+    return Directions.load(path)
+
+
+def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tensor:
+    directions = directions_of_start(path)
     if directions.z_dim != z_dim:
         raise UserError(f"{path} has directions for z of length {directions.z_dim}; this generator's z has {z_dim}")
     if len(directions) < ndirs:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from biggan_discovery.directions import Directions
 from biggan_discovery.directions.orthonormalize import METHODS as ORTHOGONALIZE
-from biggan_discovery.directions.start import STARTS
+from biggan_discovery.directions.space import check_count
+from biggan_discovery.directions.start import STARTS, directions_of_start
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layers import parse_layers
@@ -68,7 +68,7 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
 
     layers = parse_layers(asked["layers"], generator.num_layers).text
     defaults = {**generator.defaults(), **_defaults(generator, method, solver, layers, asked["init"])}
-    settings = {"solver": solver} | {
+    settings: dict[str, Any] = {"solver": solver} | {
         key: defaults.get(key) if value is None else value
         for key, value in asked.items()
         if key in (*_ALWAYS, *used) and key != "solver"
@@ -80,6 +80,8 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
     for key, limits in _WHOLE.items():
         if key in settings:
             _check_whole(key, settings[key], *limits)
+    if solver == JOINT_DIAGONALIZATION:
+        _check_span(settings["init"], settings["directions"], generator.search_space(layers))
     for key in _POSITIVE:
         if key in settings:
             settings[key] = _positive(key, settings[key], or_zero=method == "orojar" and key == "path_size")
@@ -122,7 +124,15 @@ def _samples(method: str, width: int) -> int:
 
 def span(init: str, space: slice) -> int:
     """Rows of the start of a joint diagonalization: all of a file's, or as many as the space has coordinates."""
-    return space.stop - space.start if init in (*STARTS, JOINT_DIAGONALIZATION) else len(Directions.load(init))
+    return space.stop - space.start if init in (*STARTS, JOINT_DIAGONALIZATION) else len(directions_of_start(init))
+
+
+def _check_span(init: str, directions: int, space: slice) -> None:
+    rows = span(init, space)
+    if init in STARTS:
+        check_count(directions, rows)
+    elif directions > rows:
+        raise UserError(f"{init} has {rows} directions; in their span there are at most as many, not {directions}")
 
 
 def _one_of(key: str, value: object, known: tuple[str, ...]) -> str:

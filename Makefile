@@ -4,10 +4,10 @@ BIN := .venv/bin
 
 .PHONY: demo test format clean
 
-# Find directions of the bundled generator, then draw them.
+# Find directions of the bundled generator, then draw the strongest.
 demo: .venv/installed
 	$(BIN)/python discover.py --out runs/demo
-	$(BIN)/python visualize.py runs/demo/directions.safetensors --samples 3 --frames 40 --scale 1 --out runs/demo/directions.gif
+	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --path-size 2 --out runs/demo/directions.gif
 	@echo "open runs/demo/directions.gif"
 
 # Lint, format, types and all tests, on as many processes as there are processors.

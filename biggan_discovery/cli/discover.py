@@ -73,7 +73,7 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @click.option(
     "--samples",
     type=POSITIVE_INT,
-    help="Latents that joint diagonalization, ganspace or jacobian look at.  [default: 16 to 64; ganspace 20,000]",
+    help="Latents that joint diagonalization, ganspace or jacobian look at.  [default: 16 to 96; ganspace 20,000]",
 )
 @click.option(
     "--sketches",

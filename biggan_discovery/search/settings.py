@@ -118,7 +118,7 @@ def _defaults(
 def _samples(method: str, width: int) -> int:
     """Latents to look at: fewer where all pixels tell of each."""
     if method == "hessian":
-        return 16 if width <= EXACT_DIMENSIONS else 64
+        return 16 if width <= EXACT_DIMENSIONS else 96
     return 20_000 if method == "ganspace" else 32
 
 

@@ -157,6 +157,83 @@ class _LinearMap(torch.autograd.Function):
         return ctx.there(tangent)
 
 
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """softmax(queries · keysᵀ) · values, without the scaling that transformers have.
+
+    Args:
+        queries: (N, positions, c).
+        keys: (N, others, c).
+        values: (N, others, d).
+
+    Returns:
+        (N, positions, d). How much each position looks at each other is never held for all positions together.
+    """
+    result = _Attend.apply(queries, keys, values)
+    assert isinstance(result, Tensor)
+    return result
+
+
+_LOOKS_AT_ONCE = 2**17  # of an image; these and their gradients stay in a core's cache
+_FAINTEST_LOOK = 1e-24  # below the rounding of float64, and its products are no denormals, which CPUs are slow at
+
+
+class _Attend(torch.autograd.Function):
+    """Computes how positions look at each other block by block, and again in the backward pass (Dao et al. 2022)."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        parts = queries.split(_positions_at_once(keys), dim=1)
+        return torch.cat([torch.bmm(_looks(part, keys), values) for part in parts], dim=1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        queries, keys, values, output = ctx.saved_tensors
+        inner = (grad * output).sum(dim=-1, keepdim=True)
+        of_queries, of_keys, of_values = [], torch.zeros_like(keys), torch.zeros_like(values)
+        size = _positions_at_once(keys)
+        parts = zip(*(each.split(size, dim=1) for each in (queries, grad, inner)), strict=True)
+        for queries_part, grad_part, inner_part in parts:
+            looks = _looks(queries_part, keys)
+            of_logits = looks * (torch.bmm(grad_part, values.transpose(1, 2)) - inner_part)
+            of_queries.append(torch.bmm(of_logits, keys))
+            of_keys = torch.baddbmm(of_keys, of_logits.transpose(1, 2), queries_part)
+            of_values = torch.baddbmm(of_values, looks.transpose(1, 2), grad_part)
+        return torch.cat(of_queries, dim=1), of_keys, of_values
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        queries, keys, values = ctx.saved_tensors
+        along_queries, along_keys, along_values = (
+            torch.zeros_like(each) if tangent is None else tangent
+            for each, tangent in zip(ctx.saved_tensors, tangents, strict=True)
+        )
+        results = []
+        size = _positions_at_once(keys)
+        for queries_part, along_part in zip(queries.split(size, 1), along_queries.split(size, 1), strict=True):
+            looks = _looks(queries_part, keys)
+            along_logits = torch.bmm(along_part, keys.transpose(1, 2))
+            along_logits = torch.baddbmm(along_logits, queries_part, along_keys.transpose(1, 2))
+            along_looks = looks * (along_logits - (looks * along_logits).sum(dim=-1, keepdim=True))
+            results.append(torch.baddbmm(torch.bmm(looks, along_values), along_looks, values))
+        return torch.cat(results, dim=1)
+
+
+def _positions_at_once(keys: Tensor) -> int:
+    """By the size of the keys alone, so that the bits of an image do not depend on the others of a batch."""
+    return max(1, _LOOKS_AT_ONCE // keys.shape[1])
+
+
+def _looks(queries: Tensor, keys: Tensor) -> Tensor:
+    return F.threshold(torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1), _FAINTEST_LOOK, 0.0)
+
+
 def upsampled(x: Tensor) -> Tensor:
     """Every pixel of x (N, height, width, channels) repeated 2 × 2."""
     return _from_torch(F.interpolate(_to_torch(x), scale_factor=2))
@@ -259,8 +336,8 @@ class Attention(nn.Module):
         x = x + self.bias
         queries = self.theta(x).flatten(1, 2)
         keys, values = (_from_torch(F.max_pool2d(_to_torch(each(x)), 2)).flatten(1, 2) for each in (self.phi, self.g))
-        looks = torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1)
-        return self.o(torch.bmm(looks, values).unflatten(1, x.shape[1:3]), plus=x)
+        seen = attend(queries, keys, values).unflatten(1, x.shape[1:3])
+        return self.o(seen, plus=x)
 
 
 class ToImages(nn.Module):

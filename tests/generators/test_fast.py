@@ -133,6 +133,35 @@ def test_attention() -> None:
                 torch.testing.assert_close(result[row, column], expected)
 
 
+@pytest.mark.parametrize("at_once", [1, 21, 10_000])
+def test_attention_by_blocks_and_its_derivatives(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_LOOKS_AT_ONCE", at_once)
+    inputs = _normal(2, 11, 3, seed=1), 5 * _normal(2, 7, 3, seed=2), _normal(2, 7, 4, seed=3)
+    along = _normal(2, 11, 3, seed=4), _normal(2, 7, 3, seed=5), _normal(2, 7, 4, seed=6)
+
+    def plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return (queries @ keys.mT).softmax(-1) @ values
+
+    torch.testing.assert_close(torch.func.jvp(fast.attend, inputs, along), torch.func.jvp(plain, inputs, along))
+    leaves = [each.requires_grad_() for each in inputs]
+    firsts, seconds = [], []
+    for each in (fast.attend, plain):
+        first = torch.autograd.grad(each(*leaves).sin().sum(), leaves, create_graph=True)
+        firsts.append(first)
+        seconds.append(torch.autograd.grad(sum(grad.cos().sum() for grad in first), leaves))
+    torch.testing.assert_close(*firsts)
+    torch.testing.assert_close(*seconds)
+
+
+def test_attention_of_sharp_looks() -> None:
+    """Where all positions look at one place, the others' looks underflow."""
+    queries, keys, values = (_normal(1, 5, 3, seed=seed).float() for seed in (1, 2, 3))
+    keys[0, 0] += 100 * queries[0].mean(0)
+    queries = 30 * queries
+    expected = (queries.double() @ keys.double().mT).softmax(-1) @ values.double()
+    torch.testing.assert_close(fast.attend(queries, keys, values).double(), expected, atol=1e-5, rtol=1e-4)
+
+
 def test_upsampled() -> None:
     x = _normal(2, 3, 4, 5)
     assert torch.equal(fast.upsampled(x), x.repeat_interleave(2, 1).repeat_interleave(2, 2))

@@ -241,7 +241,7 @@ def mlp(dim: int):
 
 
 def dense(G, z: torch.Tensor) -> np.ndarray:
-    """J (N, outputs, dim) by central differences in float64, so small that hardly any ReLU has its kink between them."""
+    """J (N, outputs, dim) by central differences in float64, across which hardly any ReLU has its kink."""
     axes = 1e-8 * torch.eye(z.shape[1], dtype=torch.float64)
     return np.stack([((G(z + axis) - G(z - axis)) / 2e-8).flatten(1).numpy() for axis in axes], axis=-1)
 

@@ -113,12 +113,16 @@ class _AffineRelu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
-        grad = _where_positive(grad, torch.addcmul(shift, x, gain))
+        again = torch.is_grad_enabled()  # somebody differentiates this in turn; else the largest tensors are used again
+        result = torch.addcmul(shift, x, gain)
+        if again:
+            grad = _where_positive(grad, result)
+        else:
+            grad = torch.ops.aten.threshold_backward.grad_input(grad, result, 0, grad_input=result)
         of_gain = of_shift = None
         if ctx.needs_input_grad[1]:
             of_gain, of_shift = (grad * x).sum((1, 2), keepdim=True), grad.sum((1, 2), keepdim=True)
-        # In place where nobody differentiates this in turn: it is the largest tensor of a step.
-        return grad * gain if torch.is_grad_enabled() else grad.mul_(gain), of_gain, of_shift
+        return grad * gain if again else grad.mul_(gain), of_gain, of_shift
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -174,7 +178,6 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 _LOOKS_AT_ONCE = 2**17  # of an image; these and their gradients stay in a core's cache
-_FAINTEST_LOOK = 1e-24  # below the rounding of float64, and its products are no denormals, which CPUs are slow at
 
 
 class _Attend(torch.autograd.Function):
@@ -195,13 +198,15 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         queries, keys, values, output = ctx.saved_tensors
+        again = torch.is_grad_enabled()  # somebody differentiates this in turn
         inner = (grad * output).sum(dim=-1, keepdim=True)
         of_queries, of_keys, of_values = [], torch.zeros_like(keys), torch.zeros_like(values)
         size = _positions_at_once(keys)
         parts = zip(*(each.split(size, dim=1) for each in (queries, grad, inner)), strict=True)
         for queries_part, grad_part, inner_part in parts:
             looks = _looks(queries_part, keys)
-            of_logits = looks * (torch.bmm(grad_part, values.transpose(1, 2)) - inner_part)
+            of_looks = torch.bmm(grad_part, values.transpose(1, 2))
+            of_logits = looks * (of_looks - inner_part) if again else of_looks.sub_(inner_part).mul_(looks)
             of_queries.append(torch.bmm(of_logits, keys))
             of_keys = torch.baddbmm(of_keys, of_logits.transpose(1, 2), queries_part)
             of_values = torch.baddbmm(of_values, looks.transpose(1, 2), grad_part)
@@ -231,7 +236,7 @@ def _positions_at_once(keys: Tensor) -> int:
 
 
 def _looks(queries: Tensor, keys: Tensor) -> Tensor:
-    return F.threshold(torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1), _FAINTEST_LOOK, 0.0)
+    return torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1)
 
 
 def upsampled(x: Tensor) -> Tensor:

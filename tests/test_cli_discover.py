@@ -97,7 +97,11 @@ def test_a_class_that_fails_does_not_keep_the_others(call, tmp_path: Path) -> No
 
 def test_what_is_wrong_for_each_class_is_said_once(call) -> None:
     done = call("--each", "--directions", "7")
-    assert (done.code, done.out, done.err) == (2, "", "error: ndirs is 7; it should be 1 to 6\n")
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "error: 7 directions asked for; in a space of 6 coordinates there are 1 to 6\n",
+    )
 
 
 def test_the_same_command_again_says_that_all_is_done(call, tmp_path: Path) -> None:

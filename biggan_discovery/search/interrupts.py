@@ -31,9 +31,11 @@ class Interrupts:
         self.signal = next((each for each, count in zip(_SIGNALS, votes, strict=True) if count), 0)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        if self._received:  # asked twice: do not wait for the step
+        # Who presses Ctrl-C again does not want to wait for the step. SIGTERM comes twice by itself where a job
+        # scheduler sends it to all processes and a launcher passes it on.
+        if self._received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._received = number
+        self._received = self._received or number
 
     @contextlib.contextmanager
     def remembered(self) -> Iterator[None]:

@@ -16,7 +16,10 @@ from pathlib import Path
 from tests.tiny import save_tiny_biggan
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering"])
+_CONTEXT.set_forkserver_preload(
+    # Loading a BigGAN has torch import its compiler, which takes longer than a test.
+    ["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering", "torch._dynamo"]
+)
 
 
 def save_fast_biggan(folder: Path) -> Path:

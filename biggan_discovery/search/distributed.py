@@ -2,7 +2,7 @@
 
 All processes hold the same state and take the same steps, each with its share of the samples. The first (rank 0) is
 the only one that writes files and shows anything. Messages are small (the gradient of A) and lie on the CPU, so gloo
-carries them for every device; unlike NCCL it tells at once when a process has ended.
+carries them whatever the device; unlike NCCL it says at once when a process has ended, and lets processes share a GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from biggan_discovery.errors import UserError
 
@@ -105,6 +104,8 @@ def joined() -> Iterator[None]:
     Raises:
         OSError: the others cannot be reached.
     """
+    from torch.distributed.rendezvous import rendezvous  # not there where torch was built without torch.distributed
+
     try:
         store, number, count = next(rendezvous("env://"))
         dist.init_process_group("gloo", store=store, rank=number, world_size=count, timeout=_PATIENCE)

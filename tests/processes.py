@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -15,7 +16,10 @@ from pathlib import Path
 from tests.tiny import save_tiny_biggan
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering"])
+_CONTEXT.set_forkserver_preload(
+    # Loading a BigGAN has torch import its compiler, which takes longer than a test.
+    ["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering", "torch._dynamo"]
+)
 
 
 def save_fast_biggan(folder: Path) -> Path:
@@ -44,9 +48,11 @@ class Command:
     The held-out judgement of a search is kept short, unless `judge`.
     """
 
-    def __init__(self, folder: Path, *arguments: str | Path, judge: bool = False):
+    def __init__(
+        self, folder: Path, *arguments: str | Path, judge: bool = False, environment: Mapping[str, str] | None = None
+    ):
         self._out, self._err = folder / "out.txt", folder / "err.txt"
-        target = (str(self._out), str(self._err), [str(each) for each in arguments], judge)
+        target = (str(self._out), str(self._err), [str(each) for each in arguments], judge, environment or {})
         self.process: BaseProcess = _CONTEXT.Process(target=_run, args=target)
         self.process.start()
 
@@ -65,7 +71,8 @@ class Command:
         )
 
 
-def _run(out: str, err: str, arguments: list[str], judge: bool) -> None:
+def _run(out: str, err: str, arguments: list[str], judge: bool, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import safetensors.torch
@@ -537,6 +538,24 @@ def test_the_code_in_these_files_would_run_if_they_were_read_carelessly(
     (tmp_path / "pwned").rmdir()
     torch.load(world / "weights-code" / "pytorch_model.bin", weights_only=False)
     (tmp_path / "pwned").rmdir()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), "out of memory; ask for less at a time"), (MemoryError("no room for it"), "no room for it")],
+)
+def test_too_little_memory_is_no_bad_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: MemoryError, said: str
+) -> None:
+    @click.command()
+    def hungry() -> None:
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["hungry"])
+    with pytest.raises(SystemExit) as ended:
+        run(hungry)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
 
 
 def test_without_arguments_there_is_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,44 @@ def test_without_out_the_folder_is_called_by_what_was_asked(call, tmp_path: Path
     assert "see it with: python visualize.py directions/fast-cone-hessian-seed3/directions.safetensors" in first.out
 
 
+def test_each_class_has_a_run_of_its_own(call, tmp_path: Path) -> None:
+    both = call("--class", "cone,torus", "--each", "--out", "runs", "--no-judge")
+    assert both.code == 0, both.err
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["3-cone", "4-torus"]
+    assert [line.split()[1] for line in both.out.splitlines()[1::2]] == [
+        f"runs/{name}/directions.safetensors;" for name in ("3-cone", "4-torus")
+    ]
+    assert call("--class", "torus", "--out", "alone", "--no-judge").code == 0
+    for name in ("directions.safetensors", "state.safetensors"):
+        assert (tmp_path / "runs" / "4-torus" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    again = call("--class", "cone,torus", "--each", "--out", "runs", "--no-judge")
+    assert again.out.count("this run was finished already") == 2
+
+
+def test_without_out_runs_of_classes_lie_in_one_folder(call, tmp_path: Path) -> None:
+    assert call("--class", "cone", "--each", "--no-judge").code == 0
+    assert (tmp_path / "directions" / "fast-cone-hessian-seed0-each" / "3-cone" / "directions.safetensors").exists()
+
+
+def test_a_class_that_fails_does_not_keep_the_others(call, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "3-cone").mkdir(parents=True)
+    (tmp_path / "runs" / "3-cone" / "state.safetensors").write_bytes(b"damaged")
+    done = call("--class", "cone,torus", "--each", "--out", "runs", "--no-judge")
+    assert done.code == 2
+    assert (tmp_path / "runs" / "4-torus" / "directions.safetensors").exists()
+    (line,) = [line for line in done.err.splitlines() if "error" in line]
+    assert line.startswith("error: 3-cone: runs/3-cone/state.safetensors is not a readable state")
+
+
+def test_what_is_wrong_for_each_class_is_said_once(call) -> None:
+    done = call("--each", "--directions", "7")
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "error: 7 directions asked for; in a space of 6 coordinates there are 1 to 6\n",
+    )
+
+
 def test_the_same_command_again_says_that_all_is_done(call, tmp_path: Path) -> None:
     first = call("--out", "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import io
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -63,7 +65,9 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
     try:
-        sys.exit(command.main(prog_name=program, standalone_mode=False))
+        with _with_others():
+            code = command.main(prog_name=program, standalone_mode=False)
+        sys.exit(code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
@@ -73,11 +77,20 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
         _fail(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 130)
-    except MemoryError:
-        _fail("out of memory; ask for less at a time", 1)
+    except MemoryError as error:
+        _fail(str(error) or "out of memory; ask for less at a time", 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
+
+
+def _with_others() -> contextlib.AbstractContextManager[None]:
+    """Act as one with the other processes of a launcher such as torchrun, where there is one."""
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        return contextlib.nullcontext()
+    from biggan_discovery.search.distributed import joined
+
+    return joined()
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,9 +20,11 @@ from biggan_discovery.cli.options import (
     seed_option,
     truncation_option,
 )
+from biggan_discovery.errors import UserError
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions
+    from biggan_discovery.generators import FrozenGenerator
 
 _EXAMPLES = """
 \b
@@ -32,6 +35,8 @@ Examples:
   discover.py --solver adam --steps 600        the papers' way to search
   discover.py --generator biggan-deep-256 --class "golden retriever" --out runs/goldens
   discover.py --generator brock-128 --class "golden retriever" --layers mid
+  discover.py --class cone,torus --each        a run for each of the classes
+  torchrun --nproc-per-node 4 discover.py      four GPUs share the work
 
 Running the same command again continues where it stopped. Settings without a value are the generator's own; for
 ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path size 5, epsilon 0.1, 2 probes.
@@ -41,6 +46,7 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 @click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @generator_option
 @class_option
+@click.option("--each", is_flag=True, help="A run for each class by itself, one after the other, in folders of --out.")
 @click.option(
     "--method",
     default="hessian",
@@ -104,6 +110,7 @@ def discover_command(
     device: str,
     layers: str | None,
     out: str | None,
+    each: bool,
     **settings: Any,
 ) -> None:
     """Find interpretable directions of a generator.
@@ -113,17 +120,44 @@ def discover_command(
     """
     from biggan_discovery.generators import load_generator, parse_classes
     from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.search.distributed import first_then_others, own_device
+
+    place = own_device(device)
+    loaded = first_then_others(lambda: load_generator(generator, truncation=truncation, device=place))
+    chosen = None if classes is None else parse_classes(loaded, classes)
+    settings["layers"] = parse_layers(layers or "all", loaded.num_layers).text
+    if out is None:
+        name = _run_name(loaded.name, classes, settings)
+        out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118
+    if each:
+        _search_each(loaded, range(loaded.num_classes) if chosen is None else chosen, out, settings)
+    else:
+        _search(loaded, chosen, out, settings)
+
+
+def _search_each(generator: FrozenGenerator, classes: Sequence[int], out: str, settings: dict[str, Any]) -> None:
+    """A run for each class, in a folder called by its index and name; what fails for one does not keep the others."""
+    failures: dict[str, list[str]] = {}
+    for index in classes:
+        name = f"{index}-{_plain(generator.class_names[index])}"
+        try:
+            _search(generator, [index], os.path.join(out, name), settings)  # noqa: PTH118
+        except UserError as error:
+            failures.setdefault(str(error), []).append(name)
+    if [len(names) for names in failures.values()] == [len(classes)]:
+        raise UserError(next(iter(failures)))  # It is not about one class.
+    if failures:
+        raise UserError("; ".join(f"{', '.join(names)}: {message}" for message, names in failures.items()))
+
+
+def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, settings: dict[str, Any]) -> None:
+    """One run, and what it achieved."""
     from biggan_discovery.search import discover
 
-    loaded = load_generator(generator, truncation=truncation, device=device)
-    chosen = None if classes is None else parse_classes(loaded, classes)
-    layers = parse_layers(layers or "all", loaded.num_layers).text
-    if out is None:
-        out = os.path.join("directions", _run_name(loaded.name, classes, layers, settings))  # noqa: PTH118
     file = os.path.join(out, "directions.safetensors")  # noqa: PTH118
     before = _modified(file)
     try:
-        found = discover(loaded, classes=chosen, layers=layers, out=out, **settings)
+        found = discover(generator, classes=classes, out=out, **settings)
     except (KeyboardInterrupt, SystemExit):
         click.echo(f"stopped; the run is saved in {out}, and the same command goes on from there", err=True)
         raise
@@ -137,11 +171,17 @@ def _modified(path: str) -> int | None:
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None  # noqa: PTH110, PTH116
 
 
-def _run_name(generator: str, classes: str | None, layers: str, settings: dict[str, Any]) -> str:
+def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> str:
     words = [os.path.basename(generator), classes or "all", settings["method"], f"seed{settings['seed']}"]  # noqa: PTH119
+    layers = settings["layers"]
     if layers != "all":
         words.insert(2, f"layers_{layers}" if layers[0].isdigit() else layers)
-    return "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in word) for word in words)
+    return "-".join(map(_plain, words))
+
+
+def _plain(word: str) -> str:
+    """A word as a part of a file name."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in word)
 
 
 def _summary(found: Directions) -> list[str]:

@@ -55,13 +55,14 @@ def draw(
     ndirs: int,
     *,
     count: int,
+    first: int = 0,
     probes: int,
     path_size: float,
     seed: int,
     purpose: Purpose,
     step: int,
 ) -> Samples:
-    """Samples for one step.
+    """Samples `first` to `first + count - 1` of one step.
 
     z comes from the generator's prior, y is uniform over `classes`, w is one-hot × U(-path_size, path_size) and the
     probes are Rademacher (±1). Everything lies on the generator's device, in its dtype.
@@ -70,7 +71,7 @@ def draw(
         np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, 0, index, step])).random(
             generator.z_dim + 3 + probes * ndirs
         )
-        for index in range(count)
+        for index in range(first, first + count)
     ]
     uniform = torch.from_numpy(np.stack(rows))
     z_uniform, choice, amount, which, signs = uniform.split([generator.z_dim, 1, 1, 1, probes * ndirs], dim=1)

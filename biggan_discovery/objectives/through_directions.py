@@ -14,7 +14,6 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 from tqdm import tqdm
 
-from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.hessian_penalty import variance_over_probes
 from biggan_discovery.objectives.orojar import squared_norm
@@ -121,7 +120,7 @@ def penalty_gradient(
         The value, the gradient in the shape of Q, and the micro-batch to give next time.
 
     Raises:
-        UserError: the memory is not enough for one image.
+        MemoryError: the memory is not enough for one image.
     """
     while True:
         try:
@@ -131,7 +130,7 @@ def penalty_gradient(
             if not _is_out_of_memory(error):
                 raise
             if micro_batch == 1:
-                raise UserError("the memory is not enough to differentiate one image of this generator") from None
+                raise MemoryError("the memory is not enough to differentiate one image of this generator") from None
         # Outside of the handler, whose traceback would hold on to the activations.
         micro_batch = max(1, micro_batch // 2)
         tqdm.write(f"out of memory: going on with a micro-batch of {micro_batch}", file=sys.stderr)

@@ -218,6 +218,9 @@ def check_output(path: str | os.PathLike[str], fps: float) -> None:
 def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
     """A writer whose `add` takes frames (H, W, 3) uint8 in turn; holds none of them.
 
+    Films are encoded by a process of their own, in which the last frame becomes a part of the film while the caller
+    makes the next. `add` waits where the encoder has not taken the frame before.
+
     The format follows the suffix of `path`: .gif, .mp4 (H.264), .webp (animated), or .png, which takes one frame. The
     file appears under its name when the block ends without error, and not at all otherwise. GIF and WebP loop for ever.
 

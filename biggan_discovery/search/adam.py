@@ -18,7 +18,9 @@ from biggan_discovery.objectives.through_directions import (
     penalty_gradient,
     penalty_of_directions,
 )
+from biggan_discovery.search import distributed
 from biggan_discovery.search.closed_form import ClosedForm
+from biggan_discovery.search.interrupts import Interrupts
 from biggan_discovery.search.run_folder import State
 from biggan_discovery.search.session import Session
 
@@ -52,33 +54,39 @@ def search(generator: FrozenGenerator, state: State, session: Session) -> None:
 
     session.begin(state)
     micro_batch = choose_micro_batch(generator)
+    mine = distributed.share(settings["batch"])
     with session.progress(state, "searching", "step") as progress:
         for step in range(state.step, steps):
-            samples = draw(
-                generator,
-                settings["classes"],
-                len(A),
-                count=settings["batch"],
-                probes=settings["probes"],
-                path_size=settings["path_size"],
-                seed=settings["seed"],
-                purpose=Purpose.SEARCH,
-                step=step,
-            )
             rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
             optimizer.param_groups[0]["lr"] = rate
 
             Q = orthonormalize(A, settings["orthogonalize"])
             padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
-            penalty, gradient, micro_batch = penalty_gradient(
-                generator,
-                padded,
-                samples,
-                settings["epsilon"],
-                settings["layers"],
-                micro_batch=micro_batch,
-                objective=objective,
-            )
+            penalty, gradient = 0.0, torch.zeros_like(padded)
+            if mine:  # with more processes than samples some have none
+                samples = draw(
+                    generator,
+                    settings["classes"],
+                    len(A),
+                    count=len(mine),
+                    first=mine.start,
+                    probes=settings["probes"],
+                    path_size=settings["path_size"],
+                    seed=settings["seed"],
+                    purpose=Purpose.SEARCH,
+                    step=step,
+                )
+                penalty, gradient, micro_batch = penalty_gradient(
+                    generator,
+                    padded,
+                    samples,
+                    settings["epsilon"],
+                    settings["layers"],
+                    micro_batch=micro_batch,
+                    objective=objective,
+                )
+            weight = len(mine) / settings["batch"]
+            penalty, gradient = _of_all_processes(penalty, gradient, weight, session.interrupts)
             if not math.isfinite(penalty):
                 raise UserError(
                     f"the penalty became {penalty} at step {step + 1}; try a smaller --lr or a larger --epsilon"
@@ -97,6 +105,19 @@ def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedFo
     settings = state.settings
     passes = 2 * settings["probes"] if settings["method"] == "hessian" else settings["probes"] + 1
     return ClosedForm(state.tensors["A"].detach().cpu(), {}, settings["steps"] * settings["batch"] * passes * 2)
+
+
+def _of_all_processes(penalty: float, gradient: Tensor, weight: float, interrupts: Interrupts) -> tuple[float, Tensor]:
+    """Means over the whole batch, from those over each process's part of it and that part's weight.
+
+    The same exchange settles whether all stop after this step.
+    """
+    votes = interrupts.votes()
+    parts = (weight * gradient.cpu().double().flatten(), torch.tensor([weight * penalty, *votes], dtype=torch.float64))
+    gradients, rest = distributed.total(torch.cat(parts)).split([gradient.numel(), 1 + len(votes)])
+    penalty, *votes = rest.tolist()
+    interrupts.agree(votes)
+    return penalty, gradients.view_as(gradient).to(gradient)
 
 
 def _retracted(A: Tensor, orthogonalize: str) -> Tensor:

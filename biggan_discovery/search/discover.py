@@ -16,10 +16,10 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator, parse_classes
 from biggan_discovery.progress import Progress
-from biggan_discovery.search import adam, closed_forms, joint_diagonalization
+from biggan_discovery.search import adam, closed_forms, distributed, joint_diagonalization
 from biggan_discovery.search.closed_form import ClosedForm
 from biggan_discovery.search.interrupts import Interrupts
-from biggan_discovery.search.run_folder import DIRECTIONS, load_state, locked
+from biggan_discovery.search.run_folder import DIRECTIONS, State, load_state, locked
 from biggan_discovery.search.session import Session
 from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION, run_settings, span
 
@@ -103,13 +103,16 @@ def discover(
 
     Settings that are None take the generator's own default, see `FrozenGenerator.defaults`.
 
+    Where `torch.distributed` is initialized, all of its processes must call this with the same arguments; they share
+    the work, the first writes the folder and shows progress, and all return the same directions.
+
     Raises:
         UserError: for a value that cannot be, or a folder that holds another run or is in use.
         KeyboardInterrupt: after Ctrl-C, when the step in hand is done and saved. SIGTERM raises SystemExit(143).
     """
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
-    settings = run_settings(
+    settings = _settings_of_all(
         generator,
         classes=_class_indices(generator, classes),
         method=method,
@@ -135,29 +138,58 @@ def discover(
     if tensorboard and out is None:
         raise UserError("tensorboard scalars need a folder; give out")
     folder = None if out is None else Path(out)
+    first = distributed.rank() == 0
+    quiet = quiet or not first
 
     by = _SOLVERS[settings["solver"]]
     start = _start(generator, settings, folder, save_every=save_every, quiet=quiet)
 
     with contextlib.ExitStack() as stack:
         state = by.fresh_state(settings, start.A)
-        if folder is not None:
-            stack.enter_context(locked(folder))
-            state = load_state(folder, state) or state
-            if state.step == state.total and (folder / DIRECTIONS).exists():
-                return Directions.load(folder / DIRECTIONS)
+        opened = distributed.from_first(lambda: _opened(folder, state, stack))
+        if isinstance(opened, Directions):
+            return opened
         interrupts = Interrupts()
-        board = stack.enter_context(_tensorboard(folder, state.step)) if tensorboard and folder else None
+        keep = folder if first else None
+        board = stack.enter_context(_tensorboard(keep, opened.step)) if tensorboard and keep else None
         with interrupts.remembered():
-            by.search(generator, state, Session(folder, interrupts, board, save_every, quiet))
+            by.search(generator, opened, Session(keep, interrupts, board, save_every, quiet))
         interrupts.leave()
-        result = by.result(generator, state, quiet=quiet)
-        found = _directions(generator, settings, result, cost=result.evaluations + start.evaluations)
-        if judge:
-            _judge(generator, found, start.A, quiet=quiet)
-        if folder is not None:
-            found.save(folder / DIRECTIONS)
-    return found
+
+        def finished() -> Directions:
+            result = by.result(generator, opened, quiet=quiet)
+            found = _directions(generator, settings, result, cost=result.evaluations + start.evaluations)
+            if judge:
+                _judge(generator, found, start.A, quiet=quiet)
+            if folder is not None:
+                found.save(folder / DIRECTIONS)
+            return found
+
+        return distributed.from_first(finished)
+
+
+def _settings_of_all(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
+    """`run_settings`, which must be the same in every process."""
+    first, *others = distributed.gathered(lambda: run_settings(generator, **asked))
+    for number, settings in enumerate(others, start=1):
+        for key, value in first.items():
+            if settings.get(key) != value:
+                raise UserError(
+                    f"{key} is {value!r} in the first process and {settings.get(key)!r} in process {number}; give all "
+                    "of them the same files"
+                )
+    return first
+
+
+def _opened(folder: Path | None, fresh: State, stack: contextlib.ExitStack) -> State | Directions:
+    """Take hold of the folder; the state to go on from, or the directions where the run is finished."""
+    if folder is None:
+        return fresh
+    stack.enter_context(locked(folder))
+    state = load_state(folder, fresh) or fresh
+    if state.step == state.total and (folder / DIRECTIONS).exists():
+        return Directions.load(folder / DIRECTIONS)
+    return state
 
 
 def _start(
@@ -181,8 +213,12 @@ def _start(
             **{key: settings[key] for key in shared},
         )
         return ClosedForm(start.Q[:, space], {}, start.metadata["generator_evaluations"])
-    count = settings["directions"] if settings["solver"] == ADAM else span(init, space)
-    return ClosedForm(initial_matrix(init, count, generator.z_dim, settings["seed"], space), {}, 0)
+
+    def rows() -> Tensor:
+        count = settings["directions"] if settings["solver"] == ADAM else span(init, space)
+        return initial_matrix(init, count, generator.z_dim, settings["seed"], space)
+
+    return ClosedForm(distributed.from_first(rows), {}, 0)
 
 
 def _class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:

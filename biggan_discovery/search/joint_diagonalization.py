@@ -8,7 +8,7 @@ visits. The best frame is then found with no generator in the loop; see `joint_d
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.objectives.through_directions import micro_batch
+from biggan_discovery.search import distributed
 from biggan_discovery.search.closed_form import ClosedForm, fixed_signs
 from biggan_discovery.search.derivatives import Derivative, Images, jacobian_rows, pixel_hessians, sketched_hessians
 from biggan_discovery.search.joint_diagonalizer import joint_diagonalizer
@@ -53,26 +54,60 @@ def fresh_state(settings: dict[str, Any], start: Tensor) -> State:
     return State(settings, tensors, ("penalty", "evaluations"), samples)
 
 
+class _Measured(NamedTuple):
+    """What one latent tells.
+
+    Attributes:
+        penalty: the objective along the axes.
+        evaluations: of the generator.
+        gram: (n, n) float64, mean over pixels of the products of first derivatives.
+        matrices: to keep (m, n, n), or (entries, entries) float64 to add to the moments.
+    """
+
+    penalty: float
+    evaluations: int
+    gram: Tensor
+    matrices: Tensor
+
+
 def search(generator: FrozenGenerator, state: State, session: Session) -> None:
-    """Measure the matrices at the latents that are left, in place."""
+    """Measure the matrices at the latents that are left, in place; each process measures one of a round."""
     start = state.tensors["start"].to(generator.device, generator.dtype)
     axes, batch, derivative = torch.eye(len(start)).to(start), micro_batch(generator), Derivative()
-    evaluations = state.history[-1][1] if state.history else 0.0
+
+    def measure(latent: int) -> _Measured:
+        images = _around(generator, state.settings, start, latent)
+        if state.settings["method"] == "orojar":
+            return _product_of_jacobian(images, axes, batch, derivative)
+        if "moments" in state.tensors:
+            return _all_pixels(state.settings, latent, images, axes, batch)
+        return _sketches(state.settings, latent, images, axes, batch)
+
+    def mine() -> tuple[_Measured | None, list[float]]:
+        latent = state.step + distributed.rank()
+        measured = measure(latent) if latent < state.total else None
+        return measured, session.interrupts.votes()
+
     session.begin(state)
     with session.progress(state, "measuring", "latent") as progress:
-        while state.step < state.total:
-            images = _around(generator, state, start)
-            if state.settings["method"] == "orojar":
-                penalty, cost = _add_product(state, images, axes, batch, derivative)
-            elif "moments" in state.tensors:
-                penalty, cost = _add_pixels(state, images, axes, batch)
-            else:
-                penalty, cost = _add_sketches(state, images, axes, batch)
-            if not math.isfinite(penalty):
-                raise UserError(f"the penalty became {penalty} at latent {state.step + 1}; try a larger --epsilon")
-            evaluations += cost
-            if session.after_step(state, [penalty, evaluations], progress):
-                return
+        while state.step < state.total and not session.interrupts.signal:
+            found, votes = zip(*distributed.gathered(mine), strict=True)
+            session.interrupts.agree([sum(each) for each in zip(*votes, strict=True)])
+            for measured in filter(None, found):
+                session.after_step(state, _add(state, measured), progress)
+
+
+def _add(state: State, measured: _Measured) -> list[float]:
+    """Keep what the next latent tells; its row of the history."""
+    penalty, evaluations, gram, matrices = measured
+    if not math.isfinite(penalty):
+        raise UserError(f"the penalty became {penalty} at latent {state.step + 1}; try a larger --epsilon")
+    state.tensors["gram"] += gram
+    if "moments" in state.tensors:
+        state.tensors["moments"] += matrices
+    else:
+        state.tensors["matrices"][state.step * len(matrices) :][: len(matrices)] = matrices
+    return [penalty, evaluations + (state.history[-1][1] if state.history else 0.0)]
 
 
 def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedForm:  # noqa: ARG001
@@ -87,13 +122,12 @@ def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedFo
     return ClosedForm(Q.float(), values, int(state.history[-1][1]))
 
 
-def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
-    """Images around the point of the next latent, for shifts along the start's rows.
+def _around(generator: FrozenGenerator, settings: dict[str, Any], start: Tensor, latent: int) -> Images:
+    """Images around the point of a latent, for shifts along the start's rows.
 
     It is one where a search may stand: z and a path step along one direction. From there the penalty goes on by ±ε in
     all directions at once; sketches jitter the point likewise, the probes of single pixels do so by themselves.
     """
-    settings = state.settings
     samples = draw(
         generator,
         settings["classes"],
@@ -103,7 +137,7 @@ def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
         path_size=settings["path_size"],
         seed=settings["seed"],
         purpose=Purpose.SEARCH,
-        step=state.step,
+        step=latent,
     )
     here = samples.w + settings["epsilon"] * samples.probes[0] if settings.get("sketches") else samples.w
     space = generator.search_space(settings["layers"])
@@ -116,45 +150,39 @@ def _around(generator: FrozenGenerator, state: State, start: Tensor) -> Images:
     return images
 
 
-def _add_product(state: State, images: Images, axes: Tensor, batch: int, derivative: Derivative) -> tuple[float, int]:
-    """Keep JᵀJ/P of the next latent; OroJaR along the axes, and generator evaluations."""
+def _product_of_jacobian(images: Images, axes: Tensor, batch: int, derivative: Derivative) -> _Measured:
+    """JᵀJ/P, and OroJaR."""
     rows, evaluations = jacobian_rows(images, axes, batch, derivative)
     gram = _product(rows)
-    state.tensors["matrices"][state.step] = gram
-    state.tensors["gram"] += gram
-    return 2 * _off_diagonal(gram * rows.shape[1]), evaluations
+    return _Measured(2 * _off_diagonal(gram * rows.shape[1]), evaluations, gram, gram[None].float())
 
 
-def _add_pixels(state: State, images: Images, axes: Tensor, batch: int) -> tuple[float, int]:
-    """Add the second moments of all pixels' Hessians; the Hessian Penalty along the axes, and generator evaluations."""
+def _all_pixels(settings: dict[str, Any], latent: int, images: Images, axes: Tensor, batch: int) -> _Measured:
+    """The second moments of all pixels' Hessians, and the Hessian Penalty."""
     n = len(axes)
-    random = torch.from_numpy(_random(state).standard_normal((math.ceil(_EQUATIONS * n * (n + 1) / 2), n)))
+    count = math.ceil(_EQUATIONS * n * (n + 1) / 2)
+    random = torch.from_numpy(_random(settings, latent).standard_normal((count, n)))
     probes = n**0.5 * torch.nn.functional.normalize(random).to(axes)
-    entries, rows = pixel_hessians(images, probes, state.settings["epsilon"], batch)
+    entries, rows = pixel_hessians(images, probes, settings["epsilon"], batch)
     moments = _product(entries)
-    state.tensors["moments"] += moments
-    state.tensors["gram"] += _product(rows)
-    return 2 * moments.diagonal()[n:].sum().item(), 2 * len(probes) + 1
+    return _Measured(2 * moments.diagonal()[n:].sum().item(), 2 * count + 1, _product(rows), moments)
 
 
-def _add_sketches(state: State, images: Images, axes: Tensor, batch: int) -> tuple[float, int]:
-    """Keep the Hessians of random combinations; the Hessian Penalty along the axes, and generator evaluations."""
-    settings, latent, count = state.settings, state.step, state.settings["sketches"]
+def _sketches(settings: dict[str, Any], latent: int, images: Images, axes: Tensor, batch: int) -> _Measured:
+    """The Hessians of random combinations of pixels, and the Hessian Penalty."""
+    count = settings["sketches"]
 
     def sketch(elements: int) -> Tensor:
-        return torch.from_numpy(_random(state).standard_normal((count, elements)) / elements**0.5)
+        return torch.from_numpy(_random(settings, latent).standard_normal((count, elements)) / elements**0.5)
 
     hessians, rows = sketched_hessians(images, axes, settings["epsilon"], batch, sketch)
-    state.tensors["matrices"][latent * count : (latent + 1) * count] = hessians
-    state.tensors["gram"] += _product(rows)
-    return 2 * _off_diagonal(hessians.double()) / count, 2 * len(axes) * (1 + count)
+    penalty = 2 * _off_diagonal(hessians.double()) / count
+    return _Measured(penalty, 2 * len(axes) * (1 + count), _product(rows), hessians.cpu())
 
 
-def _random(state: State) -> np.random.Generator:
-    """Numbers that belong to the next latent; every call gives the same."""
-    return np.random.Generator(
-        np.random.Philox(key=[state.settings["seed"], Purpose.SKETCH], counter=[0, 0, 0, state.step])
-    )
+def _random(settings: dict[str, Any], latent: int) -> np.random.Generator:
+    """Numbers that belong to a latent; every call gives the same."""
+    return np.random.Generator(np.random.Philox(key=[settings["seed"], Purpose.SKETCH], counter=[0, 0, 0, latent]))
 
 
 def _product(rows: Tensor) -> Tensor:

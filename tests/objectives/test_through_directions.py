@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from biggan_discovery import FunctionGenerator, load_generator
-from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives import hessian_penalty, orojar, through_directions
 from biggan_discovery.objectives.samples import Purpose, Samples, draw
@@ -131,7 +130,7 @@ def test_out_of_memory_halves_the_micro_batch(capsys: pytest.CaptureFixture[str]
 def test_no_memory_for_one_image_is_told() -> None:
     generator = _counting([], most=0)
     Q, samples = _drawn(generator, count=1)
-    with pytest.raises(UserError, match="memory"):
+    with pytest.raises(MemoryError, match="one image"):
         penalty_gradient(generator, Q, samples, 0.1, micro_batch=2)
 
 

@@ -5,6 +5,7 @@ import gc
 import re
 import stat
 import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -171,6 +172,30 @@ def test_ffmpeg_fails(
             writer.add(_frame(i, 100, 1000))
     assert caught.value.errno == (number or errno.EIO)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_next_frame_is_made_while_one_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an encoder that is done with a frame, larger than any pipe, only when the next has been made."""
+    frame, count = _frame(0, 500, 1000), 3
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(
+        f"""#!{sys.executable}
+import os, sys, time
+for i in range(1, {count + 1}):
+    assert len(sys.stdin.buffer.read({frame.nbytes})) == {frame.nbytes}
+    end = time.monotonic() + 60
+    while not os.path.exists("{tmp_path}/made" + str(i)):
+        assert time.monotonic() < end, "frame " + str(i) + " was not made"
+        time.sleep(0.01)
+"""
+    )
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(encode.imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(fake))
+    with open_writer(tmp_path / "a.mp4", 20) as writer:
+        for i in range(count):
+            (tmp_path / f"made{i}").touch()
+            writer.add(frame)
+        (tmp_path / f"made{count}").touch()
 
 
 def test_mp4_keeps_plain_colours(tmp_path: Path) -> None:

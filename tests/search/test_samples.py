@@ -47,6 +47,17 @@ def test_a_sample_depends_on_seed_step_and_index_alone(count, seed, step):
     assert torch.equal(many.probes[:, :count], few.probes)
 
 
+@given(first=st.integers(0, 7), count=st.integers(1, 5))
+@settings(deadline=None, max_examples=10)
+def test_some_samples_are_drawn_without_the_others(first, count):
+    whole, some = _draw(count=12), _draw(count=count, first=first)
+    part = slice(first, first + count)
+    assert torch.equal(whole.z[part], some.z)
+    assert torch.equal(whole.w[part], some.w)
+    assert torch.equal(whole.y[part], some.y)
+    assert torch.equal(whole.probes[:, part], some.probes)
+
+
 def test_seed_step_and_purpose_change_everything():
     first = _draw()
     for change in ({"seed": 1}, {"step": 5}, {"purpose": Purpose.HELD_OUT}):

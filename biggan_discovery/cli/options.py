@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -49,22 +49,23 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class PathSize(click.ParamType):
-    """How far to go: a positive number, or "auto"."""
+class OrAuto(click.ParamType):
+    """A number of some type, or "auto"."""
 
-    name = "float|auto"
+    def __init__(self, number: click.ParamType):
+        self._number = number
+        self.name = f"{number.name.removesuffix(' range')}|auto"
 
-    def convert(
-        self, value: float | str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | Literal["auto"]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse `value`; fail with one line where it is neither."""
-        return "auto" if value == "auto" else POSITIVE_FLOAT.convert(value, param, ctx)
+        return "auto" if value == "auto" else self._number.convert(value, param, ctx)
 
 
 INDEX_LIST = IndexList()
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
-PATH_SIZE = PathSize()
+PATH_SIZE = OrAuto(POSITIVE_FLOAT)
+MICRO_BATCH = OrAuto(POSITIVE_INT)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators import fast
 from biggan_discovery.generators.layers import ALL, parse_layers
 from biggan_discovery.generators.layout import PAPER_SETTINGS
 
@@ -155,6 +156,20 @@ class FrozenGenerator(nn.Module, abc.ABC):
             UserError: the file with the weights has gone or has changed.
         """
         return self
+
+    def halved(self, dtype: torch.dtype) -> FrozenGenerator:
+        """A copy that convolves and multiplies in a 16-bit type; z, conditions and images stay as they are.
+
+        Args:
+            dtype: torch.float16 or torch.bfloat16.
+
+        Raises:
+            UserError: a generator that is not in the fast form, such as a user's own function.
+        """
+        copied = copy.deepcopy(self)
+        if copied.network is None or not fast.halve(copied.network, dtype):
+            raise UserError(f"the generator {self.name!r} computes in its own precision; use the precision float32")
+        return copied
 
     def _around(self, network: nn.Module, sha256: str) -> Self:
         """This generator with another network, whose weights come from a file of that sum, instead of its own."""

@@ -11,6 +11,9 @@ wanted. So, once, when a network is loaded:
   4 × 4 kernel and stride 2, at 4/9 of the multiplications (`upsampling_kernel`);
 - a 1 × 1 convolution is a product of matrices, which takes a skip connection along as its summand (`Pointwise`).
 
+Activations have the type of the weights that give them, and gains and shifts follow: with convolutions and products of
+16 bits (`halve`) everything between them has 16 bits as well, while latents, conditions and images stay as they are.
+
 Activations are (N, height, width, channels): with that order in memory, which torch calls `channels_last`, convolutions
 compute fastest and products of matrices need no copies. Every image is computed by itself, so its bits do not depend on
 its position in a batch.
@@ -103,7 +106,7 @@ class _AffineRelu(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return torch.addcmul(shift, x, gain).relu_()
+        return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype)).relu_()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
@@ -114,19 +117,20 @@ class _AffineRelu(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
         again = torch.is_grad_enabled()  # somebody differentiates this in turn; else the largest tensors are used again
-        result = torch.addcmul(shift, x, gain)
+        factor = gain.to(x.dtype)
+        result = torch.addcmul(shift.to(x.dtype), x, factor)
         if again:
             grad = _where_positive(grad, result)
         else:
             grad = torch.ops.aten.threshold_backward.grad_input(grad, result, 0, grad_input=result)
         of_gain = of_shift = None
         if ctx.needs_input_grad[1]:
-            of_gain, of_shift = (grad * x).sum((1, 2), keepdim=True), grad.sum((1, 2), keepdim=True)
-        return grad * gain if again else grad.mul_(gain), of_gain, of_shift
+            of_gain, of_shift = (each.sum((1, 2), keepdim=True, dtype=gain.dtype) for each in (grad * x, grad))
+        return grad * factor if again else grad.mul_(factor), of_gain, of_shift
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, gain, shift = ctx.saved_tensors
+        x, gain, shift = (each.to(ctx.saved_tensors[0].dtype) for each in ctx.saved_tensors)
         along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents)
         return _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
 
@@ -287,12 +291,13 @@ class Pointwise(nn.Module):
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """(N, height, width, inputs) to (N, height, width, outputs), added to `plus` of that shape."""
         count, height, width, inputs = x.shape
-        rows = x.reshape(count, height * width, inputs)
+        rows = x.to(self.weight.dtype).reshape(count, height * width, inputs)
         weight = self.weight.expand(count, -1, -1)
         if plus is None:
             product = torch.bmm(rows, weight)
         else:
-            product = torch.baddbmm(plus.reshape(count, height * width, weight.shape[2]), rows, weight)
+            summand = plus.to(weight.dtype).reshape(count, height * width, weight.shape[2])
+            product = torch.baddbmm(summand, rows, weight)
         return product.view(count, height, width, weight.shape[2])
 
 
@@ -315,7 +320,7 @@ class Convolution(nn.Module):
         sizes = {"weight": self.weight, "stride": 1 + self.upsample, "padding": 1}
         maps = partial(F.conv2d, **sizes), partial(F.conv_transpose2d, **sizes)
         there, back = reversed(maps) if self.upsample else maps
-        result = _LinearMap.apply(_to_torch(x), there, back)
+        result = _LinearMap.apply(_to_torch(x.to(self.weight.dtype)), there, back)
         assert isinstance(result, Tensor)
         return _from_torch(result)
 
@@ -338,7 +343,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, height, width, channels), even height and width, to the same."""
-        x = x + self.bias
+        x = x + self.bias.to(x.dtype)
         queries = self.theta(x).flatten(1, 2)
         keys, values = (_from_torch(F.max_pool2d(_to_torch(each(x)), 2)).flatten(1, 2) for each in (self.phi, self.g))
         seen = attend(queries, keys, values).unflatten(1, x.shape[1:3])
@@ -359,6 +364,14 @@ class ToImages(nn.Module):
         """(N, height, width, channels) to images (N, 3, height, width)."""
         x = self.convolution(affine_relu(x, (self.gain, self.shift)))
         return _to_torch(x + self.bias).tanh().contiguous()
+
+
+def halve(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Give convolutions and products of matrices, in place, weights of a 16-bit type; whether there were any."""
+    layers = [layer for layer in network.modules() if isinstance(layer, Convolution | Pointwise)]
+    for layer in layers:
+        layer.to(dtype)
+    return bool(layers)
 
 
 def _halves(affine: Tensor) -> Affine:

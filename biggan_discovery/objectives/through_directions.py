@@ -5,7 +5,10 @@ All evaluations of a sample go through the generator together: 2k images for the
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -21,6 +24,7 @@ from biggan_discovery.objectives.samples import Samples
 
 _PIXELS_AT_ONCE = 16 * 64 * 64  # More makes no pass faster on a CPU.
 _CPU_SAMPLE, _CPU_MOST = 4, 2 * 2**30  # A sample's images with the papers' two probes, and bytes they may take.
+_SCALES = (2.0**12, 2.0**8, 2.0**4, 1.0)
 _GPU_SHARE = 0.4  # Of free memory; as much again is needed while images go through, and other programs want some.
 
 
@@ -122,10 +126,10 @@ def penalty_gradient(
     Raises:
         MemoryError: the memory is not enough for one image.
     """
+    accumulated = partial(_accumulated, generator, Q, samples, epsilon, layers, objective or penalty_of_directions)
     while True:
         try:
-            value, gradient = _accumulated(generator, Q, samples, epsilon, layers, micro_batch, objective)
-            return Gradient(value, gradient, micro_batch)
+            return Gradient(*_within_range(partial(accumulated, micro_batch)), micro_batch)
         except RuntimeError as error:  # torch.OutOfMemoryError is one too
             if not _is_out_of_memory(error):
                 raise
@@ -138,25 +142,39 @@ def penalty_gradient(
             torch.cuda.empty_cache()
 
 
+def _within_range(accumulated: Callable[[float], tuple[float, Tensor]]) -> tuple[float, Tensor]:
+    """Value and gradient at the first of some falling scales at which nothing in the backward pass overflows.
+
+    In float16 gradients of images vanish without a scale. In wider types powers of two change no digit.
+    """
+    value, gradient = math.nan, torch.empty(0)
+    for scale in _SCALES:
+        value, gradient = accumulated(scale)
+        if gradient.isfinite().all() or not math.isfinite(value):
+            break
+    return value, gradient
+
+
 def _accumulated(
     generator: FrozenGenerator,
     Q: Tensor,
     samples: Samples,
     epsilon: float,
     layers: str,
+    objective: Objective,
     micro_batch: int,
-    objective: Objective | None,
+    scale: float,
 ) -> tuple[float, Tensor]:
-    objective = objective or penalty_of_directions
+    """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
     rows = Q.detach().requires_grad_()
     values = []
     evaluations = 2 * len(samples.probes)
     for part in samples.split(max(1, micro_batch // evaluations)):
         each = objective(generator, rows, part, epsilon, layers, at_once=micro_batch)
-        (each.sum() / len(samples.z)).backward()
+        (scale / len(samples.z) * each.sum()).backward()
         values.append(each.detach())
     assert rows.grad is not None
-    return torch.cat(values).double().mean().item(), rows.grad
+    return torch.cat(values).double().mean().item(), rows.grad / scale
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -21,6 +21,7 @@ from biggan_discovery.objectives.through_directions import (
 from biggan_discovery.search import distributed
 from biggan_discovery.search.closed_form import ClosedForm
 from biggan_discovery.search.interrupts import Interrupts
+from biggan_discovery.search.precision import arithmetic, in_precision
 from biggan_discovery.search.run_folder import State
 from biggan_discovery.search.session import Session
 
@@ -53,9 +54,10 @@ def search(generator: FrozenGenerator, state: State, session: Session) -> None:
     state.tensors = {"A": A, **moments}  # Adam changes them in place
 
     session.begin(state)
-    micro_batch = choose_micro_batch(generator)
+    generator = in_precision(generator, settings["precision"])
+    micro_batch = session.micro_batch or choose_micro_batch(generator)
     mine = distributed.share(settings["batch"])
-    with session.progress(state, "searching", "step") as progress:
+    with arithmetic(settings["precision"]), session.progress(state, "searching", "step") as progress:
         for step in range(state.step, steps):
             rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
             optimizer.param_groups[0]["lr"] = rate

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """One sitting of a search; `folder` and `board` are None where nothing is kept."""
+    """One sitting of a search; `folder` and `board` are None where nothing is kept.
+
+    `micro_batch` is None where memory should tell it.
+    """
 
     folder: Path | None
     interrupts: Interrupts
     board: SummaryWriter | None
     save_every: int
     quiet: bool
+    micro_batch: int | None = None
 
     def progress(self, state: State, label: str, unit: str) -> Progress:
         """A bar over all steps, of which the state has done some."""

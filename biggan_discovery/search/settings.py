@@ -13,13 +13,14 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layers import parse_layers
 from biggan_discovery.search.closed_forms import CLOSED_FORMS
 from biggan_discovery.search.joint_diagonalization import EXACT_DIMENSIONS, SKETCHES
+from biggan_discovery.search.precision import AUTO, PRECISIONS
 
 SEARCHED = ("hessian", "orojar")
 METHODS = (*SEARCHED, *CLOSED_FORMS)
 ADAM, JOINT_DIAGONALIZATION = SOLVERS = ("adam", "joint-diagonalization")
 
 _ALWAYS = ("classes", "method", "solver", "directions", "layers", "seed")
-_ADAM = ("steps", "batch", "lr", "path_size", "epsilon", "probes", "orthogonalize", "init")
+_ADAM = ("steps", "batch", "lr", "path_size", "epsilon", "probes", "orthogonalize", "init", "precision")
 _USED = {
     ("hessian", ADAM): _ADAM,
     ("orojar", ADAM): _ADAM,
@@ -28,7 +29,7 @@ _USED = {
     ("ganspace", None): ("samples", "orthogonalize"),
     ("jacobian", None): ("samples",),
 }
-_OF_ADAM_ALONE = ("steps", "batch", "lr", "probes", "orthogonalize")
+_OF_ADAM_ALONE = ("steps", "batch", "lr", "probes", "orthogonalize", "precision")
 _OROJAR = {"batch": 32, "path_size": 0.0}  # as its authors search (Wei et al. 2021)
 
 _WHOLE = {
@@ -48,7 +49,7 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
     Args:
         generator: whose `defaults` replace settings that are None.
         asked: classes, method, solver, directions, steps, batch, lr, path_size, epsilon, probes, samples, sketches,
-            orthogonalize, init, layers, seed. Those that the method does not use must be None.
+            orthogonalize, init, precision, layers, seed. Those that the method does not use must be None.
 
     Raises:
         UserError: for a value that cannot be, or one that the method does not use, naming it.
@@ -75,8 +76,9 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
     }
     if settings.get("init") == JOINT_DIAGONALIZATION and solver != ADAM:
         raise UserError(f"init is {JOINT_DIAGONALIZATION!r}; that is a start for the solver {ADAM}")
-    if "orthogonalize" in settings:
-        _one_of("orthogonalize", settings["orthogonalize"], ORTHOGONALIZE)
+    for key, known in (("orthogonalize", ORTHOGONALIZE), ("precision", (AUTO, *PRECISIONS))):
+        if key in settings:
+            _one_of(key, settings[key], known)
     for key, limits in _WHOLE.items():
         if key in settings:
             _check_whole(key, settings[key], *limits)
@@ -106,6 +108,7 @@ def _defaults(
         "directions": width,
         "init": "coordinates" if by_axes else "random",
         "orthogonalize": "qr",
+        "precision": AUTO,
         "sketches": 0 if width <= EXACT_DIMENSIONS else SKETCHES,
         "samples": _samples(method, width),
     }

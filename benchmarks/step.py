@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 
-from benchmarks.sides import SIDES, Side, generator_folder, peak, reset_peak, shown, spread
+from benchmarks.sides import SIDES, Side, generator_folder, peak, release_freed_memory, reset_peak, shown, spread
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, device_option
 from biggan_discovery.files import atomic_write
 
-_EPSILON = 0.1
+_EPSILON, _PATH_SIZE = 0.1, 5.0
 _side: dict[str, Any] = {}
 """What one process holds."""
 
@@ -35,13 +35,22 @@ _side: dict[str, Any] = {}
 @click.option("--probes", type=click.IntRange(2), default=2, show_default=True, help="Probes a sample.")
 @click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps of each side.")
 @click.option("--micro-batch", type=POSITIVE_INT, help="Images at once on our side.  [default: by memory]")
+@click.option("--precision", default="auto", show_default=True, help="Of our side, as discover.py takes it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(
-    generator: str, device: str, batch: int, probes: int, rounds: int, micro_batch: int | None, out: Path | None
+    generator: str,
+    device: str,
+    batch: int,
+    probes: int,
+    rounds: int,
+    micro_batch: int | None,
+    precision: str,
+    out: Path | None,
 ) -> None:
     """Time a search step, textbook against ours, in turns."""
     with generator_folder(generator) as folder, ExitStack() as stack:
-        sides = {name: Side(stack, _prepare, name, folder, device, batch, probes, micro_batch) for name in SIDES}
+        asked = (folder, device, batch, probes, micro_batch, precision)
+        sides = {name: Side(stack, _prepare, name, *asked) for name in SIDES}
         first = {name: side.run(_step) for name, side in sides.items()}
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(rounds):
@@ -91,40 +100,52 @@ def _table(figures: dict[str, Any]) -> str:
         "",
         f"{figures['generator']}, batch {figures['batch']}, k {figures['probes']}, {figures['rounds']} rounds: "
         f"medians (smallest-largest), **{ratio['median']:.2f} times as fast** "
-        f"({ratio['smallest']:.2f}-{ratio['largest']:.2f}). Micro-batch {figures['ours']['micro_batch']}. "
+        f"({ratio['smallest']:.2f}-{ratio['largest']:.2f}). Micro-batch {figures['ours']['micro_batch']}, "
+        f"{figures['ours']['precision']}. "
         f"Convolution ceiling {figures['convolution_ceiling_gflops']:.0f} GFLOP/s. {figures['machine']}.",
     ]
     return "\n".join(lines)
 
 
-def _prepare(name: str, folder: str, device: str, batch: int, probes: int, micro_batch: int | None) -> None:
+def _prepare(
+    name: str, folder: str, device: str, batch: int, probes: int, micro_batch: int | None, precision: str
+) -> None:
     """Load one side and its samples; both get the same."""
     import torch
 
     from biggan_discovery.generators import load_generator
     from biggan_discovery.objectives.samples import Purpose, draw
-    from biggan_discovery.objectives.through_directions import choose_micro_batch
+    from biggan_discovery.objectives.through_directions import choose_micro_batch, penalty_of_directions
+    from biggan_discovery.search.precision import choose_precision, in_precision
 
     torch.set_grad_enabled(True)
     generator = load_generator(folder, device=device)
     if name == "textbook":
         generator = generator.textbook()
-    z_dim = generator.z_dim
+    z_dim, classes = generator.z_dim, list(range(generator.num_classes))
+    if name == "ours":
+        settings = {"classes": classes, "directions": z_dim, "probes": probes, "path_size": _PATH_SIZE, "seed": 0}
+        settings |= {"epsilon": _EPSILON, "layers": "all", "batch": batch, "precision": precision}
+        precision, cosine = choose_precision(generator, settings, penalty_of_directions)
+        _side.update(cosine=cosine)
+        generator = in_precision(generator, precision)
     Q = torch.linalg.qr(torch.randn(z_dim, z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
     samples = draw(
         generator,
-        list(range(generator.num_classes)),
+        classes,
         z_dim,
         count=batch,
         probes=probes,
-        path_size=5.0,
+        path_size=_PATH_SIZE,
         seed=0,
         purpose=Purpose.SEARCH,
         step=0,
     )
     _side.update(name=name, generator=generator, Q=Q.to(generator.device, generator.dtype), samples=samples)
-    _side.update(micro_batch=(micro_batch or choose_micro_batch(generator)) if name == "ours" else None)
+    release_freed_memory()  # what loading left behind is not the step's
     _side.update(before=_reset_peak())
+    _side.update(micro_batch=(micro_batch or choose_micro_batch(generator)) if name == "ours" else None)
+    _side.update(precision=precision if name == "ours" else None)
 
 
 def _step() -> float:
@@ -138,12 +159,14 @@ def _run(samples: Any) -> None:
     """One step; it ends with a number on the CPU, so the GPU has ended too."""
     from benchmarks.textbook import textbook_step
     from biggan_discovery.objectives.through_directions import penalty_gradient
+    from biggan_discovery.search.precision import arithmetic
 
     generator, Q = _side["generator"], _side["Q"]
     if _side["name"] == "textbook":
         gradient = textbook_step(generator, Q, samples, _EPSILON)[1]
     else:
-        gradient = penalty_gradient(generator, Q, samples, _EPSILON, micro_batch=_side["micro_batch"]).gradient
+        with arithmetic(_side["precision"]):
+            gradient = penalty_gradient(generator, Q, samples, _EPSILON, micro_batch=_side["micro_batch"]).gradient
     gradient.sum().item()
 
 
@@ -166,6 +189,8 @@ def _facts() -> dict[str, Any]:
         "gflop": counter.get_total_flops() * len(_side["samples"].z) / 1e9,
         "peak_gib": memory,
         "micro_batch": _side["micro_batch"],
+        "precision": _side["precision"],
+        "gradient_cosine": _side.get("cosine"),
         "machine": f"{machine}, torch {torch.__version__}",
     }
 
@@ -188,18 +213,21 @@ def _peak() -> float:
 
 
 def _ceiling() -> float:
-    """GFLOP/s of the fastest 3 × 3 convolution, over a few sizes that fit the caches."""
+    """GFLOP/s of the fastest 3 × 3 convolution in our precision, over a few sizes that fit the caches."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    place = {"device": _side["generator"].device, "dtype": _side["generator"].dtype}
+    from biggan_discovery.search.precision import SIXTEEN_BITS, arithmetic
+
+    precision = _side["precision"]
+    place = {"device": _side["generator"].device, "dtype": SIXTEEN_BITS.get(precision, torch.float32)}
     rates = []
     for channels, size in ((64, 32), (128, 32), (256, 16), (512, 16)):
         for count in (4, 64 if place["device"].type == "cuda" else 1):
             x = torch.randn(count, channels, size, size, **place).to(memory_format=torch.channels_last)
             weight = torch.randn(channels, channels, 3, 3, **place).to(memory_format=torch.channels_last)
             gflop = 2 * count * channels**2 * size**2 * 9 / 1e9
-            with torch.no_grad():
+            with torch.no_grad(), arithmetic(precision):
                 rates.append(gflop / min(_seconds(lambda x=x, w=weight: F.conv2d(x, w, padding=1)) for _ in range(7)))
     return max(rates)
 

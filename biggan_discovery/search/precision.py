@@ -28,7 +28,7 @@ LEAST_COSINE = 0.99
 # By the rate of a GPU's matrix units; float16 rounds as tf32 does. A CPU convolves fastest in float32: those that are
 # faster in bfloat16 round too coarsely for second differences.
 _FASTEST_FIRST = {"cuda": ("float16", "tf32")}
-_SIXTEEN_BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+SIXTEEN_BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAMPLES = 4
 
 
@@ -54,7 +54,7 @@ def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
     """
     if precision == "tf32" and generator.device.type != "cuda":
         raise UserError(f"precision is 'tf32', which {generator.device} does not have; use float32")
-    return generator.halved(_SIXTEEN_BITS[precision]) if precision in _SIXTEEN_BITS else generator
+    return generator.halved(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
 
 
 def choose_precision(

@@ -180,7 +180,7 @@ def _baselines(
 ) -> tuple[list[Subject], list[str]]:
     """As many directions as the first file has, found without a search; and a note on each method that has none."""
     from biggan_discovery.directions import initial_matrix, orthonormalize, pad
-    from biggan_discovery.evaluation.suite import Subject
+    from biggan_discovery.evaluation.suite import Subject, true_subject
     from biggan_discovery.search.ganspace import ganspace_directions
     from biggan_discovery.search.sefa import sefa_directions
 
@@ -201,22 +201,8 @@ def _baselines(
         else:
             found.append(Subject(_free(name, taken), rows, layers))
     if generator.true_directions is not None and layers == "all":
-        found.append(_true_subject(generator, ndirs, _free("true", taken)))
+        found.append(true_subject(generator, ndirs, _free("true", taken)))
     return found, notes
-
-
-def _true_subject(generator: FrozenGenerator, ndirs: int, label: str) -> Subject:
-    """The true directions, and below them what is orthogonal to them, up to as many as the others have."""
-    import torch
-
-    from biggan_discovery.evaluation.suite import Subject
-
-    truth = generator.true_directions
-    assert truth is not None
-    rest = torch.linalg.qr(truth.double().T, mode="complete").Q.T[len(truth) :]
-    rows = torch.cat((truth, rest.to(truth)))[: max(ndirs, len(truth))]
-    names = [*generator.factor_names, *[""] * (len(rows) - len(truth))]
-    return Subject(label, rows, "all", tuple(names))
 
 
 def _free(name: str, taken: list[str]) -> str:

@@ -1,0 +1,399 @@
+"""`python -m benchmarks.report`: all methods judged by all metrics where the true directions are known.
+
+Every method is run over several seeds, or read where `benchmarks.methods` has run it before; each set of directions is
+judged once, and the true ones beside them. Writes tables, figures and all numbers. Judgements are kept beside the runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import scipy.stats
+import torch
+from torch import Tensor
+
+from benchmarks.methods import METHODS, run_folder, search
+from biggan_discovery import Directions, load_generator
+from biggan_discovery.cli import run
+from biggan_discovery.cli.options import POSITIVE_INT, generator_option
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation import Estimate, recovery
+from biggan_discovery.evaluation.agreement import agreement, chance_agreement
+from biggan_discovery.evaluation.lpips_distance import lpips_distance
+from biggan_discovery.evaluation.suite import (
+    PRESETS,
+    Conditions,
+    Judgement,
+    References,
+    Subject,
+    tasks,
+    true_subject,
+)
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.progress import Progress
+from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
+from biggan_discovery.reports import figures
+from biggan_discovery.reports.comparison import Comparison
+from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text
+from biggan_discovery.reports.metrics import METRICS, Metric
+from biggan_discovery.scenes.predictor import find_predictor
+
+_TRUE = "true directions"
+_SEED = 1000  # of judging: random directions that ratios divide by must not be those that are judged
+_GOOD = 0.9  # recovery above which sets differ in detail only
+_SHORT = {
+    "Hessian Penalty, joint diagonalization": "HP, joint diag.",
+    "Hessian Penalty, Adam": "HP, Adam",
+    "OroJaR, joint diagonalization": "OroJaR, joint diag.",
+}
+_OF_DIRECTIONS = (
+    Metric("activeness", "activeness", "", "Mean over directions of the variance of pixels."),
+    Metric("change per unit", "RMS change", "", "Mean over directions of the RMS change per unit step."),
+    Metric("path length", "path length", "", "Mean over directions of the squared change per squared unit."),
+    Metric("path length (LPIPS)", "path length (LPIPS)", "", "The same by LPIPS."),
+)
+_KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
+_LOGARITHMIC = {"Hessian Penalty", "HP / random", "OroJaR", "OroJaR / random"}
+_STRIP_ROWS, _STRIP_LENGTH = 4, 5
+
+
+class Judged(NamedTuple):
+    """Directions (ndirs, z_dim) and what came out."""
+
+    Q: Tensor
+    judgement: Judgement
+
+    def values(self) -> dict[str, float]:
+        """One number for each metric, figures of single directions averaged."""
+        of_directions = {
+            metric.key: statistics.mean(each.mean for each in self.judgement.of_directions[metric.key])
+            for metric in _OF_DIRECTIONS
+            if metric.key in self.judgement.of_directions
+        }
+        return of_directions | {key: each.mean for key, each in self.judgement.figures.items()}
+
+
+Sets = dict[str, list[Judged]]  # by method, one for each seed that gives other directions than the first
+
+
+@click.command()
+@generator_option
+@click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
+@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="quick", show_default=True)
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs/report"), show_default=True)
+def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **_: object) -> None:
+    """Judge every method by every metric; write tables, figures and numbers."""
+    loaded = load_generator(generator)
+    if loaded.true_directions is None:
+        raise UserError(f"{loaded.name} has no known true directions, so metrics cannot be compared with the truth")
+    sets = _judge_all(loaded, seeds, preset, runs)
+    _Report(loaded, sets, out).write(seeds, preset)
+    click.echo(f"wrote {out / 'figures.md'}")
+
+
+def _judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Sets:
+    references, sets = References(), Sets()
+    for name in METHODS:
+        found = [search(generator, name, seed, runs).Q for seed in range(seeds)]
+        others = [seed for seed in range(1, seeds) if not torch.equal(found[seed], found[0])]
+        sets[_SHORT.get(name, name)] = [
+            _judge(
+                generator,
+                Subject(f"{name}, seed {seed}", found[seed]),
+                preset,
+                run_folder(runs, name, seed),
+                references,
+            )
+            for seed in (0, *others)
+        ]
+    truth = true_subject(generator, max(len(each[0].Q) for each in sets.values()))
+    sets[_TRUE] = [_judge(generator, truth, preset, runs / _TRUE, references)]
+    return sets
+
+
+def _judge(generator: FrozenGenerator, subject: Subject, preset: str, folder: Path, references: References) -> Judged:
+    kept = folder / f"judgement-{preset}.json"
+    if not kept.exists():
+        atomic_write(kept, _to_json(_judgement(generator, subject, preset, references)))
+    return Judged(subject.Q, _from_json(kept.read_text()))
+
+
+def _judgement(generator: FrozenGenerator, subject: Subject, preset: str, references: References) -> Judgement:
+    defaults, judgement = generator.defaults(), Judgement()
+    path_size, epsilon = (float(str(defaults[key])) for key in ("path_size", "epsilon"))
+    for task in tasks(
+        generator,
+        subject,
+        Conditions(list(range(generator.num_classes)), path_size, epsilon, _SEED),
+        PRESETS[preset],
+        judgement,
+        predictor=find_predictor(generator),
+        perceptual=lpips_distance(generator),
+        references=references,
+    ):
+        with Progress(task.length, f"{subject.label}: {task.title}", unit=task.unit) as progress:
+            task.run(progress)
+    return judgement
+
+
+def _to_json(judgement: Judgement) -> str:
+    matrices = {key: matrix.tolist() for key, matrix in judgement.matrices.items()}
+    return json.dumps({**vars(judgement), "matrices": matrices})
+
+
+def _from_json(text: str) -> Judgement:
+    content = json.loads(text)
+    return Judgement(
+        {key: Estimate(*each) for key, each in content["figures"].items()},
+        {key: [Estimate(*each) for each in scores] for key, scores in content["of_directions"].items()},
+        {key: torch.tensor(matrix, dtype=torch.float64) for key, matrix in content["matrices"].items()},
+    )
+
+
+class _Report:
+    def __init__(self, generator: FrozenGenerator, sets: Sets, out: Path):
+        self._generator, self._sets, self._out = generator, sets, out
+        self._values = {method: [each.values() for each in judged] for method, judged in sets.items()}
+        known = self._values[_TRUE][0]
+        self._metrics = [metric for metric in (*METRICS, *_OF_DIRECTIONS) if metric.key in known]
+        assert generator.true_directions is not None
+        self._truth: Tensor = generator.true_directions
+
+    def write(self, seeds: int, preset: str) -> None:
+        count = sum(map(len, self._sets.values()))
+        document = Document(f"Every method judged by every metric: {self._generator.name}")
+        document.add(
+            Code("python -m benchmarks.report"),
+            Text(
+                f"Preset {preset}, {seeds} seeds of every method that depends on one; {count} sets in all, judged on "
+                "the same samples. Mean ± standard deviation over seeds. What follows from it is said in "
+                "[README.md](README.md)."
+            ),
+            Heading(2, "What each method recovers"),
+            self._factors(),
+            self._strips(),
+            Heading(2, "Metrics that need no truth"),
+            self._table([metric for metric in self._metrics if not _needs_truth(metric)]),
+            Heading(2, "Metrics of known factors"),
+            self._table([metric for metric in self._metrics if _needs_truth(metric)]),
+            Heading(2, "Which metrics tell the truth"),
+            self._ranks(),
+            self._scatter(),
+            self._agreement_of_metrics(),
+            Heading(2, "How consistent each method is"),
+            self._consistency(),
+            Heading(2, "Directions by strength"),
+            self._activeness(),
+            self._panels("response of latents", "response", "mean |change| of the factor"),
+            self._panels("mean |H|", "hessian", "mean |H|"),
+        )
+        atomic_write(self._out / "figures.md", document.markdown())
+        atomic_write(self._out / "report.json", json.dumps(self._content(seeds, preset), indent=1) + "\n")
+
+    def _factors(self) -> Picture:
+        cosines = [
+            np.mean([np.abs(recovery(each.Q, self._truth).cosines) for each in judged], axis=0)
+            for judged in self._sets.values()
+        ]
+        figures.numbers_in_cells(
+            np.array([[*row, row.mean()] for row in cosines]),
+            (list(self._sets), [*self._generator.factor_names, "mean"]),
+            (0.3, 1.0),
+            ("What each method recovers of each factor, mean over seeds", "|cos| with its partner"),
+            self._path("factors"),
+            cell=0.55,
+        )
+        return self._picture("factors", "|cos| of each true direction with its partner, matched one to one.")
+
+    def _strips(self) -> Picture:
+        """The strongest directions of each method's first seed, on one sample."""
+        shown = [
+            (method, judged[0].Q[direction], direction)
+            for method, judged in self._sets.items()
+            for direction in judged[0].judgement.strongest_first[:_STRIP_ROWS]
+        ]
+        rows = torch.stack([row for _, row, _ in shown])
+        directions = Directions(rows, rows, {"settings": {"orthogonalize": "none"}})
+        amounts = strip_amounts(_STRIP_LENGTH, float(str(self._generator.defaults()["path_size"])) * 0.6)
+        labels = [Label(str(direction), method) for method, _, direction in shown]
+        sheet = Sheet(labels, tile=self._generator.resolution, columns=len(amounts), across=2, scale=1)
+        z = sample_latents(self._generator, 1, 0)
+        film = Film(self._generator, directions, z, sample_classes([0], 1))
+        with open_writer(self._path("strips"), 1) as writer:
+            for frame in film.strip(range(len(rows)), amounts, sheet):
+                writer.add(frame)
+        return self._picture(
+            "strips", f"The {_STRIP_ROWS} strongest directions of each method, seed 0, strongest first."
+        )
+
+    def _table(self, metrics: Sequence[Metric]) -> Table:
+        header = ["method", *(f"{metric.title} {metric.better}".strip() for metric in metrics)]
+        rows = [
+            [method, *(_spread([each[metric.key] for each in values]) for metric in metrics)]
+            for method, values in self._values.items()
+        ]
+        return Table(header, rows)
+
+    def _ranks(self) -> Table:
+        rows = []
+        for metric in self._metrics:
+            if metric.key == "recovery":
+                continue
+            everywhere, among_good = (self._rank_correlation(metric, least) for least in (0.0, _GOOD))
+            ahead = f"{self._ahead_of_truth(metric)}" if metric.better else "–"
+            rows.append([f"{metric.title} {metric.better}".strip(), _signed(everywhere), _signed(among_good), ahead])
+        good = sum(each["recovery"] >= _GOOD for values in self._values.values() for each in values)
+        found = sum(map(len, self._sets.values())) - 1
+        header = (
+            "metric",
+            f"rank correlation with recovery, all {found + 1} sets",
+            f"among the {good} with recovery ≥ {_GOOD}",
+            f"of {found} found sets, better than the true directions",
+        )
+        return Table(header, rows)
+
+    def _column(self, key: str) -> np.ndarray:
+        return np.array([each[key] for values in self._values.values() for each in values])
+
+    def _rank_correlation(self, metric: Metric, least: float) -> float:
+        """Spearman's, positive where the metric prefers what recovers more."""
+        known = self._column("recovery")
+        chosen = known >= least
+        return _spearman(_sign(metric) * self._column(metric.key)[chosen], known[chosen])
+
+    def _ahead_of_truth(self, metric: Metric) -> int:
+        values = _sign(metric) * self._column(metric.key)
+        truth = _sign(metric) * self._values[_TRUE][0][metric.key]
+        return int((values > truth + 1e-9 * abs(truth)).sum())
+
+    def _scatter(self) -> Picture:
+        shown = [metric for metric in self._metrics if metric.better and metric.key != "recovery"]
+        panels = {
+            metric.title: {
+                method: np.array([[each["recovery"], each[metric.key]] for each in values])
+                for method, values in self._values.items()
+            }
+            for metric in shown
+            if "(images)" not in metric.title and metric.title not in ("Hessian Penalty", "OroJaR")
+        }
+        figures.scatter_panels(panels, "recovery of the true directions", _LOGARITHMIC, self._path("metrics"))
+        return self._picture(
+            "metrics", "Every metric against the recovery of the true directions, a point for each set."
+        )
+
+    def _agreement_of_metrics(self) -> Picture:
+        shown = [metric for metric in self._metrics if metric.better]
+        columns = [_sign(metric) * self._column(metric.key) for metric in shown]
+        titles = [metric.title for metric in shown]
+        figures.numbers_in_cells(
+            np.array([[_spearman(one, other) for other in columns] for one in columns]),
+            (titles, titles),
+            (-1.0, 1.0),
+            ("Do metrics agree?", "rank correlation over all sets, 1: the same order, better first"),
+            self._path("agreement"),
+            cell=0.42,
+            colours="RdBu",
+        )
+        return self._picture("agreement", "Spearman's rank correlation of every two metrics over all sets.")
+
+    def _consistency(self) -> Table:
+        rows = []
+        for method, judged in self._sets.items():
+            if len(judged) < 2:
+                continue
+            pairs = [_comparison(one, other) for one, other in itertools.combinations(judged, 2)]
+            means, weighted = [each.agreement.mean for each in pairs], [each.weighted for each in pairs]
+            rows.append([method, _spread(means), _spread(weighted), f"{pairs[0].chance.mean:.3f}"])
+        return Table(("method", "mean |cos| between seeds", "weighted by activeness", "chance"), rows)
+
+    def _activeness(self) -> Picture:
+        scores = {method: judged[0].judgement.of_directions["activeness"] for method, judged in self._sets.items()}
+        figures.activeness_curves(scores, self._path("activeness"))
+        return self._picture("activeness", "Activeness, seed 0, directions sorted in each set.")
+
+    def _panels(self, key: str, name: str, label: str) -> Picture:
+        of_factors = key.startswith("response")
+        matrices = {}
+        for method, judged in self._sets.items():
+            order = judged[0].judgement.strongest_first
+            matrix = judged[0].judgement.matrices[key][order]
+            matrices[method] = (matrix if of_factors else matrix[:, order]).numpy()
+        columns = self._generator.factor_names if of_factors else [""] * len(self._sets[_TRUE][0].Q)
+        figures.matrix_panels(matrices, columns, label, self._path(name), logarithmic=not of_factors)
+        what = "Response of the true factors to each direction" if of_factors else "Mean |H|"
+        return self._picture(name, f"{what}, seed 0; rows are directions, strongest first.")
+
+    def _path(self, name: str) -> Path:
+        return self._out / f"{name}.png"
+
+    def _picture(self, name: str, caption: str) -> Picture:
+        return Picture(f"{name}.png", caption)
+
+    def _content(self, seeds: int, preset: str) -> dict:
+        return {
+            "format": 1,
+            "command": "python -m benchmarks.report",
+            "generator": self._generator.name,
+            "generator_sha256": self._generator.sha256,
+            "seeds": seeds,
+            "preset": {"name": preset, **vars(PRESETS[preset])},
+            "sets": {
+                method: [
+                    {
+                        key: {"mean": _plain(mean), "standard_error": _plain(error)}
+                        for key, (mean, error) in each.items()
+                    }
+                    for each in (one.judgement.figures for one in judged)
+                ]
+                for method, judged in self._sets.items()
+            },
+        }
+
+
+def _comparison(one: Judged, other: Judged) -> Comparison:
+    chance = chance_agreement(len(one.Q), len(other.Q), one.Q.shape[1])
+    return Comparison(("", ""), agreement(one.Q, other.Q), chance, one.judgement.of_directions["activeness"])
+
+
+def _needs_truth(metric: Metric) -> bool:
+    return metric.key.startswith(_KNOWN)
+
+
+def _sign(metric: Metric) -> int:
+    return -1 if metric.better == "↓" else 1
+
+
+def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+    if min(np.ptp(one), np.ptp(other)) == 0:
+        return math.nan
+    ranks = [scipy.stats.rankdata(each) for each in (one, other)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = statistics.mean(values)
+    digits = max(0, 3 - 1 - math.floor(math.log10(abs(mean)))) if mean else 0
+    shown = f"{mean:,.{min(digits, 4)}f}"
+    return f"{shown} ± {statistics.stdev(values):.2g}" if len(values) > 1 else shown
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.2f}"
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    run(benchmark, "python -m benchmarks.report")

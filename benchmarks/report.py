@@ -239,7 +239,7 @@ class _Report:
     def _table(self, metrics: Sequence[Metric]) -> Table:
         header = ["method", *(f"{metric.title} {metric.better}".strip() for metric in metrics)]
         rows = [
-            [method, *(_spread([each[metric.key] for each in values]) for metric in metrics)]
+            [method, *(spread([each[metric.key] for each in values]) for metric in metrics)]
             for method, values in self._values.items()
         ]
         return Table(header, rows)
@@ -251,7 +251,7 @@ class _Report:
                 continue
             everywhere, among_good = (self._rank_correlation(metric, least) for least in (0.0, _GOOD))
             ahead = f"{self._ahead_of_truth(metric)}" if metric.better else "–"
-            rows.append([f"{metric.title} {metric.better}".strip(), _signed(everywhere), _signed(among_good), ahead])
+            rows.append([f"{metric.title} {metric.better}".strip(), signed(everywhere), signed(among_good), ahead])
         good = sum(each["recovery"] >= _GOOD for values in self._values.values() for each in values)
         found = sum(map(len, self._sets.values())) - 1
         header = (
@@ -269,7 +269,7 @@ class _Report:
         """Spearman's, positive where the metric prefers what recovers more."""
         known = self._column("recovery")
         chosen = known >= least
-        return _spearman(_sign(metric) * self._column(metric.key)[chosen], known[chosen])
+        return rank_correlation(_sign(metric) * self._column(metric.key)[chosen], known[chosen])
 
     def _ahead_of_truth(self, metric: Metric) -> int:
         values = _sign(metric) * self._column(metric.key)
@@ -296,7 +296,7 @@ class _Report:
         columns = [_sign(metric) * self._column(metric.key) for metric in shown]
         titles = [metric.title for metric in shown]
         figures.numbers_in_cells(
-            np.array([[_spearman(one, other) for other in columns] for one in columns]),
+            np.array([[rank_correlation(one, other) for other in columns] for one in columns]),
             (titles, titles),
             (-1.0, 1.0),
             ("Do metrics agree?", "rank correlation over all sets, 1: the same order, better first"),
@@ -313,7 +313,7 @@ class _Report:
                 continue
             pairs = [_comparison(one, other) for one, other in itertools.combinations(judged, 2)]
             means, weighted = [each.agreement.mean for each in pairs], [each.weighted for each in pairs]
-            rows.append([method, _spread(means), _spread(weighted), f"{pairs[0].chance.mean:.3f}"])
+            rows.append([method, spread(means), spread(weighted), f"{pairs[0].chance.mean:.3f}"])
         return Table(("method", "mean |cos| between seeds", "weighted by activeness", "chance"), rows)
 
     def _activeness(self) -> Picture:
@@ -373,21 +373,24 @@ def _sign(metric: Metric) -> int:
     return -1 if metric.better == "↓" else 1
 
 
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's, of values (N,); nan where either has no order."""
     if min(np.ptp(one), np.ptp(other)) == 0:
         return math.nan
     ranks = [scipy.stats.rankdata(each) for each in (one, other)]
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Mean to three digits ± standard deviation, the latter left out for one value."""
     mean = statistics.mean(values)
     digits = max(0, 3 - 1 - math.floor(math.log10(abs(mean)))) if mean else 0
     shown = f"{mean:,.{min(digits, 4)}f}"
     return f"{shown} ± {statistics.stdev(values):.2g}" if len(values) > 1 else shown
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A correlation, or a dash where there is none."""
     return "–" if math.isnan(value) else f"{value:+.2f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ _BASELINE_SEED = 1000  # far from those that random directions for the ratios ha
 @click.option(
     "--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step.  [default: as in the first file's search]"
 )
+@click.option("--probes", type=click.IntRange(2), help="Probes of held-out objectives.  [default: the preset's]")
 @class_option
 @seed_option
 @of_file_generator_option
@@ -65,6 +67,7 @@ def evaluate_command(
     baselines: bool,
     path_size: float | None,
     epsilon: float | None,
+    probes: int | None,
     classes: str | None,
     seed: int,
     generator: str | None,
@@ -109,6 +112,7 @@ def evaluate_command(
         for subject in (*subjects, *more)
     ]
 
+    sizes = dataclasses.replace(PRESETS[preset], **({"probes": probes} if probes else {}))
     predictor, perceptual, references = find_predictor(network), lpips_distance(network), References()
     work = [
         (each.subject.label, task)
@@ -117,7 +121,7 @@ def evaluate_command(
             network,
             each.subject,
             conditions,
-            PRESETS[preset],
+            sizes,
             each.judgement,
             predictor=predictor,
             perceptual=perceptual,
@@ -138,7 +142,7 @@ def evaluate_command(
             out,
             network,
             conditions,
-            (preset, PRESETS[preset]),
+            (preset, sizes),
             judged,
             command=shlex.join(["biggan-discovery", *sys.argv[1:]]),
             costs=costs,

@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -24,9 +24,9 @@ from benchmarks.methods import METHODS, run_folder, search
 from biggan_discovery import Directions, load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, generator_option
-from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import Estimate, recovery
 from biggan_discovery.evaluation.agreement import agreement, chance_agreement
+from biggan_discovery.evaluation.factors import true_directions
 from biggan_discovery.evaluation.lpips_distance import lpips_distance
 from biggan_discovery.evaluation.suite import (
     PRESETS,
@@ -61,16 +61,25 @@ _OF_DIRECTIONS = (
     Metric("path length", "path length", "", "Mean over directions of the squared change per squared unit."),
     Metric("path length (LPIPS)", "path length (LPIPS)", "", "The same by LPIPS."),
 )
+# Judged once more on as many directions as there are true ones: dead ones cannot be told apart.
+_LEARNED = ("image pairs", "VP", "RCA", "contrastive accuracy")
+_OF_STRONGEST = tuple(
+    metric._replace(key=f"{metric.key} of the strongest", title=f"{metric.title}, strongest")
+    for metric in METRICS
+    if metric.key.startswith(_LEARNED)
+)
 _KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
-_LOGARITHMIC = {"Hessian Penalty", "HP / random", "OroJaR", "OroJaR / random"}
+_SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # but for a factor
+_LOGARITHMIC = ("HP / random", "OroJaR / random")
 _STRIP_ROWS, _STRIP_LENGTH = 4, 5
 
 
 class Judged(NamedTuple):
-    """Directions (ndirs, z_dim) and what came out."""
+    """Directions (ndirs, z_dim) and what came out: of all, and of the strongest ones alone."""
 
     Q: Tensor
     judgement: Judgement
+    strongest: Judgement
 
     def values(self) -> dict[str, float]:
         """One number for each metric, figures of single directions averaged."""
@@ -79,7 +88,12 @@ class Judged(NamedTuple):
             for metric in _OF_DIRECTIONS
             if metric.key in self.judgement.of_directions
         }
-        return of_directions | {key: each.mean for key, each in self.judgement.figures.items()}
+        return of_directions | {key: each.mean for key, each in self.figures().items()}
+
+    def figures(self) -> dict[str, Estimate]:
+        """All figures of the set."""
+        strongest = {f"{key} of the strongest": each for key, each in self.strongest.figures.items()}
+        return self.judgement.figures | strongest
 
 
 Sets = dict[str, list[Judged]]  # by method, one for each seed that gives other directions than the first
@@ -94,14 +108,14 @@ Sets = dict[str, list[Judged]]  # by method, one for each seed that gives other 
 def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **_: object) -> None:
     """Judge every method by every metric; write tables, figures and numbers."""
     loaded = load_generator(generator)
-    if loaded.true_directions is None:
-        raise UserError(f"{loaded.name} has no known true directions, so metrics cannot be compared with the truth")
-    sets = _judge_all(loaded, seeds, preset, runs)
+    true_directions(loaded)  # says so where there are none
+    sets = judge_all(loaded, seeds, preset, runs)
     _Report(loaded, sets, out).write(seeds, preset)
     click.echo(f"wrote {out / 'figures.md'}")
 
 
-def _judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Sets:
+def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Sets:
+    """Every method's sets and the true directions, judged; runs and judgements in the folder are not made again."""
     references, sets = References(), Sets()
     for name in METHODS:
         found = [search(generator, name, seed, runs).Q for seed in range(seeds)]
@@ -122,13 +136,27 @@ def _judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) 
 
 
 def _judge(generator: FrozenGenerator, subject: Subject, preset: str, folder: Path, references: References) -> Judged:
-    kept = folder / f"judgement-{preset}.json"
-    if not kept.exists():
-        atomic_write(kept, _to_json(_judgement(generator, subject, preset, references)))
-    return Judged(subject.Q, _from_json(kept.read_text()))
+    judgement = _kept(folder / f"judgement-{preset}.json", generator, subject, preset, references)
+    strongest = judgement.strongest_first[: len(true_directions(generator))]
+    few = Subject(f"{subject.label}, strongest", subject.Q[strongest], subject.layers)
+    return Judged(
+        subject.Q,
+        judgement,
+        _kept(folder / f"judgement-{preset}-strongest.json", generator, few, preset, references, _LEARNED),
+    )
 
 
-def _judgement(generator: FrozenGenerator, subject: Subject, preset: str, references: References) -> Judgement:
+def _kept(path: Path, *arguments: Any) -> Judgement:
+    """The judgement in a file, which is made where it is not there."""
+    if not path.exists():
+        atomic_write(path, _to_json(_judgement(*arguments)))
+    return _from_json(path.read_text())
+
+
+def _judgement(
+    generator: FrozenGenerator, subject: Subject, preset: str, references: References, only: Sequence[str] = ()
+) -> Judgement:
+    """What comes out of all tasks, or of those with some titles only."""
     defaults, judgement = generator.defaults(), Judgement()
     path_size, epsilon = (float(str(defaults[key])) for key in ("path_size", "epsilon"))
     for task in tasks(
@@ -139,10 +167,11 @@ def _judgement(generator: FrozenGenerator, subject: Subject, preset: str, refere
         judgement,
         predictor=find_predictor(generator),
         perceptual=lpips_distance(generator),
-        references=references,
+        references=References() if only else references,
     ):
-        with Progress(task.length, f"{subject.label}: {task.title}", unit=task.unit) as progress:
-            task.run(progress)
+        if not only or task.title in only:
+            with Progress(task.length, f"{subject.label}: {task.title}", unit=task.unit) as progress:
+                task.run(progress)
     return judgement
 
 
@@ -165,9 +194,8 @@ class _Report:
         self._generator, self._sets, self._out = generator, sets, out
         self._values = {method: [each.values() for each in judged] for method, judged in sets.items()}
         known = self._values[_TRUE][0]
-        self._metrics = [metric for metric in (*METRICS, *_OF_DIRECTIONS) if metric.key in known]
-        assert generator.true_directions is not None
-        self._truth: Tensor = generator.true_directions
+        self._metrics = [metric for metric in (*METRICS, *_OF_STRONGEST, *_OF_DIRECTIONS) if metric.key in known]
+        self._truth = true_directions(generator)
 
     def write(self, seeds: int, preset: str) -> None:
         count = sum(map(len, self._sets.values()))
@@ -184,6 +212,10 @@ class _Report:
             self._strips(),
             Heading(2, "Metrics that need no truth"),
             self._table([metric for metric in self._metrics if not _needs_truth(metric)]),
+            Text(
+                f"Metrics of the strongest are of each set's {len(self._truth)} most active directions alone, as many "
+                "as there are true ones: dead directions cannot be told apart."
+            ),
             Heading(2, "Metrics of known factors"),
             self._table([metric for metric in self._metrics if _needs_truth(metric)]),
             Heading(2, "Which metrics tell the truth"),
@@ -284,7 +316,7 @@ class _Report:
                 for method, values in self._values.items()
             }
             for metric in shown
-            if "(images)" not in metric.title and metric.title not in ("Hessian Penalty", "OroJaR")
+            if _has_order(self._column(metric.key)) and metric.title not in _SAME_AS_ANOTHER
         }
         figures.scatter_panels(panels, "recovery of the true directions", _LOGARITHMIC, self._path("metrics"))
         return self._picture(
@@ -292,7 +324,11 @@ class _Report:
         )
 
     def _agreement_of_metrics(self) -> Picture:
-        shown = [metric for metric in self._metrics if metric.better]
+        shown = [
+            metric
+            for metric in self._metrics
+            if metric.better and metric.title not in _SAME_AS_ANOTHER and _has_order(self._column(metric.key))
+        ]
         columns = [_sign(metric) * self._column(metric.key) for metric in shown]
         titles = [metric.title for metric in shown]
         figures.numbers_in_cells(
@@ -353,7 +389,7 @@ class _Report:
                         key: {"mean": _plain(mean), "standard_error": _plain(error)}
                         for key, (mean, error) in each.items()
                     }
-                    for each in (one.judgement.figures for one in judged)
+                    for each in (one.figures() for one in judged)
                 ]
                 for method, judged in self._sets.items()
             },
@@ -374,19 +410,26 @@ def _sign(metric: Metric) -> int:
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, of values (N,); nan where either has no order."""
-    if min(np.ptp(one), np.ptp(other)) == 0:
+    """Spearman's, of values (N,); nan where either is the same for all."""
+    if not (_has_order(one) and _has_order(other)):
         return math.nan
     ranks = [scipy.stats.rankdata(each) for each in (one, other)]
     return float(np.corrcoef(*ranks)[0, 1])
 
 
+def _has_order(values: np.ndarray) -> bool:
+    """Whether values differ by more than a thousandth of the largest."""
+    return np.ptp(values) > 1e-3 * np.abs(values).max()
+
+
 def spread(values: Sequence[float]) -> str:
-    """Mean to three digits ± standard deviation, the latter left out for one value."""
+    """Mean ± standard deviation to two digits of the latter, which is left out where all values are the same."""
     mean = statistics.mean(values)
-    digits = max(0, 3 - 1 - math.floor(math.log10(abs(mean)))) if mean else 0
-    shown = f"{mean:,.{min(digits, 4)}f}"
-    return f"{shown} ± {statistics.stdev(values):.2g}" if len(values) > 1 else shown
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    if deviation:
+        decimals = min(max(0, 1 - math.floor(math.log10(deviation))), 6)
+        return f"{mean:,.{decimals}f} ± {deviation:,.{decimals}f}"
+    return f"{mean:,.0f}" if mean >= 1000 else f"{mean:.3g}"
 
 
 def signed(value: float) -> str:

@@ -273,7 +273,9 @@ def scatter_panels(
             axes.set_title(title)
             if title in logarithmic:
                 axes.set_yscale("log")
-        figure.supxlabel(x_label, fontsize=10)
+        for column in range(min(columns, len(panels))):
+            lowest = (len(panels) - 1 - column) // columns
+            grid[lowest, column].set_xlabel(x_label)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9)
 

@@ -243,7 +243,7 @@ class _Report:
             (0.3, 1.0),
             ("What each method recovers of each factor, mean over seeds", "|cos| with its partner"),
             self._path("factors"),
-            cell=0.55,
+            cell=(0.55, 0.45),
         )
         return self._picture("factors", "|cos| of each true direction with its partner, matched one to one.")
 
@@ -337,7 +337,7 @@ class _Report:
             (-1.0, 1.0),
             ("Do metrics agree?", "rank correlation over all sets, 1: the same order, better first"),
             self._path("agreement"),
-            cell=0.42,
+            cell=(0.42, 0.36),
             colours="RdBu",
         )
         return self._picture("agreement", "Spearman's rank correlation of every two metrics over all sets.")

@@ -206,7 +206,7 @@ def consistency_matrix(matrix: np.ndarray, labels: Sequence[str], chance: float,
         (min(chance, matrix.min()) * 0.9, 1),
         (f"Consistency (chance: {chance:.2f})", "mean |cos| of matched directions"),
         path,
-        cell=0.75,
+        cell=(0.75, 0.75),
     )
 
 
@@ -217,7 +217,7 @@ def numbers_in_cells(
     titles: tuple[str, str],
     path: Path,
     *,
-    cell: float = 0.5,
+    cell: tuple[float, float] = (0.5, 0.5),
     colours: str = "Blues",
 ) -> None:
     """A heat map with its numbers in it; cells of nan are grey and empty.
@@ -228,11 +228,11 @@ def numbers_in_cells(
         limits: values of the lightest and of the darkest colour.
         titles: of the figure and of the colour bar.
         path: of the .png.
-        cell: width of a cell in inches.
+        cell: width and height of a cell in inches.
         colours: name of a matplotlib colour map.
     """
     height, width = matrix.shape
-    with _figure(3.4 + cell * width, 1.9 + min(cell, 0.5) * height, path) as figure:
+    with _figure(3.4 + cell[0] * width, 2.2 + cell[1] * height, path) as figure:
         axes = figure.add_subplot()
         image = axes.imshow(matrix, cmap=_colours(colours), vmin=limits[0], vmax=limits[1], aspect="auto")
         _frame(axes)

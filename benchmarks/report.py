@@ -68,6 +68,7 @@ _OF_STRONGEST = tuple(
     for metric in METRICS
     if metric.key.startswith(_LEARNED)
 )
+_DERIVATIVES = ("Hessian Penalty", "OroJaR", "largest on diagonal", "diagonal / off-diagonal")
 _KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
 _SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # but for a factor
 _LOGARITHMIC = ("HP / random", "OroJaR / random")
@@ -210,14 +211,16 @@ class _Report:
             Heading(2, "What each method recovers"),
             self._factors(),
             self._strips(),
-            Heading(2, "Metrics that need no truth"),
-            self._table([metric for metric in self._metrics if not _needs_truth(metric)]),
+            Heading(2, "Second derivatives and inner products"),
+            self._table([metric for metric in self._metrics if metric.key.startswith(_DERIVATIVES)]),
+            Heading(2, "What image changes tell"),
+            self._table([metric for metric in self._metrics if not metric.key.startswith((*_DERIVATIVES, *_KNOWN))]),
             Text(
                 f"Metrics of the strongest are of each set's {len(self._truth)} most active directions alone, as many "
                 "as there are true ones: dead directions cannot be told apart."
             ),
             Heading(2, "Metrics of known factors"),
-            self._table([metric for metric in self._metrics if _needs_truth(metric)]),
+            self._table([metric for metric in self._metrics if metric.key.startswith(_KNOWN)]),
             Heading(2, "Which metrics tell the truth"),
             self._ranks(),
             self._scatter(),
@@ -309,26 +312,28 @@ class _Report:
         return int((values > truth + 1e-9 * abs(truth)).sum())
 
     def _scatter(self) -> Picture:
-        shown = [metric for metric in self._metrics if metric.better and metric.key != "recovery"]
         panels = {
             metric.title: {
                 method: np.array([[each["recovery"], each[metric.key]] for each in values])
                 for method, values in self._values.items()
             }
-            for metric in shown
-            if _has_order(self._column(metric.key)) and metric.title not in _SAME_AS_ANOTHER
+            for metric in self._with_order()
+            if metric.key != "recovery" and not metric.key.endswith("in images")
         }
         figures.scatter_panels(panels, "recovery of the true directions", _LOGARITHMIC, self._path("metrics"))
-        return self._picture(
-            "metrics", "Every metric against the recovery of the true directions, a point for each set."
-        )
+        caption = "Metrics against the recovery of the true directions, a point for each set."
+        return self._picture("metrics", caption)
 
-    def _agreement_of_metrics(self) -> Picture:
-        shown = [
+    def _with_order(self) -> list[Metric]:
+        """Metrics that prefer some sets to others, each once."""
+        return [
             metric
             for metric in self._metrics
             if metric.better and metric.title not in _SAME_AS_ANOTHER and _has_order(self._column(metric.key))
         ]
+
+    def _agreement_of_metrics(self) -> Picture:
+        shown = self._with_order()
         columns = [_sign(metric) * self._column(metric.key) for metric in shown]
         titles = [metric.title for metric in shown]
         figures.numbers_in_cells(
@@ -401,10 +406,6 @@ def _comparison(one: Judged, other: Judged) -> Comparison:
     return Comparison(("", ""), agreement(one.Q, other.Q), chance, one.judgement.of_directions["activeness"])
 
 
-def _needs_truth(metric: Metric) -> bool:
-    return metric.key.startswith(_KNOWN)
-
-
 def _sign(metric: Metric) -> int:
     return -1 if metric.better == "↓" else 1
 
@@ -429,7 +430,7 @@ def spread(values: Sequence[float]) -> str:
     if deviation:
         decimals = min(max(0, 1 - math.floor(math.log10(deviation))), 6)
         return f"{mean:,.{decimals}f} ± {deviation:,.{decimals}f}"
-    return f"{mean:,.0f}" if mean >= 1000 else f"{mean:.3g}"
+    return f"{mean:,.0f}" if mean >= 1000 or abs(mean) < 1e-6 else f"{mean:.3g}"
 
 
 def signed(value: float) -> str:

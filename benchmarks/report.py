@@ -9,95 +9,44 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import click
 import numpy as np
 import scipy.stats
 import torch
-from torch import Tensor
 
-from benchmarks.methods import METHODS, run_folder, search
+from benchmarks.judged import OF_DIRECTIONS, OF_STRONGEST, TRUE, Judged, Sets, judge_all
 from biggan_discovery import Directions, load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, generator_option
-from biggan_discovery.evaluation import Estimate, recovery
+from biggan_discovery.evaluation import recovery
 from biggan_discovery.evaluation.agreement import agreement, chance_agreement
 from biggan_discovery.evaluation.factors import true_directions
-from biggan_discovery.evaluation.lpips_distance import lpips_distance
-from biggan_discovery.evaluation.suite import (
-    PRESETS,
-    Conditions,
-    Judgement,
-    References,
-    Subject,
-    tasks,
-    true_subject,
-)
+from biggan_discovery.evaluation.suite import PRESETS
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.reports import figures
 from biggan_discovery.reports.comparison import Comparison
 from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text
 from biggan_discovery.reports.metrics import METRICS, Metric
-from biggan_discovery.scenes.predictor import find_predictor
 
-_TRUE = "true directions"
-_SEED = 1000  # of judging: random directions that ratios divide by must not be those that are judged
 _GOOD = 0.9  # recovery above which sets differ in detail only
 _SHORT = {
     "Hessian Penalty, joint diagonalization": "HP, joint diag.",
     "Hessian Penalty, Adam": "HP, Adam",
     "OroJaR, joint diagonalization": "OroJaR, joint diag.",
 }
-_OF_DIRECTIONS = (
-    Metric("activeness", "activeness", "", "Mean over directions of the variance of pixels."),
-    Metric("change per unit", "RMS change", "", "Mean over directions of the RMS change per unit step."),
-    Metric("path length", "path length", "", "Mean over directions of the squared change per squared unit."),
-    Metric("path length (LPIPS)", "path length (LPIPS)", "", "The same by LPIPS."),
-)
-# Judged once more on as many directions as there are true ones: dead ones cannot be told apart.
-_LEARNED = ("image pairs", "VP", "RCA", "contrastive accuracy")
-_OF_STRONGEST = tuple(
-    metric._replace(key=f"{metric.key} of the strongest", title=f"{metric.title}, strongest")
-    for metric in METRICS
-    if metric.key.startswith(_LEARNED)
-)
 _DERIVATIVES = ("Hessian Penalty", "OroJaR", "largest on diagonal", "diagonal / off-diagonal")
 _KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
 _SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # but for a factor
 _LOGARITHMIC = ("HP / random", "OroJaR / random")
 _STRIP_ROWS, _STRIP_LENGTH = 4, 5
-
-
-class Judged(NamedTuple):
-    """Directions (ndirs, z_dim) and what came out: of all, and of the strongest ones alone."""
-
-    Q: Tensor
-    judgement: Judgement
-    strongest: Judgement
-
-    def values(self) -> dict[str, float]:
-        """One number for each metric, figures of single directions averaged."""
-        of_directions = {
-            metric.key: statistics.mean(each.mean for each in self.judgement.of_directions[metric.key])
-            for metric in _OF_DIRECTIONS
-            if metric.key in self.judgement.of_directions
-        }
-        return of_directions | {key: each.mean for key, each in self.figures().items()}
-
-    def figures(self) -> dict[str, Estimate]:
-        """All figures of the set."""
-        strongest = {f"{key} of the strongest": each for key, each in self.strongest.figures.items()}
-        return self.judgement.figures | strongest
-
-
-Sets = dict[str, list[Judged]]  # by method, one for each seed that gives other directions than the first
 
 
 @click.command()
@@ -110,99 +59,24 @@ def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **
     """Judge every method by every metric; write tables, figures and numbers."""
     loaded = load_generator(generator)
     true_directions(loaded)  # says so where there are none
-    sets = judge_all(loaded, seeds, preset, runs)
+    sets = {_SHORT.get(name, name): judged for name, judged in judge_all(loaded, seeds, preset, runs).items()}
     _Report(loaded, sets, out).write(seeds, preset)
     click.echo(f"wrote {out / 'figures.md'}")
-
-
-def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Sets:
-    """Every method's sets and the true directions, judged; runs and judgements in the folder are not made again."""
-    references, sets = References(), Sets()
-    for name in METHODS:
-        found = [search(generator, name, seed, runs).Q for seed in range(seeds)]
-        others = [seed for seed in range(1, seeds) if not torch.equal(found[seed], found[0])]
-        sets[_SHORT.get(name, name)] = [
-            _judge(
-                generator,
-                Subject(f"{name}, seed {seed}", found[seed]),
-                preset,
-                run_folder(runs, name, seed),
-                references,
-            )
-            for seed in (0, *others)
-        ]
-    truth = true_subject(generator, max(len(each[0].Q) for each in sets.values()))
-    sets[_TRUE] = [_judge(generator, truth, preset, runs / _TRUE, references)]
-    return sets
-
-
-def _judge(generator: FrozenGenerator, subject: Subject, preset: str, folder: Path, references: References) -> Judged:
-    judgement = _kept(folder / f"judgement-{preset}.json", generator, subject, preset, references)
-    strongest = judgement.strongest_first[: len(true_directions(generator))]
-    few = Subject(f"{subject.label}, strongest", subject.Q[strongest], subject.layers)
-    return Judged(
-        subject.Q,
-        judgement,
-        _kept(folder / f"judgement-{preset}-strongest.json", generator, few, preset, references, _LEARNED),
-    )
-
-
-def _kept(path: Path, *arguments: Any) -> Judgement:
-    """The judgement in a file, which is made where it is not there."""
-    if not path.exists():
-        atomic_write(path, _to_json(_judgement(*arguments)))
-    return _from_json(path.read_text())
-
-
-def _judgement(
-    generator: FrozenGenerator, subject: Subject, preset: str, references: References, only: Sequence[str] = ()
-) -> Judgement:
-    """What comes out of all tasks, or of those with some titles only."""
-    defaults, judgement = generator.defaults(), Judgement()
-    path_size, epsilon = (float(str(defaults[key])) for key in ("path_size", "epsilon"))
-    for task in tasks(
-        generator,
-        subject,
-        Conditions(list(range(generator.num_classes)), path_size, epsilon, _SEED),
-        PRESETS[preset],
-        judgement,
-        predictor=find_predictor(generator),
-        perceptual=lpips_distance(generator),
-        references=References() if only else references,
-    ):
-        if not only or task.title in only:
-            with Progress(task.length, f"{subject.label}: {task.title}", unit=task.unit) as progress:
-                task.run(progress)
-    return judgement
-
-
-def _to_json(judgement: Judgement) -> str:
-    matrices = {key: matrix.tolist() for key, matrix in judgement.matrices.items()}
-    return json.dumps({**vars(judgement), "matrices": matrices})
-
-
-def _from_json(text: str) -> Judgement:
-    content = json.loads(text)
-    return Judgement(
-        {key: Estimate(*each) for key, each in content["figures"].items()},
-        {key: [Estimate(*each) for each in scores] for key, scores in content["of_directions"].items()},
-        {key: torch.tensor(matrix, dtype=torch.float64) for key, matrix in content["matrices"].items()},
-    )
 
 
 class _Report:
     def __init__(self, generator: FrozenGenerator, sets: Sets, out: Path):
         self._generator, self._sets, self._out = generator, sets, out
         self._values = {method: [each.values() for each in judged] for method, judged in sets.items()}
-        known = self._values[_TRUE][0]
-        self._metrics = [metric for metric in (*METRICS, *_OF_STRONGEST, *_OF_DIRECTIONS) if metric.key in known]
+        known = self._values[TRUE][0]
+        self._metrics = [metric for metric in (*METRICS, *OF_STRONGEST, *OF_DIRECTIONS) if metric.key in known]
         self._truth = true_directions(generator)
 
     def write(self, seeds: int, preset: str) -> None:
         count = sum(map(len, self._sets.values()))
         document = Document(f"Every method judged by every metric: {self._generator.name}")
         document.add(
-            Code("python -m benchmarks.report"),
+            Code(_command()),
             Text(
                 f"Preset {preset}, {seeds} seeds of every method that depends on one; {count} sets in all, judged on "
                 "the same samples. Mean ± standard deviation over seeds. What follows from it is said in "
@@ -308,7 +182,7 @@ class _Report:
 
     def _ahead_of_truth(self, metric: Metric) -> int:
         values = _sign(metric) * self._column(metric.key)
-        truth = _sign(metric) * self._values[_TRUE][0][metric.key]
+        truth = _sign(metric) * self._values[TRUE][0][metric.key]
         return int((values > truth + 1e-9 * abs(truth)).sum())
 
     def _scatter(self) -> Picture:
@@ -369,7 +243,7 @@ class _Report:
             order = judged[0].judgement.strongest_first
             matrix = judged[0].judgement.matrices[key][order]
             matrices[method] = (matrix if of_factors else matrix[:, order]).numpy()
-        columns = self._generator.factor_names if of_factors else [""] * len(self._sets[_TRUE][0].Q)
+        columns = self._generator.factor_names if of_factors else [""] * len(self._sets[TRUE][0].Q)
         figures.matrix_panels(matrices, columns, label, self._path(name), logarithmic=not of_factors)
         what = "Response of the true factors to each direction" if of_factors else "Mean |H|"
         return self._picture(name, f"{what}, seed 0; rows are directions, strongest first.")
@@ -381,9 +255,10 @@ class _Report:
         return Picture(f"{name}.png", caption)
 
     def _content(self, seeds: int, preset: str) -> dict:
+        names = self._generator.factor_names
         return {
             "format": 1,
-            "command": "python -m benchmarks.report",
+            "command": _command(),
             "generator": self._generator.name,
             "generator_sha256": self._generator.sha256,
             "seeds": seeds,
@@ -391,10 +266,13 @@ class _Report:
             "sets": {
                 method: [
                     {
-                        key: {"mean": _plain(mean), "standard_error": _plain(error)}
-                        for key, (mean, error) in each.items()
+                        "recovered": dict(zip(names, map(abs, recovery(each.Q, self._truth).cosines), strict=True)),
+                        "figures": {
+                            key: {"mean": _plain(mean), "standard_error": _plain(error)}
+                            for key, (mean, error) in each.figures().items()
+                        },
                     }
-                    for each in (one.figures() for one in judged)
+                    for each in judged
                 ]
                 for method, judged in self._sets.items()
             },
@@ -404,6 +282,10 @@ class _Report:
 def _comparison(one: Judged, other: Judged) -> Comparison:
     chance = chance_agreement(len(one.Q), len(other.Q), one.Q.shape[1])
     return Comparison(("", ""), agreement(one.Q, other.Q), chance, one.judgement.of_directions["activeness"])
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.report", *sys.argv[1:]])
 
 
 def _sign(metric: Metric) -> int:

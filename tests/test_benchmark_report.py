@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from benchmarks import methods, report
+from benchmarks import judged, methods, report
 from biggan_discovery import load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.evaluation.suite import PRESETS
@@ -46,13 +46,18 @@ def test_methods_are_judged_once_and_beside_the_truth(
     sets = json.loads((out / "report.json").read_text(), parse_constant=pytest.fail)["sets"]
     # Coordinates are the same for every seed; three of them are the true directions here.
     assert {method: len(each) for method, each in sets.items()} == {"random": 2, "coordinates": 1, "true directions": 1}
-    assert sets["coordinates"][0]["recovery"]["mean"] == sets["true directions"][0]["recovery"]["mean"] == 1
-    assert sets["random"][0]["recovery"]["mean"] < 0.9
+    assert (
+        sets["coordinates"][0]["figures"]["recovery"]["mean"]
+        == sets["true directions"][0]["figures"]["recovery"]["mean"]
+        == 1
+    )
+    assert sets["random"][0]["figures"]["recovery"]["mean"] < 0.9
+    assert sets["coordinates"][0]["recovered"] == {"hue": 1, "size": 1, "light": 1}
     assert sets["random"][0] != sets["random"][1]
 
-    monkeypatch.setattr(report, "tasks", lambda *_, **__: pytest.fail("judged again"))
-    again = report.judge_all(load_generator(generator, device="cpu"), 2, "quick", runs)
-    assert again["random"][1].figures()["VP"].mean == sets["random"][1]["VP"]["mean"]
+    monkeypatch.setattr(judged, "tasks", lambda *_, **__: pytest.fail("judged again"))
+    again = judged.judge_all(load_generator(generator, device="cpu"), 2, "quick", runs)
+    assert again["random"][1].figures()["VP"].mean == sets["random"][1]["figures"]["VP"]["mean"]
 
 
 @pytest.mark.parametrize(

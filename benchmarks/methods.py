@@ -21,11 +21,12 @@ from biggan_discovery.evaluation import held_out_values, recovery
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 
-_METHODS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "Hessian Penalty, joint diagonalization": {"method": "hessian", "solver": "joint-diagonalization"},
     "Hessian Penalty, Adam": {"method": "hessian", "solver": "adam"},
     "OroJaR, joint diagonalization": {"method": "orojar", "solver": "joint-diagonalization"},
-    "OroJaR, Adam": {"method": "orojar", "solver": "adam"},
+    # Fewer than the generator's own, to save time.
+    "OroJaR, Adam": {"method": "orojar", "solver": "adam", "steps": 150},
     "SeFa": {"method": "sefa"},
     "GANSpace": {"method": "ganspace"},
     "Jacobian": {"method": "jacobian"},
@@ -38,29 +39,36 @@ _HEAD = ("method", "held-out Hessian Penalty", "held-out OroJaR", "generator eva
 @click.command()
 @generator_option
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
-@click.option("--adam-steps", type=POSITIVE_INT, help="Steps of Adam.  [default: the generator's]")
+@click.option("--adam-steps", type=POSITIVE_INT, help="Steps of Adam.  [default: the generator's; 150 for OroJaR]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
 def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path, **_: object) -> None:
     """Run every method with default settings for several seeds and compare what they find."""
     loaded = load_generator(generator)
-    figures = {
-        name: [_figures(loaded, asked, seed, adam_steps, out / f"{name}-{seed}") for seed in range(seeds)]
-        for name, asked in _METHODS.items()
-    }
+    figures = {name: [_figures(loaded, name, seed, adam_steps, out) for seed in range(seeds)] for name in METHODS}
     click.echo("| " + " | ".join(_HEAD) + " |\n" + "|---" * len(_HEAD) + "|")
     for name, rows in figures.items():
         click.echo(f"| {name} | " + " | ".join(_spread(column) for column in zip(*rows, strict=True)) + " |")
     click.echo(f"{loaded.name}; {seeds} seeds, mean ± standard deviation; seconds without judging, on {loaded.device}")
 
 
-def _figures(
-    generator: FrozenGenerator, asked: dict[str, Any], seed: int, adam_steps: int | None, folder: Path
-) -> tuple[float, ...]:
+def search(generator: FrozenGenerator, name: str, seed: int, out: Path, adam_steps: int | None = None) -> Directions:
+    """What a method of `METHODS` finds; its run is kept in a folder of its own in `out`, and not run again."""
+    asked = METHODS[name]
+    if adam_steps and asked.get("solver") == "adam":
+        asked = {**asked, "steps": adam_steps}
+    return discover(generator, seed=seed, out=run_folder(out, name, seed), judge=False, **asked)
+
+
+def run_folder(out: Path, name: str, seed: int) -> Path:
+    """Where the run of a method and seed is kept."""
+    return out / f"{name}-{seed}"
+
+
+def _figures(generator: FrozenGenerator, name: str, seed: int, adam_steps: int | None, out: Path) -> tuple[float, ...]:
     """One row of the table, in its order."""
-    steps: dict[str, Any] = {"steps": adam_steps} if asked.get("solver") == "adam" and adam_steps else {}
     begin = time.monotonic()
-    found = discover(generator, seed=seed, out=folder, judge=False, **asked, **steps)
-    kept = folder / "figures.json"
+    found = search(generator, name, seed, out, adam_steps)
+    kept = run_folder(out, name, seed) / "figures.json"
     if not kept.exists():
         atomic_write(kept, json.dumps(_measure(generator, found, time.monotonic() - begin)))
     return tuple(json.loads(kept.read_text()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ _BASELINE_SEED = 1000  # far from those that random directions for the ratios ha
 @click.option(
     "--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step.  [default: as in the first file's search]"
 )
+@click.option("--probes", type=click.IntRange(2), help="Probes of held-out objectives.  [default: the preset's]")
 @class_option
 @seed_option
 @of_file_generator_option
@@ -65,6 +67,7 @@ def evaluate_command(
     baselines: bool,
     path_size: float | None,
     epsilon: float | None,
+    probes: int | None,
     classes: str | None,
     seed: int,
     generator: str | None,
@@ -109,6 +112,7 @@ def evaluate_command(
         for subject in (*subjects, *more)
     ]
 
+    sizes = dataclasses.replace(PRESETS[preset], **({"probes": probes} if probes else {}))
     predictor, perceptual, references = find_predictor(network), lpips_distance(network), References()
     work = [
         (each.subject.label, task)
@@ -117,7 +121,7 @@ def evaluate_command(
             network,
             each.subject,
             conditions,
-            PRESETS[preset],
+            sizes,
             each.judgement,
             predictor=predictor,
             perceptual=perceptual,
@@ -138,7 +142,7 @@ def evaluate_command(
             out,
             network,
             conditions,
-            (preset, PRESETS[preset]),
+            (preset, sizes),
             judged,
             command=shlex.join(["biggan-discovery", *sys.argv[1:]]),
             costs=costs,
@@ -180,7 +184,7 @@ def _baselines(
 ) -> tuple[list[Subject], list[str]]:
     """As many directions as the first file has, found without a search; and a note on each method that has none."""
     from biggan_discovery.directions import initial_matrix, orthonormalize, pad
-    from biggan_discovery.evaluation.suite import Subject
+    from biggan_discovery.evaluation.suite import Subject, true_subject
     from biggan_discovery.search.ganspace import ganspace_directions
     from biggan_discovery.search.sefa import sefa_directions
 
@@ -201,22 +205,8 @@ def _baselines(
         else:
             found.append(Subject(_free(name, taken), rows, layers))
     if generator.true_directions is not None and layers == "all":
-        found.append(_true_subject(generator, ndirs, _free("true", taken)))
+        found.append(true_subject(generator, ndirs, _free("true", taken)))
     return found, notes
-
-
-def _true_subject(generator: FrozenGenerator, ndirs: int, label: str) -> Subject:
-    """The true directions, and below them what is orthogonal to them, up to as many as the others have."""
-    import torch
-
-    from biggan_discovery.evaluation.suite import Subject
-
-    truth = generator.true_directions
-    assert truth is not None
-    rest = torch.linalg.qr(truth.double().T, mode="complete").Q.T[len(truth) :]
-    rows = torch.cat((truth, rest.to(truth)))[: max(ndirs, len(truth))]
-    names = [*generator.factor_names, *[""] * (len(rows) - len(truth))]
-    return Subject(label, rows, "all", tuple(names))
 
 
 def _free(name: str, taken: list[str]) -> str:

@@ -67,6 +67,19 @@ class Subject:
     names: tuple[str, ...] = ()
 
 
+def true_subject(generator: FrozenGenerator, ndirs: int, label: str = "true") -> Subject:
+    """The true directions, and below them what is orthogonal to them, up to `ndirs` rows where there are fewer.
+
+    Raises:
+        UserError: for a generator whose true directions are unknown.
+    """
+    truth = factors.true_directions(generator)
+    rest = torch.linalg.qr(truth.double().T, mode="complete").Q.T[len(truth) :]
+    rows = torch.cat((truth, rest.to(truth)))[: max(ndirs, len(truth))]
+    names = [*generator.factor_names, *[""] * (len(rows) - len(truth))]
+    return Subject(label, rows, "all", tuple(names))
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What holds for all sets that are compared: classes, path size η, finite-difference step ε, and the seed."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from biggan_discovery.generators.base import FrozenGenerator
 
 DEFAULT = "scenes-64"
-BUNDLED = (DEFAULT, "scenes-overlap")
+BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
 _CLONE = Path(__file__).parents[2]
 

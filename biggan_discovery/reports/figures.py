@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -200,20 +200,110 @@ def angle_curve(angles: Sequence[float], path: Path) -> None:
 
 def consistency_matrix(matrix: np.ndarray, labels: Sequence[str], chance: float, path: Path) -> None:
     """Mean |cos| of matched directions for every two sets, with the numbers in it."""
-    side = 2.4 + 0.75 * len(labels)
-    with _figure(side + 1, side, path) as figure:
+    numbers_in_cells(
+        matrix,
+        (labels, labels),
+        (min(chance, matrix.min()) * 0.9, 1),
+        (f"Consistency (chance: {chance:.2f})", "mean |cos| of matched directions"),
+        path,
+        cell=(0.75, 0.75),
+    )
+
+
+def numbers_in_cells(
+    matrix: np.ndarray,
+    names: tuple[Sequence[str], Sequence[str]],
+    limits: tuple[float, float],
+    titles: tuple[str, str],
+    path: Path,
+    *,
+    cell: tuple[float, float] = (0.5, 0.5),
+    colours: str = "Blues",
+) -> None:
+    """A heat map with its numbers in it; cells of nan are grey and empty.
+
+    Args:
+        matrix: (rows, columns).
+        names: of rows and of columns.
+        limits: values of the lightest and of the darkest colour.
+        titles: of the figure and of the colour bar.
+        path: of the .png.
+        cell: width and height of a cell in inches.
+        colours: name of a matplotlib colour map.
+    """
+    height, width = matrix.shape
+    with _figure(3.4 + cell[0] * width, 2.2 + cell[1] * height, path) as figure:
         axes = figure.add_subplot()
-        image = axes.imshow(matrix, cmap="Blues", vmin=min(chance, matrix.min()) * 0.9, vmax=1)
+        image = axes.imshow(matrix, cmap=_colours(colours), vmin=limits[0], vmax=limits[1], aspect="auto")
         _frame(axes)
-        figure.colorbar(image, ax=axes, shrink=0.85, label="mean |cos| of matched directions")
+        figure.colorbar(image, ax=axes, shrink=0.85, label=titles[1])
         for (row, column), value in np.ndenumerate(matrix):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if dark else "#1f2328")
-        axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
+            if np.isfinite(value):
+                red, green, blue, _ = image.cmap(image.norm(value))
+                dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+                colour = "white" if dark else "#1f2328"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+        axes.set_xticks(range(width), names[1], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(height), names[0])
         axes.tick_params(length=0)
-        axes.set_title(f"Consistency (chance: {chance:.2f})")
+        axes.set_title(titles[0])
+
+
+def scatter_panels(
+    panels: Mapping[str, Mapping[str, np.ndarray]], x_label: str, logarithmic: Container[str], path: Path
+) -> None:
+    """Points (N, 2) of several groups, one panel for each figure that they are about.
+
+    Args:
+        panels: for each panel's title the groups, which are the same in all.
+        x_label: of all panels.
+        logarithmic: titles of the panels with a logarithmic y axis.
+        path: of the .png.
+    """
+    columns = 4
+    rows = -(-len(panels) // columns)
+    colours, marks = mpl.colormaps["tab10"], "osD^vP*X<>"
+    with _figure(2.75 * columns, 2.2 * rows + 0.7, path) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, (title, groups) in zip(grid.flat, panels.items(), strict=False):
+            for index, (label, points) in enumerate(groups.items()):
+                axes.scatter(*points.T, s=26, marker=marks[index % 10], color=colours(index % 10), label=label)
+            axes.set_title(title)
+            if title in logarithmic:
+                axes.set_yscale("log")
+        for column in range(min(columns, len(panels))):
+            lowest = (len(panels) - 1 - column) // columns
+            grid[lowest, column].set_xlabel(x_label)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9)
+
+
+def matrix_panels(
+    matrices: Mapping[str, np.ndarray], columns: Sequence[str], label: str, path: Path, *, logarithmic: bool = False
+) -> None:
+    """Heat maps of one kind side by side, one for each set; all have the same rows, columns and colours."""
+    across = 5
+    down = -(-len(matrices) // across)
+    every = np.concatenate([each[np.isfinite(each)] for each in matrices.values()])
+    high = every.max()
+    norm = LogNorm(max(every.min(), high * 1e-3), high, clip=True) if logarithmic else None
+    with _figure(2.2 * across + 0.8, 2.5 * down + 0.8, path) as figure:
+        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+        for axes in grid.flat[len(matrices) :]:
+            axes.set_visible(False)
+        image = None
+        for axes, (title, matrix) in zip(grid.flat, matrices.items(), strict=False):
+            scale = {"norm": norm} if norm else {"vmin": 0, "vmax": high}
+            image = axes.imshow(matrix, cmap=_colours("magma" if norm else "Blues"), aspect="auto", **scale)
+            axes.set_title(title, fontsize=9)
+            _frame(axes)
+            axes.tick_params(length=0, labelsize=8)
+            axes.set_xticks(range(len(columns)), columns, rotation=90)
+            axes.set_yticks([])
+        assert image is not None
+        figure.colorbar(image, ax=list(grid.flat), shrink=0.7, label=label)
 
 
 def _name_ticks(axes: Axes, names: Sequence[str], *, vertical: bool = False) -> None:

@@ -88,7 +88,7 @@ def check_report(folder: Path) -> dict:
 
 
 def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
-    code, out, err = call("evaluate seed0/directions.safetensors --seed 3")
+    code, out, err = call("evaluate seed0/directions.safetensors --seed 3 --probes 4")
     assert (code, out) == (0, f"wrote {Path('seed0', 'directions-report', 'report.html')}\n")
     content = check_report(world / "seed0" / "directions-report")
     (judged,) = content["sets"]
@@ -102,9 +102,10 @@ def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
     markdown = (world / "seed0" / "directions-report" / "report.md").read_text()
     assert "2 camera height" in markdown
     assert "biggan-discovery evaluate seed0/directions.safetensors --seed 3" in markdown
-    # What was done is what was announced: 2 samples of 2·2 and 1 + 2 images, and so on.
+    # What was done is what was announced: 2 samples of 2·4 and 1 + 4 images, and so on.
     announced = [(title, images) for images, title in re.findall(r"([\d,]+) images  (.+)", err)]
-    assert {("held-out Hessian Penalty", "8"), ("image pairs", "32")} <= set(announced)
+    expected = {("held-out Hessian Penalty", "16"), ("held-out OroJaR", "10"), ("image pairs", "32")}
+    assert expected <= set(announced)
 
 
 def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], tuple], world: Path) -> None:
@@ -179,6 +180,7 @@ REFUSED = {
     "evaluate seed0/directions.safetensors --out file/below": "file",
     "evaluate seed0/directions.safetensors --path-size 0": "--path-size",
     "evaluate seed0/directions.safetensors --epsilon nan": "nan",
+    "evaluate seed0/directions.safetensors --probes 1": "--probes",
     "evaluate seed0/directions.safetensors --class pyramid": "'pyramid'",
     "evaluate seed0/directions.safetensors --generator tyni": "'tyni'",
     "compare": "A B",

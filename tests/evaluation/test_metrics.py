@@ -273,6 +273,26 @@ def test_held_out_objectives_vanish_in_the_right_frame_only(objective: str) -> N
     assert 0.2 < ratio(others[0], others[1]).mean < 5
 
 
+@pytest.mark.parametrize("living", [3, Z_DIM])
+def test_held_out_objectives_of_known_derivatives(living: int) -> None:
+    # 2·Σ_{i≠j} of squares: of Hessian entries, mean over pixels; of inner products of the Jacobian's columns.
+    alive = (torch.arange(Z_DIM) < living).double()
+    hessians = random(PIXELS, Z_DIM, Z_DIM, seed=5)
+    hessians = (hessians + hessians.mT) * alive * alive[:, None]
+    slopes, Q = SLOPES * alive, frame()
+    products = Q @ slopes.T @ slopes @ Q.T
+    for objective, subject, matrices in (
+        ("Hessian Penalty", quadratic(hessians), Q @ hessians @ Q.T),
+        ("OroJaR", linear(slopes), products[None]),
+    ):
+        off = matrices - torch.diag_embed(matrices.diagonal(dim1=1, dim2=2))
+        found = estimate(held_out_values(subject, Q, objective=objective, samples=100, probes=40))
+        assert found.mean == pytest.approx(2 * off.square().sum((1, 2)).mean().item(), abs=4 * found.standard_error)
+        assert found.standard_error < 0.05 * found.mean
+        # One direction has nothing to mix with, and those that do nothing do not count.
+        assert held_out_values(subject, AXES[living - 1 :], objective=objective, samples=2).max() < 1e-12
+
+
 def test_the_penalty_map_says_which_pixels_are_not_diagonal() -> None:
     hessians = torch.zeros(PIXELS, Z_DIM, Z_DIM, dtype=torch.float64)
     hessians[5, 0, 1] = hessians[5, 1, 0] = 3.0  # channel 0, row 1, column 1

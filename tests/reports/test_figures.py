@@ -40,6 +40,21 @@ DRAWN: dict[str, Callable[[Path], None]] = {
     ),
     "cosines": lambda path: figures.cosine_heat_map(RANDOM.random((5, 3)), NAMES, NAMES[:3], ("a", "b"), path),
     "angles": lambda path: figures.angle_curve([0.0, 10.0, 80.0], path),
+    "numbers": lambda path: figures.numbers_in_cells(
+        np.where(MAGNITUDES < 0.3, np.nan, MAGNITUDES), (NAMES, NAMES), (0, 2), ("mean |H|", "size"), path
+    ),
+    "scatter": lambda path: figures.scatter_panels(
+        {title: {"a": RANDOM.random((3, 2)), "b": RANDOM.random((1, 2))} for title in NAMES},
+        "recovery",
+        NAMES[1:2],
+        path,
+    ),
+    "panels": lambda path: figures.matrix_panels(
+        {name: RANDOM.random((16, 3)) for name in NAMES[:2]}, ["hue", "size", "light"], "change", path
+    ),
+    "logarithmic panels": lambda path: figures.matrix_panels(
+        dict.fromkeys((*NAMES, "true"), MAGNITUDES), [""] * 5, "mean |H|", path, logarithmic=True
+    ),
     "consistency": lambda path: figures.consistency_matrix(np.eye(3) / 2 + 0.5, NAMES[:3], 0.3, path),
 }
 

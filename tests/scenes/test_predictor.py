@@ -1,4 +1,4 @@
-"""The bundled predictor reads factors off renders that it has not seen, and off generated images."""
+"""Bundled predictors read factors off renders that they have not seen, and off generated images."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.factors import factor_values
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.scenes.predictor import FILE, find_predictor, fit_predictor
-from biggan_discovery.scenes.table import find_scene
+from biggan_discovery.scenes.table import SCENES, find_scene, scene_of
 from tests.tiny import save_tiny_biggan
 
 ROOM = find_scene("room")
 
 
-@pytest.fixture(scope="module")
-def generator() -> FrozenGenerator:
-    return load_generator("scenes-64", device="cpu")
+@pytest.fixture(scope="module", params=[scene.checkpoint for scene in SCENES.values()])
+def generator(request: pytest.FixtureRequest) -> FrozenGenerator:
+    return load_generator(request.param, device="cpu")
 
 
 def test_it_reads_renders(generator: FrozenGenerator) -> None:
     predictor = find_predictor(generator)
     assert predictor is not None
     factors = torch.rand(15, 8, generator=torch.Generator().manual_seed(12345))
-    read = predictor(ROOM.render(factors, torch.arange(15) % 5))
+    read = predictor(scene_of(generator).render(factors, torch.arange(15) % 5))
     assert (read - factors).abs().mean() < 0.02
     assert (read - factors).square().mean().sqrt() < 0.04
 
@@ -44,8 +44,9 @@ def test_it_reads_generated_images(generator: FrozenGenerator) -> None:
 
 
 def test_other_generators_have_none_and_damaged_files_are_named(
-    tmp_path: Path, generator: FrozenGenerator, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    generator = load_generator("scenes-64", device="cpu")
     assert find_predictor(load_generator(save_tiny_biggan(tmp_path / "tiny"), device="cpu")) is None
     monkeypatch.setenv("BIGGAN_DISCOVERY_CHECKPOINTS", str(tmp_path))
     save_tiny_biggan(tmp_path / "scenes-64")

@@ -143,6 +143,8 @@ def discover_command(
     if out is None:
         name = _run_name(loaded.name, classes, settings)
         out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118
+    elif not out:
+        raise UserError("out is ''; give a folder, or leave it out")
     if each:
         _search_each(loaded, range(loaded.num_classes) if chosen is None else chosen, out, settings)
     else:

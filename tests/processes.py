@@ -17,7 +17,7 @@ from tests.tiny import save_tiny_biggan
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    # Loading a BigGAN has torch import its compiler, which takes longer than a test.
+    # Adam has torch import its compiler, which takes longer than a test.
     ["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering", "torch._dynamo"]
 )
 

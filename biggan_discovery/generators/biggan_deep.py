@@ -14,6 +14,7 @@ from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock, SelfAttn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import HEADER
@@ -242,7 +243,7 @@ def _statistics(norm: BigGANBatchNorm, truncation: float) -> tuple[Tensor, Tenso
 def _read_network(path: Path, config: layout.Config) -> tuple[BigGAN, str]:
     """The package's network with the weights of a file, and the sha256 of the file."""
     # On the meta device nothing is initialised: a weight that did not come from the file could not be used.
-    with torch.device("meta"):
+    with torch.device("meta"), _NotDrawn():
         network = BigGAN(
             BigGANConfig(
                 z_dim=config.z_dim,
@@ -260,6 +261,13 @@ def _read_network(path: Path, config: layout.Config) -> tuple[BigGAN, str]:
     check_tensors(state, shapes, path, f"its {layout.CONFIG}")
     network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     return network, sha256
+
+
+class _NotDrawn(TorchFunctionMode):
+    """Leave out the numbers that weights start with: on the meta device torch loads its compiler to make nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        return args[0] if func in (Tensor.normal_, nn.functional.normalize) else func(*args, **(kwargs or {}))
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], str]:

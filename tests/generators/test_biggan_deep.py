@@ -7,6 +7,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -487,3 +489,13 @@ def test_directions_that_a_search_left_beside_the_weights_are_not_taken_for_true
     generator = load_generator(tmp_path)
     assert generator.true_directions is None
     assert generator.factor_names == ()
+
+
+def test_loading_does_without_torchs_compiler(tmp_path: Path):
+    """Importing it takes longer than all else that a command does before it begins."""
+    program = (
+        "import sys; from biggan_discovery import load_generator; "
+        "load_generator(sys.argv[1], device='cpu'); print('torch._dynamo' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(save_tiny_biggan(tmp_path))]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"

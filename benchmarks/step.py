@@ -144,8 +144,8 @@ def _prepare(
     _side.update(name=name, generator=generator, Q=Q.to(generator.device, generator.dtype), samples=samples)
     release_freed_memory()  # what loading left behind is not the step's
     _side.update(before=_reset_peak())
-    _side.update(micro_batch=(micro_batch or choose_micro_batch(generator)) if name == "ours" else None)
-    _side.update(precision=precision if name == "ours" else None)
+    if name == "ours":
+        _side.update(micro_batch=micro_batch or choose_micro_batch(generator), precision=precision)
 
 
 def _step() -> float:
@@ -188,8 +188,8 @@ def _facts() -> dict[str, Any]:
     return {
         "gflop": counter.get_total_flops() * len(_side["samples"].z) / 1e9,
         "peak_gib": memory,
-        "micro_batch": _side["micro_batch"],
-        "precision": _side["precision"],
+        "micro_batch": _side.get("micro_batch"),
+        "precision": _side.get("precision"),
         "gradient_cosine": _side.get("cosine"),
         "machine": f"{machine}, torch {torch.__version__}",
     }

@@ -112,7 +112,7 @@ def evaluate_command(
         for subject in (*subjects, *more)
     ]
 
-    sizes = dataclasses.replace(PRESETS[preset], **({"probes": probes} if probes else {}))
+    sizes = PRESETS[preset] if probes is None else dataclasses.replace(PRESETS[preset], probes=probes)
     predictor, perceptual, references = find_predictor(network), lpips_distance(network), References()
     work = [
         (each.subject.label, task)

@@ -130,7 +130,8 @@ class _AffineRelu(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, gain, shift = (each.to(ctx.saved_tensors[0].dtype) for each in ctx.saved_tensors)
+        x, gain, shift = ctx.saved_tensors
+        gain, shift = gain.to(x.dtype), shift.to(x.dtype)
         along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents)
         return _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
 

@@ -158,6 +158,7 @@ def discover(
     start = _start(generator, settings, folder, save_every=save_every, quiet=quiet)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(arithmetic("float32"))
         state = by.fresh_state(settings, start.A)
         opened = distributed.from_first(lambda: _opened(folder, state, stack))
         if isinstance(opened, Directions):
@@ -165,7 +166,7 @@ def discover(
         interrupts = Interrupts()
         keep = folder if first else None
         board = stack.enter_context(_tensorboard(keep, opened.step)) if tensorboard and keep else None
-        with interrupts.remembered(), arithmetic("float32"):
+        with interrupts.remembered():
             by.search(generator, opened, Session(keep, interrupts, board, save_every, quiet, micro_batch))
         interrupts.leave()
 
@@ -180,8 +181,7 @@ def discover(
                 found.save(folder / DIRECTIONS)
             return found
 
-        with arithmetic("float32"):
-            return distributed.from_first(finished)
+        return distributed.from_first(finished)
 
 
 def _settle_precision(generator: FrozenGenerator, settings: dict[str, Any], *, quiet: bool) -> float | None:

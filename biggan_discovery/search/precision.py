@@ -10,7 +10,7 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from biggan_discovery.directions import initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
-from biggan_discovery.objectives.samples import Purpose, Samples, draw
+from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.objectives.through_directions import Objective, choose_micro_batch, penalty_gradient
 
 AUTO = "auto"
@@ -81,13 +81,14 @@ def choose_precision(
         rivals = () if asked == "float32" else (asked,)
     if not rivals:
         return "float32", None
-    exact = _gradient(copy.deepcopy(generator).double(), settings, objective)
-    for precision in rivals:
+    candidates = {precision: in_precision(generator, precision) for precision in (*rivals, "float32")}
+    exact, cosine = _gradient(copy.deepcopy(generator).double(), settings, objective), 0.0
+    for precision, candidate in candidates.items():
         with arithmetic(precision):
-            cosine = _cosine(_gradient(in_precision(generator, precision), settings, objective), exact)
+            cosine = _cosine(_gradient(candidate, settings, objective), exact)
         if asked == precision or cosine >= LEAST_COSINE:
             return precision, cosine
-    return "float32", _cosine(_gradient(generator, settings, objective), exact)
+    return "float32", cosine
 
 
 def _gradient(generator: FrozenGenerator, settings: dict[str, Any], objective: Objective) -> Tensor:
@@ -107,7 +108,7 @@ def _gradient(generator: FrozenGenerator, settings: dict[str, Any], objective: O
         **{key: settings[key] for key in keys},
     )
     # Latents of float32, so that all precisions start from the same.
-    samples = cast(Samples, replace(samples, z=samples.z.float().to(dtype), w=samples.w.float().to(dtype)))
+    samples = replace(samples, z=samples.z.float().to(dtype), w=samples.w.float().to(dtype))
     found = penalty_gradient(
         generator,
         pad(Q.detach().float(), space, generator.z_dim).to(generator.device, dtype),

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# torch loads this at the first forward-mode derivative of a process, and it uses what torch itself calls deprecated.
+# Loaded here, no test's outcome depends on which ran before it.
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+    import torch._decomp.decompositions_for_jvp
 
 
 @pytest.fixture(scope="session")

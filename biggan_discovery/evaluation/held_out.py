@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.hessian_penalty import hessian_penalty
 from biggan_discovery.objectives.samples import Purpose, Samples, draw
 from biggan_discovery.objectives.through_directions import (
+    Objective,
     micro_batch,
     orojar_of_directions,
     penalty_of_directions,
@@ -20,8 +19,6 @@ from biggan_discovery.objectives.through_directions import (
 from biggan_discovery.progress import Progress
 
 HELD_OUT_SAMPLES = 32
-
-Objective = Callable[[FrozenGenerator, Tensor, Samples, float, str], Tensor]
 
 OBJECTIVES: dict[str, Objective] = {"Hessian Penalty": penalty_of_directions, "OroJaR": orojar_of_directions}
 

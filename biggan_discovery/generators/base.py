@@ -21,7 +21,8 @@ class FrozenGenerator(nn.Module, abc.ABC):
     """A network from latents and classes to images that is never trained.
 
     It is always in eval mode and its weights never need grad, whatever is called on it; gradients reach z.
-    A new family is a subclass that calls `super().__init__` with its network and implements `_images`.
+    A new family is a subclass that calls `super().__init__` with its network and implements `_finish`, and `_begin`
+    where the network has layers that compute faster for many images at once.
 
     Attributes:
         name: what `load_generator` was given, or "function".
@@ -104,13 +105,38 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: wrong shape, dtype or device, or a class that the generator does not have.
         """
+        return self.finish(*self.begin(z, y))
+
+    @final
+    def begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """The part of `forward` that computes faster for many images at once, and takes little memory.
+
+        Args:
+            z: as `forward` takes it.
+            y: as `forward` takes it.
+
+        Returns:
+            What `finish` takes: tensors with a row for each image, so that they can be split.
+
+        Raises:
+            UserError: as `forward`.
+        """
         self._check_z(z)
         self._check_y(y, len(z))
-        return self._images(z, y)
+        return self._begin(z, y)
+
+    @final
+    def finish(self, *state: Tensor) -> Tensor:
+        """The images (N, channels, resolution, resolution) of what `begin` gave, or of some of its rows."""
+        return self._finish(*state)
+
+    def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """See `begin`; z, of either shape, and y are checked."""
+        return z, y
 
     @abc.abstractmethod
-    def _images(self, z: Tensor, y: Tensor) -> Tensor:
-        """The images of checked z, of either shape, and y."""
+    def _finish(self, *state: Tensor) -> Tensor:
+        """See `finish`."""
 
     def search_space(self, layers: str = ALL) -> slice:
         """The coordinates of z that directions for some layers may have: all, unless layers see parts of z.
@@ -324,7 +350,8 @@ class FunctionGenerator(FrozenGenerator):
         if not (resolution and channels):
             self._probe(resolution, channels)
 
-    def _images(self, z: Tensor, y: Tensor) -> Tensor:
+    def _finish(self, *state: Tensor) -> Tensor:
+        z, y = state
         images = self._call(z, y)
         _check_images(images, len(z))
         if images.shape[1:3] != (self.channels, self.resolution):

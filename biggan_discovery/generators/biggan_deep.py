@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,9 +70,11 @@ class BigGANDeep(FrozenGenerator):
         )
         self._folder = folder
 
-    def _images(self, z: Tensor, y: Tensor) -> Tensor:
-        assert self.network is not None
-        return self.network(z, y)
+    def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return cast(fast.Network, self.network).begin(z, y)
+
+    def _finish(self, *state: Tensor) -> Tensor:
+        return cast(fast.Network, self.network).finish(*state)
 
     def textbook(self) -> FrozenGenerator:
         """The package's own layers; see `FrozenGenerator.textbook`."""
@@ -96,7 +98,7 @@ class BigGANDeep(FrozenGenerator):
         return self.truncation * torch.special.ndtri(low + uniform * (1 - 2 * low))
 
 
-class _Textbook(nn.Module):
+class _Textbook(fast.Network):
     """The package's own layers, with the right statistics in all rows of its norms, which it would mistake."""
 
     def __init__(self, network: BigGAN, truncation: float):
@@ -108,8 +110,9 @@ class _Textbook(nn.Module):
                 for stored, right in zip(rows, _statistics(norm, truncation), strict=True):
                     stored[:] = right
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """As `_Network`; what the package computes from one z for all layers, with any truncation."""
+    def finish(self, *state: Tensor) -> Tensor:
+        """Images of z and y as `_Network` has them; what the package computes from one z, with any truncation."""
+        z, y = state
         embedding = self.package.embeddings(nn.functional.one_hot(y, self.package.config.num_classes).to(z))
         generator = self.package.generator
         blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
@@ -155,7 +158,7 @@ class _Block(nn.Module):
         return self.expand(fast.affine_relu(inner, before_expand), plus=fast.upsampled(skip) if self.upsample else skip)
 
 
-class _Network(nn.Module):
+class _Network(fast.Network):
     """The fast form of the package's network.
 
     Args:
@@ -175,6 +178,8 @@ class _Network(nn.Module):
         self.first = fast.Linear(generator.gen_z.weight, generator.gen_z.bias)
         self.width = 16 * generator.config.channel_width
         self.layers = nn.ModuleList()
+        self.begins = 0  # how many layers do
+        height = 4
         lacking = generator.gen_z.bias.new_zeros(self.width)
         for layer in generator.layers:
             if isinstance(layer, GenBlock):
@@ -184,6 +189,8 @@ class _Network(nn.Module):
             else:
                 self.layers.append(_attention(cast(SelfAttn, layer), lacking))
                 lacking = torch.zeros_like(lacking)
+            height *= 1 + getattr(layer, "up_sample", False)
+            self.begins += height <= fast.SMALL
         norm, rgb = generator.bn, generator.conv_to_rgb
         mean, var = _statistics(norm, truncation)
         gain = norm.weight * (var + norm.eps).rsqrt()
@@ -196,18 +203,31 @@ class _Network(nn.Module):
         """Layers that see z, but for the first."""
         return [layer for layer in self.layers if isinstance(layer, _Block)]
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images of z (N, z_dim) or (N, layers that see z, z_dim) and y (N,)."""
+    def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From z (N, z_dim) or (N, layers that see z, z_dim) and y (N,) to activations and the conditions that remain.
+
+        Activations are (N, height, width, channels), conditions (N, 2·z_dim), one for each block that is left.
+        """
+        z, y = inputs
         embedding = self.embedding(y)
         latents = _latents(z, 1 + len(self.blocks))
         # Layers that see the same z have one condition.
         conditions = [torch.cat((each, embedding), dim=1) for each in (latents[:1] if z.ndim == 2 else latents)]
         conditions = conditions * len(latents) if z.ndim == 2 else conditions
         x = self.first(conditions[0]).view(len(z), 4, 4, self.width)
-        blocks = iter(conditions[1:])
-        for layer in self.layers:
-            x = layer(x, next(blocks)) if isinstance(layer, _Block) else layer(x)
+        return self._through(self.layers[: self.begins], x, *conditions[1:])
+
+    def finish(self, *state: Tensor) -> Tensor:
+        """Images (N, 3, height, width)."""
+        x, *_ = self._through(self.layers[self.begins :], *state)
         return self.output(x)
+
+    def _through(self, layers: Iterable[nn.Module], x: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
+        """x after some layers, and the conditions that they leave."""
+        left = iter(conditions)
+        for layer in layers:
+            x = layer(x, next(left)) if isinstance(layer, _Block) else layer(x)
+        return x, *left
 
 
 def _latents(z: Tensor, num_layers: int) -> Sequence[Tensor]:

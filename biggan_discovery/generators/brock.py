@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -100,11 +99,13 @@ class BrockBigGAN(FrozenGenerator):
         """The coordinates of z that layers `first` to `last`, both included, see."""
         return slice(first * self._chunk, (last + 1) * self._chunk)
 
-    def _images(self, z: Tensor, y: Tensor) -> Tensor:
+    def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)
         chunks = [latent[:, self.layer_slice(layer, layer)] for layer, latent in enumerate(latents)]
-        assert self.network is not None
-        return self.network(chunks, y)
+        return cast(fast.Network, self.network).begin(y, *chunks)
+
+    def _finish(self, *state: Tensor) -> Tensor:
+        return cast(fast.Network, self.network).finish(*state)
 
 
 def _read(weights: Place) -> tuple[dict[str, Tensor], _Sizes, str]:
@@ -316,10 +317,11 @@ def _lacking_after(build: _Builder, key: str, lacking: Tensor) -> Tensor:
     return biases + build.weight(f"{key}.conv_sc").flatten(1) @ lacking
 
 
-class _Network(nn.Module):
+class _Network(fast.Network):
     def __init__(self, build: _Builder):
         super().__init__()
         sizes = build.sizes
+        self.begins = sum(_FIRST_SIZE * 2 ** (block + 1) <= fast.SMALL for block in range(sizes.num_blocks))
         self.width = sizes.widths[0]
         self.shared = (
             nn.Identity() if sizes.shared_dim is None else nn.Embedding.from_pretrained(build.tensor("shared.weight"))
@@ -335,12 +337,26 @@ class _Network(nn.Module):
             lacking = lacking * (not has_attention)
         self.output = build.to_images("output_layer.0", "output_layer.2", lacking)
 
-    def forward(self, chunks: Sequence[Tensor], y: Tensor) -> Tensor:
-        """Images of the chunks of z, one per layer, each (N, chunk), and y (N,)."""
+    def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From y (N,) and the chunks of z, one per layer, each (N, chunk), to activations and the blocks' conditions.
+
+        Activations are (N, height, width, channels); conditions, of the blocks that are left, (N, condition).
+        """
+        y, *chunks = inputs
         embedding = self.shared(y)
         conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * len(self.blocks)
         x = self.linear(chunks[0]).unflatten(1, (self.width, _FIRST_SIZE, _FIRST_SIZE))
         x = x.permute(0, 2, 3, 1).contiguous()
-        for block, attention, condition in zip(self.blocks, self.attentions, conditions, strict=True):
-            x = attention(block(x, condition))
+        return self._through(slice(0, self.begins), x, *conditions)
+
+    def finish(self, *state: Tensor) -> Tensor:
+        """Images (N, 3, height, width)."""
+        x, *_ = self._through(slice(self.begins, None), *state)
         return self.output(x)
+
+    def _through(self, part: slice, x: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
+        """x after some blocks, and the conditions that they leave."""
+        left = iter(conditions)
+        for block, attention in zip(self.blocks[part], self.attentions[part], strict=True):
+            x = attention(block(x, next(left)))
+        return x, *left

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
+
+from biggan_discovery.generators import fast
 
 LAST_EPS = 1e-5  # The original leaves the last norm at its default, whatever BN_eps is.
 
 
-class OriginalNetwork(nn.Module):
+class OriginalNetwork(fast.Network):
     """A generator of BigGAN-PyTorch in eval mode.
 
     Args:
@@ -30,8 +32,9 @@ class OriginalNetwork(nn.Module):
         self.num_blocks = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
         self.attention, self.bn_eps, self.sn_eps = tuple(attention), bn_eps, sn_eps
 
-    def forward(self, chunks: Sequence[Tensor], y: Tensor) -> Tensor:
-        """Images of the chunks of z, one per layer, each (N, chunk), and y (N,)."""
+    def finish(self, *state: Tensor) -> Tensor:
+        """Images of y (N,) and the chunks of z, one per layer, each (N, chunk)."""
+        y, *chunks = state
         embedding = self._tensor("shared.weight")[y] if "shared.weight" in self._names else y
         conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * self.num_blocks
         x = F.linear(chunks[0], self._weight("linear"), self._tensor("linear.bias")).view(len(y), -1, 4, 4)

@@ -88,8 +88,14 @@ def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (N, inputs) times weight (outputs, inputs) transposed plus bias (outputs,), every row by itself: (N, outputs).
 
     One product for all rows rounds the last rows of a block differently, and an image would depend on its position.
+    The adjoint, which no image depends on, is one product, as it reads the weights once.
     """
-    return torch.baddbmm(bias, x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
+    there, back = partial(_rows_times, weight=weight.T), partial(torch.matmul, other=weight)
+    return _LinearMap.apply(x, there, back) + bias  # pyright: ignore[reportReturnType, reportOperatorIssue]
+
+
+def _rows_times(x: Tensor, weight: Tensor) -> Tensor:
+    return torch.bmm(x[:, None], weight.expand(len(x), -1, -1))[:, 0]
 
 
 def affine_relu(x: Tensor, affine: Affine) -> Tensor:
@@ -205,7 +211,7 @@ class _Attend(torch.autograd.Function):
         queries, keys, values, output = ctx.saved_tensors
         again = torch.is_grad_enabled()  # somebody differentiates this in turn
         inner = (grad * output).sum(dim=-1, keepdim=True)
-        of_queries, of_keys, of_values = [], torch.zeros_like(keys), torch.zeros_like(values)
+        of_queries, of_keys, of_values = [], None, None
         size = _positions_at_once(keys)
         parts = zip(*(each.split(size, dim=1) for each in (queries, grad, inner)), strict=True)
         for queries_part, grad_part, inner_part in parts:
@@ -213,8 +219,10 @@ class _Attend(torch.autograd.Function):
             of_looks = torch.bmm(grad_part, values.transpose(1, 2))
             of_logits = looks * (of_looks - inner_part) if again else of_looks.sub_(inner_part).mul_(looks)
             of_queries.append(torch.bmm(of_logits, keys))
-            of_keys = torch.baddbmm(of_keys, of_logits.transpose(1, 2), queries_part)
-            of_values = torch.baddbmm(of_values, looks.transpose(1, 2), grad_part)
+            of_keys = _plus_product(of_keys, of_logits.transpose(1, 2), queries_part, again)
+            of_values = _plus_product(of_values, looks.transpose(1, 2), grad_part, again)
+        assert of_keys is not None
+        assert of_values is not None
         return torch.cat(of_queries, dim=1), of_keys, of_values
 
     @staticmethod
@@ -235,6 +243,13 @@ class _Attend(torch.autograd.Function):
         return torch.cat(results, dim=1)
 
 
+def _plus_product(total: Tensor | None, a: Tensor, b: Tensor, again: bool) -> Tensor:
+    """total + a·b, in the memory of total unless it is differentiated in turn."""
+    if total is None:
+        return torch.bmm(a, b)
+    return torch.baddbmm(total, a, b) if again else total.baddbmm_(a, b)
+
+
 def _positions_at_once(keys: Tensor) -> int:
     """By the size of the keys alone, so that the bits of an image do not depend on the others of a batch."""
     return max(1, _LOOKS_AT_ONCE // keys.shape[1])
@@ -247,6 +262,29 @@ def _looks(queries: Tensor, keys: Tensor) -> Tensor:
 def upsampled(x: Tensor) -> Tensor:
     """Every pixel of x (N, height, width, channels) repeated 2 × 2."""
     return _from_torch(F.interpolate(_to_torch(x), scale_factor=2))
+
+
+SMALL = 16
+"""Height of activations up to which layers compute faster for many images at once: weights are most of what is read."""
+
+
+class Network(nn.Module):
+    """A network in two parts: the layers up to `SMALL`, and the rest; see `FrozenGenerator.begin`.
+
+    One that has no such parts leaves everything to `finish`.
+    """
+
+    def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Tensors with a row for each image, for `finish`."""
+        return inputs
+
+    def finish(self, *state: Tensor) -> Tensor:
+        """Images (N, 3, height, width)."""
+        raise NotImplementedError
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """All of it."""
+        return self.finish(*self.begin(*inputs))
 
 
 class Linear(nn.Module):

@@ -1,6 +1,7 @@
 """An objective of directions: what it is for the coefficients w of G(z + wQ, y).
 
-All evaluations of a sample go through the generator together: 2k images for the Hessian Penalty, k + 1 for OroJaR.
+All evaluations of a sample go through the generator together: 2k images for the Hessian Penalty, k + 1 for OroJaR. Its
+first part, up to 16 pixels, takes several samples at once, as its weights are most of what it reads.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ from biggan_discovery.objectives.samples import Samples
 
 _PIXELS_AT_ONCE = 16 * 64 * 64  # More makes no pass faster on a CPU.
 _CPU_SAMPLE, _CPU_MOST = 4, 2 * 2**30  # A sample's images with the papers' two probes, and bytes they may take.
+_BEGUN_AT_ONCE = 16  # Images: more make layers of 4 to 16 pixels no faster.
 _SCALES = (2.0**12, 2.0**8, 2.0**4, 1.0)
 _GPU_SHARE = 0.4  # Of free memory; as much again is needed while images go through, and other programs want some.
 
@@ -70,8 +73,17 @@ def bytes_per_image(generator: FrozenGenerator) -> int:
     return sum(kept.values()) + images.nbytes
 
 
-class Objective(Protocol):
-    """`penalty_of_directions` or `orojar_of_directions`."""
+@dataclass(frozen=True)
+class Objective:
+    """What is evaluated around each sample, and what the images say: `penalty_of_directions`, `orojar_of_directions`.
+
+    Attributes:
+        evaluations: from samples and ε to coefficients (M, N, ndirs).
+        of_images: from images (M, N, C, H, W) and ε to values (N,).
+    """
+
+    evaluations: Callable[[Samples, float], Tensor]
+    of_images: Callable[[Tensor, float], Tensor]
 
     def __call__(
         self,
@@ -83,8 +95,66 @@ class Objective(Protocol):
         *,
         at_once: int | None = None,
     ) -> Tensor:
-        """(N,), the objective at each sample."""
-        ...
+        """The objective of the image with respect to w of G(z + wQ, y).
+
+        Args:
+            generator: the frozen network.
+            Q: (ndirs, z_dim) rows; gradients flow to them.
+            samples: where to evaluate, see `draw`.
+            epsilon: finite-difference step in w.
+            layers: which layers of the generator see z + wQ; the others see z.
+            at_once: images that go through the generator together. Where None all of them, or as many as
+                `micro_batch` says where no gradient is needed.
+
+        Returns:
+            (N,), the objective at each sample.
+        """
+        z, y = self.latents(generator, Q, samples, epsilon, layers)
+        if at_once is None:
+            at_once = len(z) if torch.is_grad_enabled() and z.requires_grad else micro_batch(generator)
+        parts = zip(z.split(at_once), y.split(at_once), strict=True)
+        return self.of_rows(torch.cat([generator(*part) for part in parts]), len(z) // len(samples.z), epsilon)
+
+    def latents(
+        self, generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float, layers: str
+    ) -> tuple[Tensor, Tensor]:
+        """z and y of all evaluations, those of a sample one after the other; arguments as above."""
+        w = self.evaluations(samples, epsilon).transpose(0, 1)
+        z, y = (each.repeat_interleave(w.shape[1], dim=0) for each in (samples.z, samples.y))
+        return generator.shift(z, w.flatten(0, 1) @ Q, layers), y
+
+    def of_rows(self, images: Tensor, evaluations: int, epsilon: float) -> Tensor:
+        """Values (N,) from images in the order of `latents`, so many for each sample."""
+        return self.of_images(images.unflatten(0, (-1, evaluations)).transpose(0, 1), epsilon)
+
+
+def _both_sides(samples: Samples, epsilon: float) -> Tensor:
+    steps = epsilon * samples.probes
+    return torch.cat((samples.w + steps, samples.w - steps))
+
+
+def _variance_of_curvature(images: Tensor, epsilon: float) -> Tensor:
+    above, below = images.chunk(2)
+    return variance_over_probes(above + below, epsilon).flatten(1).mean(dim=1)
+
+
+penalty_of_directions = Objective(_both_sides, _variance_of_curvature)
+"""Hessian Penalty (Peebles et al. 2020, section 4.3): for each sample, the mean over channels and pixels of the
+unbiased variance over the probes."""
+
+
+def _centre_and_one_side(samples: Samples, epsilon: float) -> Tensor:
+    return torch.cat((samples.w[None], samples.w + epsilon * samples.probes))
+
+
+def _variance_of_slope(images: Tensor, epsilon: float) -> Tensor:
+    derivatives = (images[1:] - images[:1]) / epsilon
+    return squared_norm(derivatives.flatten(0, 1)).view(derivatives.shape[:2]).var(dim=0, unbiased=True)
+
+
+orojar_of_directions = Objective(_centre_and_one_side, _variance_of_slope)
+"""OroJaR (Wei et al. 2021, section 3), see `orojar`: for each sample, the unbiased variance over the probes of the
+squared norm of the image's derivative."""
 
 
 class Gradient(NamedTuple):
@@ -103,7 +173,7 @@ def penalty_gradient(
     layers: str = "all",
     *,
     micro_batch: int,
-    objective: Objective | None = None,
+    objective: Objective = penalty_of_directions,
 ) -> Gradient:
     """The mean of an objective over samples, and its gradient, in micro-batches.
 
@@ -118,7 +188,7 @@ def penalty_gradient(
         epsilon: finite-difference step in w, above 0.
         layers: which layers of the generator see z + wQ; the others see z.
         micro_batch: images that go through the generator together, at least 1; see `choose_micro_batch`.
-        objective: `penalty_of_directions` where None, or `orojar_of_directions`.
+        objective: `penalty_of_directions` or `orojar_of_directions`.
 
     Returns:
         The value, the gradient in the shape of Q, and the micro-batch to give next time.
@@ -126,7 +196,7 @@ def penalty_gradient(
     Raises:
         MemoryError: the memory is not enough for one image.
     """
-    accumulated = partial(_accumulated, generator, Q, samples, epsilon, layers, objective or penalty_of_directions)
+    accumulated = partial(_accumulated, generator, Q, samples, epsilon, layers, objective)
     while True:
         try:
             return Gradient(*_within_range(partial(accumulated, micro_batch)), micro_batch)
@@ -168,11 +238,23 @@ def _accumulated(
     """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
     rows = Q.detach().requires_grad_()
     values = []
-    evaluations = 2 * len(samples.probes)
-    for part in samples.split(max(1, micro_batch // evaluations)):
-        each = objective(generator, rows, part, epsilon, layers, at_once=micro_batch)
-        (scale / len(samples.z) * each.sum()).backward()
-        values.append(each.detach())
+    pairs = 2 * len(samples.probes)
+    together = max(1, micro_batch // pairs)
+    for part in samples.split(together * max(1, _BEGUN_AT_ONCE // (together * pairs))):
+        z, y = objective.latents(generator, rows, part, epsilon, layers)
+        evaluations = len(z) // len(part.z)
+        begun = generator.begin(z, y)
+        gradients = []
+        for rest in zip(*(each.split(together * evaluations) for each in begun), strict=True):
+            leaves = [each.detach().requires_grad_(each.requires_grad) for each in rest]
+            each = objective.of_rows(_finished(generator, leaves, micro_batch), evaluations, epsilon)
+            (scale / len(samples.z) * each.sum()).backward()
+            values.append(each.detach())
+            gradients.append([leaf.grad for leaf in leaves])
+        used = [
+            (each, parts) for each, parts in zip(begun, zip(*gradients, strict=True), strict=True) if each.requires_grad
+        ]
+        torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
     assert rows.grad is not None
     return torch.cat(values).double().mean().item(), rows.grad / scale
 
@@ -183,82 +265,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in on_cpu)
 
 
-def penalty_of_directions(
-    generator: FrozenGenerator,
-    Q: Tensor,
-    samples: Samples,
-    epsilon: float,
-    layers: str = "all",
-    *,
-    at_once: int | None = None,
-) -> Tensor:
-    """Hessian Penalty of the image with respect to w of G(z + wQ, y) (Peebles et al. 2020, section 4.3).
-
-    Args:
-        generator: the frozen network.
-        Q: (ndirs, z_dim) rows; gradients flow to them.
-        samples: where to evaluate, see `draw`.
-        epsilon: finite-difference step in w.
-        layers: which layers of the generator see z + wQ; the others see z.
-        at_once: images that go through the generator together; where there are more, what the backward pass needs is
-            computed again. Where None all of them, or as many as `micro_batch` says where no gradient is needed.
-
-    Returns:
-        (N,): for each sample, the mean over channels and pixels of the unbiased variance over the probes.
-    """
-    steps = epsilon * samples.probes
-    images = _images(generator, Q, samples, torch.cat((samples.w + steps, samples.w - steps)), layers, at_once)
-    above, below = images.chunk(2)
-    return variance_over_probes(above + below, epsilon).flatten(1).mean(dim=1)
-
-
-def orojar_of_directions(
-    generator: FrozenGenerator,
-    Q: Tensor,
-    samples: Samples,
-    epsilon: float,
-    layers: str = "all",
-    *,
-    at_once: int | None = None,
-) -> Tensor:
-    """OroJaR of the image with respect to w of G(z + wQ, y) (Wei et al. 2021, section 3); see `orojar`.
-
-    Args:
-        generator: the frozen network.
-        Q: (ndirs, z_dim) rows; gradients flow to them.
-        samples: where to evaluate, see `draw`.
-        epsilon: finite-difference step in w.
-        layers: which layers of the generator see z + wQ; the others see z.
-        at_once: see `penalty_of_directions`.
-
-    Returns:
-        (N,): for each sample, the unbiased variance over the probes of the squared norm of the image's derivative.
-    """
-    w = torch.cat((samples.w[None], samples.w + epsilon * samples.probes))
-    images = _images(generator, Q, samples, w, layers, at_once)
-    derivatives = (images[1:] - images[:1]) / epsilon
-    return squared_norm(derivatives.flatten(0, 1)).view(derivatives.shape[:2]).var(dim=0, unbiased=True)
-
-
-def _images(
-    generator: FrozenGenerator, Q: Tensor, samples: Samples, w: Tensor, layers: str, at_once: int | None
-) -> Tensor:
-    """Images (M, N, C, H, W) of z + wQ for w (M, N, ndirs), in one call of the generator where they fit."""
-    z, y = samples.z.repeat(len(w), 1), samples.y.repeat(len(w))
-    z = generator.shift(z, w.flatten(0, 1) @ Q, layers)
-    with_gradient = torch.is_grad_enabled() and z.requires_grad
-    if at_once is None:
-        at_once = len(z) if with_gradient else micro_batch(generator)
-    if len(z) <= at_once:
-        images = generator(z, y)
-    else:
-        parts = zip(z.split(at_once), y.split(at_once), strict=True)
-        images = torch.cat([_recomputed(generator, *part) if with_gradient else generator(*part) for part in parts])
-    return images.unflatten(0, w.shape[:2])
-
-
-def _recomputed(generator: FrozenGenerator, z: Tensor, y: Tensor) -> Tensor:
-    """Images whose activations are computed again in the backward pass instead of being kept."""
-    images = checkpoint(generator, z, y, use_reentrant=False, preserve_rng_state=False)
-    assert isinstance(images, Tensor)
-    return images
+def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:
+    """Images; where there are more than go at once, what the backward pass needs is computed again."""
+    if len(state[0]) <= at_once:
+        return generator.finish(*state)
+    parts = zip(*(each.split(at_once) for each in state), strict=True)
+    images = [checkpoint(generator.finish, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+    return torch.cat(images)  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -173,11 +173,13 @@ def _run(samples: Any) -> None:
 def _facts() -> dict[str, Any]:
     """Memory and arithmetic of a step."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
     memory = _peak() - _side["before"]
     # Counted on one sample; all cost the same.
-    with FlopCounterMode(display=False) as counter:
+    # torch does not count products that are added in place.
+    in_place = {torch.ops.aten.baddbmm_: baddbmm_flop}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         _run(_side["samples"].split(1)[0])
     device = _side["generator"].device
     machine = (

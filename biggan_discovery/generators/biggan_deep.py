@@ -154,8 +154,8 @@ class _Block(nn.Module):
         inner = self.reduce(fast.affine_relu(x, before_reduce))
         inner = self.first(fast.affine_relu(inner, before_first))
         inner = self.second(fast.affine_relu(inner, before_second))
-        skip = x[..., : self.outputs]
-        return self.expand(fast.affine_relu(inner, before_expand), plus=fast.upsampled(skip) if self.upsample else skip)
+        expanded = fast.affine_relu(inner, before_expand)
+        return self.expand(expanded, plus=x[..., : self.outputs], upsample=self.upsample)
 
 
 class _Network(fast.Network):

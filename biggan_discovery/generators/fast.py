@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -264,6 +264,35 @@ def upsampled(x: Tensor) -> Tensor:
     return _from_torch(F.interpolate(_to_torch(x), scale_factor=2))
 
 
+class _ProductPlusUpsampled(torch.autograd.Function):
+    """rows · weight plus every pixel of small (N, height, width, channels) repeated 2 × 2, which is not written out."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows: Tensor, weight: Tensor, small: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        product = torch.bmm(rows, weight)
+        count, height, width, outputs = small.shape
+        product.view(count, height, 2, width, 2, outputs).add_(small[:, :, None, :, None])
+        return product
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+        _, ctx.weight, small = inputs
+        ctx.size = small.shape[1:3]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        height, width = ctx.size
+        large = grad.unflatten(1, (2 * height, 2 * width))
+        of_small = _from_torch(F.avg_pool2d(_to_torch(large), 2, divisor_override=1))
+        return torch.bmm(grad, ctx.weight.transpose(1, 2)), None, of_small
+
+    @staticmethod
+    def jvp(ctx: Any, of_rows: Tensor, _: None, of_small: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return torch.bmm(of_rows, ctx.weight) + upsampled(of_small).flatten(1, 2)
+
+
 SMALL = 16
 """Height of activations up to which layers compute faster for many images at once: weights are most of what is read."""
 
@@ -327,13 +356,18 @@ class Pointwise(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight.flatten(1).T.contiguous())
 
-    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """(N, height, width, inputs) to (N, height, width, outputs), added to `plus` of that shape."""
+    def forward(self, x: Tensor, plus: Tensor | None = None, *, upsample: bool = False) -> Tensor:
+        """(N, height, width, inputs) to (N, height, width, outputs), added to `plus` of that shape.
+
+        With `upsample`, plus has half the height and width, and every pixel of it is repeated 2 × 2.
+        """
         count, height, width, inputs = x.shape
         rows = x.to(self.weight.dtype).reshape(count, height * width, inputs)
         weight = self.weight.expand(count, -1, -1)
         if plus is None:
             product = torch.bmm(rows, weight)
+        elif upsample:
+            product = cast(Tensor, _ProductPlusUpsampled.apply(rows, weight, plus.to(weight.dtype)))
         else:
             summand = plus.to(weight.dtype).reshape(count, height * width, weight.shape[2])
             product = torch.baddbmm(summand, rows, weight)

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from biggan_discovery.allocator import keep_freed_memory
+from biggan_discovery.allocator import TUNABLES
 from biggan_discovery.errors import UserError, near_matches
 
 SIDES = ("textbook", "ours")
@@ -50,19 +50,13 @@ class Side:
     """A process that runs functions of a module one at a time; its memory allocator is the one that commands use."""
 
     def __init__(self, stack: ExitStack, prepare: Callable[..., None], *arguments: Any):
+        os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)
         context = multiprocessing.get_context("spawn")
-        self._pool = stack.enter_context(
-            ProcessPoolExecutor(1, context, initializer=_begin, initargs=(prepare, arguments))
-        )
+        self._pool = stack.enter_context(ProcessPoolExecutor(1, context, initializer=prepare, initargs=arguments))
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function gives there."""
         return self._pool.submit(function, *arguments).result()
-
-
-def _begin(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    keep_freed_memory()
-    prepare(*arguments)
 
 
 def release_freed_memory() -> None:

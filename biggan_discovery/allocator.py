@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import sys
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+TUNABLES = ":".join(
+    f"glibc.malloc.{name}={value}"
+    for name, value in {
+        # A search step allocates the same blocks every time. By default each of them comes fresh from the system, page
+        # fault by page fault, which takes a CPU about as long as the arithmetic.
+        "mmap_threshold": 2**30,
+        "trim_threshold": 2**31 - 1,
+        # torch's blocks are aligned, and glibc before 2.38 finds room for such a block only in one a little larger. The
+        # slivers cut off at its ends have to join it again when it is freed, and not wait in caches of small blocks.
+        "tcache_count": 0,
+        "mxfast": 0,
+    }.items()
+)
+"""What `keep_freed_memory` sets, for GLIBC_TUNABLES."""
 
 
 def keep_freed_memory() -> bool:
     """Have glibc reuse freed blocks of up to 1 GiB instead of returning them to the system.
 
-    A search step allocates the same blocks every time. By default each of them comes fresh from the system, page fault
-    by page fault, which takes a CPU about as long as the arithmetic.
+    glibc reads most of these settings when a process starts, so this process starts anew, by the command that it was
+    started with; call it first. Processes that it starts in turn do not inherit the settings.
 
     Returns:
-        Whether it was done: not where the allocator is another, or the environment has settings of its own.
+        Whether it is done: not where the allocator is another, the environment has settings of its own, or torch is
+        loaded already, as then the process has other work than a command.
     """
-    if any(variable in os.environ for variable in _VARIABLES):
-        return False
+    if os.environ.get("GLIBC_TUNABLES") == TUNABLES:
+        del os.environ["GLIBC_TUNABLES"]
+        return True
+    if not any(variable in os.environ for variable in _VARIABLES) and "torch" not in sys.modules and _has_glibc():
+        os.environ["GLIBC_TUNABLES"] = TUNABLES
+        os.execv(sys.executable, sys.orig_argv)
+    return False
+
+
+def _has_glibc() -> bool:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no glibc; TypeError is how Windows says so
+        return bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (AttributeError, ValueError, OSError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, 2**30) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -60,8 +60,8 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
     Exit codes: 0 done, 1 the machine failed (a full disk) or nobody reads the output any more, 2 bad input,
     130 Ctrl-C, 143 SIGTERM.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()
+    signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
     try:

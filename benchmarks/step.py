@@ -10,8 +10,10 @@ own with the same allocator and take turns; one step each before the count begin
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -142,10 +144,10 @@ def _prepare(
         step=0,
     )
     _side.update(name=name, generator=generator, Q=Q.to(generator.device, generator.dtype), samples=samples)
-    release_freed_memory()  # what loading left behind is not the step's
-    _side.update(before=_reset_peak())
     if name == "ours":
         _side.update(micro_batch=micro_batch or choose_micro_batch(generator), precision=precision)
+    release_freed_memory()  # what loading left behind is not the step's
+    _side.update(before=_reset_peak())
 
 
 def _step() -> float:
@@ -173,14 +175,9 @@ def _run(samples: Any) -> None:
 def _facts() -> dict[str, Any]:
     """Memory and arithmetic of a step."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
     memory = _peak() - _side["before"]
-    # Counted on one sample; all cost the same.
-    # torch does not count products that are added in place.
-    in_place = {torch.ops.aten.baddbmm_: baddbmm_flop}
-    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
-        _run(_side["samples"].split(1)[0])
+    flop = flop_of(lambda: _run(_side["samples"].split(1)[0]))  # all samples cost the same
     device = _side["generator"].device
     machine = (
         torch.cuda.get_device_name(device)
@@ -188,13 +185,24 @@ def _facts() -> dict[str, Any]:
         else f"{torch.get_num_threads()} CPU cores, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     )
     return {
-        "gflop": counter.get_total_flops() * len(_side["samples"].z) / 1e9,
+        "gflop": flop * len(_side["samples"].z) / 1e9,
         "peak_gib": memory,
         "micro_batch": _side.get("micro_batch"),
         "precision": _side.get("precision"),
         "gradient_cosine": _side.get("cosine"),
         "machine": f"{machine}, torch {torch.__version__}",
     }
+
+
+def flop_of(function: Callable[[], object]) -> int:
+    """Floating-point operations of products and convolutions, by torch's counter, which leaves out `baddbmm_`."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    in_place = {torch.ops.aten.baddbmm_: lambda _, a, b, **__: 2 * math.prod(a) * b[-1]}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+        function()
+    return counter.get_total_flops()
 
 
 def _reset_peak() -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.step import flop_of
 from benchmarks.textbook import textbook_step
 from biggan_discovery import load_generator
 from biggan_discovery.objectives.samples import Purpose, draw
@@ -25,6 +26,11 @@ def test_textbook_step_is_the_same_loss(tmp_path: Path) -> None:
     found = penalty_gradient(generator, Q, samples, 0.1, micro_batch=6)
     torch.testing.assert_close(torch.tensor(found.value), torch.tensor(value), rtol=1e-9, atol=0)
     torch.testing.assert_close(found.gradient, gradient, rtol=1e-8, atol=1e-9)
+
+
+def test_products_that_are_added_in_place_are_counted() -> None:
+    a, b, total = torch.ones(2, 3, 4), torch.ones(2, 4, 5), torch.ones(2, 3, 5)
+    assert flop_of(lambda: total.baddbmm_(a, b)) == flop_of(lambda: torch.baddbmm(total, a, b)) == 2 * 2 * 3 * 4 * 5
 
 
 def test_command_writes_its_figures(tmp_path: Path) -> None:

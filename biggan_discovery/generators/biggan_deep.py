@@ -151,11 +151,12 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(N, height, width, inputs) and the condition (N, 2·z_dim) to (N, height, width, outputs) or twice that."""
         before_reduce, before_first, before_second, before_expand = (norm(condition) for norm in self.norms)
-        inner = self.reduce(fast.affine_relu(x, before_reduce))
+        inner, skip = fast.affine_relu_and_skip(x, before_reduce, self.outputs)
+        inner = self.reduce(inner)
         inner = self.first(fast.affine_relu(inner, before_first))
         inner = self.second(fast.affine_relu(inner, before_second))
         expanded = fast.affine_relu(inner, before_expand)
-        return self.expand(expanded, plus=x[..., : self.outputs], upsample=self.upsample)
+        return self.expand(expanded, plus=skip, upsample=self.upsample)
 
 
 class _Network(fast.Network):

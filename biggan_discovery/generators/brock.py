@@ -305,10 +305,11 @@ class _Block(nn.Module):
         self.conv_sc = fast.Pointwise(build.weight(f"{key}.conv_sc"))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        inner = self.conv1(fast.affine_relu(x, self.bn1(condition)))
+        inner, skip = fast.affine_relu_and_skip(x, self.bn1(condition), x.shape[-1])
+        inner = self.conv1(inner)
         inner = self.conv2(fast.affine_relu(inner, self.bn2(condition)))
         # A 1 × 1 convolution gives the same before and after repeating pixels, and has less to do before.
-        return inner.add_(fast.upsampled(self.conv_sc(x)))
+        return inner.add_(fast.upsampled(self.conv_sc(skip)))
 
 
 def _lacking_after(build: _Builder, key: str, lacking: Tensor) -> Tensor:

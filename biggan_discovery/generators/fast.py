@@ -100,9 +100,15 @@ def _rows_times(x: Tensor, weight: Tensor) -> Tensor:
 
 def affine_relu(x: Tensor, affine: Affine) -> Tensor:
     """relu(x·gain + shift) for x (N, height, width, channels)."""
-    result = _AffineRelu.apply(x, *affine)
-    assert isinstance(result, Tensor)
-    return result
+    return affine_relu_and_skip(x, affine, 0)[0]
+
+
+def affine_relu_and_skip(x: Tensor, affine: Affine, channels: int) -> tuple[Tensor, Tensor]:
+    """`affine_relu`, and the first channels of x as they are, for a skip connection.
+
+    Its gradient is added in the pass that gives the other's.
+    """
+    return _AffineRelu.apply(x, *affine, channels)  # pyright: ignore[reportReturnType]
 
 
 class _AffineRelu(torch.autograd.Function):
@@ -111,16 +117,17 @@ class _AffineRelu(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype)).relu_()
+    def forward(x: Tensor, gain: Tensor, shift: Tensor, channels: int) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype)).relu_(), x[..., :channels]
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
+        *tensors, ctx.channels = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad: Tensor, skipped: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
         again = torch.is_grad_enabled()  # somebody differentiates this in turn; else the largest tensors are used again
         factor = gain.to(x.dtype)
@@ -132,14 +139,23 @@ class _AffineRelu(torch.autograd.Function):
         of_gain = of_shift = None
         if ctx.needs_input_grad[1]:
             of_gain, of_shift = (each.sum((1, 2), keepdim=True, dtype=gain.dtype) for each in (grad * x, grad))
-        return grad * factor if again else grad.mul_(factor), of_gain, of_shift
+        if again:
+            of_x = grad * factor + F.pad(skipped, (0, x.shape[-1] - ctx.channels))
+        else:
+            of_x, sizes = grad, (ctx.channels, x.shape[-1] - ctx.channels)
+            (with_skip, alone), (factors, others) = grad.split(sizes, -1), factor.split(sizes, -1)
+            torch.addcmul(skipped, with_skip, factors, out=with_skip)
+            alone.mul_(others)
+        return of_x, of_gain, of_shift, None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
         gain, shift = gain.to(x.dtype), shift.to(x.dtype)
-        along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents)
-        return _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
+        along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents[:3])
+        along = _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
+        along_x = torch.zeros_like(x) if tangents[0] is None else tangents[0]
+        return along, along_x[..., : ctx.channels]
 
 
 def _where_positive(values: Tensor, x: Tensor) -> Tensor:

@@ -188,6 +188,50 @@ class _LinearMap(torch.autograd.Function):
         return ctx.there(tangent)
 
 
+def map_of_relu(x: Tensor, gain: Tensor, shift: Tensor, there: Map, back: Map) -> Tensor:
+    """A linear map of relu(x·gain + shift) where gain and shift (channels,) never change, by the map and its adjoint.
+
+    For x (N, height, width, channels); the maps and the result have torch's order of axes.
+    """
+    return _MapOfRelu.apply(x, gain, shift, there, back)[0]  # pyright: ignore[reportOptionalSubscript]
+
+
+class _MapOfRelu(torch.autograd.Function):
+    """Keeps what the map sees, its second result, instead of x; nothing of x's size lives besides it and a gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gain: Tensor, shift: Tensor, there: Map, _: Map) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        seen = torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype)).relu_()
+        return there(_to_torch(seen)), seen
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Map, Map], output: tuple[Tensor, Tensor]) -> None:
+        _, gain, _, ctx.there, ctx.back = inputs
+        ctx.save_for_backward(gain, output[1])
+        ctx.save_for_forward(gain, output[1])
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if grad is None:
+            return None, None, None, None, None
+        gain, seen = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody differentiates this in turn
+            of_seen = _from_torch(cast(Tensor, _LinearMap.apply(grad, ctx.back, ctx.there)))
+            return _where_positive(of_seen, seen) * gain.to(seen.dtype), None, None, None, None
+        of_seen = _from_torch(ctx.back(grad))
+        of_x = torch.ops.aten.threshold_backward.grad_input(of_seen, seen, 0, grad_input=of_seen)
+        return of_x.mul_(gain.to(seen.dtype)), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, along: Tensor, *_: None) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        gain, seen = ctx.saved_tensors
+        return ctx.there(_to_torch(_where_positive(along * gain.to(seen.dtype), seen))), None
+
+
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(queries · keysᵀ) · values, without the scaling that transformers have.
 
@@ -406,12 +450,13 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, height, width, inputs) to (N, height, width, outputs), or twice the height and width."""
+        return _from_torch(cast(Tensor, _LinearMap.apply(_to_torch(x.to(self.weight.dtype)), *self.maps())))
+
+    def maps(self) -> tuple[Map, Map]:
+        """The convolution and its adjoint, with torch's order of axes."""
         sizes = {"weight": self.weight, "stride": 1 + self.upsample, "padding": 1}
-        maps = partial(F.conv2d, **sizes), partial(F.conv_transpose2d, **sizes)
-        there, back = reversed(maps) if self.upsample else maps
-        result = _LinearMap.apply(_to_torch(x.to(self.weight.dtype)), there, back)
-        assert isinstance(result, Tensor)
-        return _from_torch(result)
+        down, up = partial(F.conv2d, **sizes), partial(F.conv_transpose2d, **sizes)
+        return (up, down) if self.upsample else (down, up)
 
 
 class Attention(nn.Module):
@@ -451,8 +496,9 @@ class ToImages(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, height, width, channels) to images (N, 3, height, width)."""
-        x = self.convolution(affine_relu(x, (self.gain, self.shift)))
-        return _to_torch(x + self.bias).tanh().contiguous()
+        x = x.to(self.convolution.weight.dtype)
+        x = map_of_relu(x, self.gain, self.shift, *self.convolution.maps())
+        return (x + self.bias[:, None, None]).tanh().contiguous()
 
 
 def halve(network: nn.Module, dtype: torch.dtype) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -125,6 +126,22 @@ def test_derivatives_with_a_skip_connection(channels: int) -> None:
     assert torch.autograd.gradgradcheck(both, points)
     rows = torch.vmap(lambda *each: both(*(one[None] for one in each)))(*points)
     torch.testing.assert_close([each[:, 0] for each in rows], [activated, skip], rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_map_of_relu_and_its_derivatives() -> None:
+    gain, shift, matrix = _normal(4, seed=1), _normal(4, seed=2), _normal(5, 4, seed=3)
+
+    def function(x: Tensor) -> Tensor:
+        there, back = (partial(torch.einsum, equation, matrix) for equation in ("oc,nchw->nohw", "oc,nohw->nchw"))
+        return fast.map_of_relu(x, gain, shift, there, back)
+
+    x = _normal(2, 3, 2, 4)
+    torch.testing.assert_close(_nhwc(function(x)), (x * gain + shift).relu() @ matrix.T)
+    assert torch.autograd.gradcheck(function, (x.requires_grad_(),), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(function, (x,))
+    rows = torch.vmap(lambda one: function(one[None])[0])(x)
+    torch.testing.assert_close(rows, function(x), rtol=0, atol=1e-14)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")

@@ -38,6 +38,7 @@ _side: dict[str, Any] = {}
 @click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps of each side.")
 @click.option("--micro-batch", type=POSITIVE_INT, help="Images at once on our side.  [default: by memory]")
 @click.option("--precision", default="auto", show_default=True, help="Of our side, as discover.py takes it.")
+@click.option("--alone", is_flag=True, help="Our side only, for batches that the textbook has no memory for.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(
     generator: str,
@@ -47,12 +48,13 @@ def benchmark(
     rounds: int,
     micro_batch: int | None,
     precision: str,
+    alone: bool,
     out: Path | None,
 ) -> None:
     """Time a search step, textbook against ours, in turns."""
     with generator_folder(generator) as folder, ExitStack() as stack:
         asked = (folder, device, batch, probes, micro_batch, precision)
-        sides = {name: Side(stack, _prepare, name, *asked) for name in SIDES}
+        sides = {name: Side(stack, _prepare, name, *asked) for name in SIDES[alone:]}
         first = {name: side.run(_step) for name, side in sides.items()}
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(rounds):
@@ -68,7 +70,7 @@ def benchmark(
         "rounds": rounds,
         "machine": facts["ours"].pop("machine"),
         "convolution_ceiling_gflops": ceiling,
-        "ratio": spread([before / after for before, after in zip(*seconds.values(), strict=True)]),
+        "ratio": None if alone else spread([b / a for b, a in zip(*seconds.values(), strict=True)]),
         **{
             name: {
                 "seconds": spread(seconds[name]),
@@ -76,7 +78,7 @@ def benchmark(
                 "fraction_of_ceiling": facts[name]["gflop"] / spread(seconds[name])["median"] / ceiling,
                 **facts[name],
             }
-            for name in SIDES
+            for name in sides
         },
     }
     table = _table(figures)
@@ -92,17 +94,21 @@ def _table(figures: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name in SIDES:
+        if name not in figures:
+            continue
         side = figures[name]
         lines.append(
             f"| {name} | {shown(side['seconds'], 's')} | {side['first_step_seconds']:.3g} s | {side['gflop']:.0f} | "
             f"{100 * side['fraction_of_ceiling']:.0f} % | {side['peak_gib']:.2f} GiB |"
         )
     ratio = figures["ratio"]
+    faster = (
+        f", **{ratio['median']:.2f} times as fast** ({ratio['smallest']:.2f}-{ratio['largest']:.2f})" if ratio else ""
+    )
     lines += [
         "",
         f"{figures['generator']}, batch {figures['batch']}, k {figures['probes']}, {figures['rounds']} rounds: "
-        f"medians (smallest-largest), **{ratio['median']:.2f} times as fast** "
-        f"({ratio['smallest']:.2f}-{ratio['largest']:.2f}). Micro-batch {figures['ours']['micro_batch']}, "
+        f"medians (smallest-largest){faster}. Micro-batch {figures['ours']['micro_batch']}, "
         f"{figures['ours']['precision']}. "
         f"Convolution ceiling {figures['convolution_ceiling_gflops']:.0f} GFLOP/s. {figures['machine']}.",
     ]

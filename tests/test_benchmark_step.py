@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,9 +34,10 @@ def test_products_that_are_added_in_place_are_counted() -> None:
     assert flop_of(lambda: total.baddbmm_(a, b)) == flop_of(lambda: torch.baddbmm(total, a, b)) == 2 * 2 * 3 * 4 * 5
 
 
-def test_command_writes_its_figures(tmp_path: Path) -> None:
+def _benchmark(tmp_path: Path, *options: str) -> tuple[dict[str, Any], str]:
+    """The figures, and what was printed."""
     folder = save_tiny_biggan(tmp_path / "tiny")
-    command = [sys.executable, "-m", "benchmarks.step", "--generator", str(folder), "--rounds", "2", "--device", "cpu"]
+    command = [sys.executable, "-m", "benchmarks.step", "--generator", str(folder), "--device", "cpu", *options]
     run = subprocess.run(
         [*command, "--out", str(tmp_path / "step")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -43,7 +45,19 @@ def test_command_writes_its_figures(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    figures = json.loads((tmp_path / "step.json").read_text())
+    assert (tmp_path / "step.md").read_text() in run.stdout
+    return json.loads((tmp_path / "step.json").read_text()), run.stdout
+
+
+def test_command_writes_its_figures(tmp_path: Path) -> None:
+    figures, printed = _benchmark(tmp_path, "--rounds", "2")
     assert figures["ours"]["gflop"] < figures["textbook"]["gflop"]
     assert figures["ratio"]["smallest"] <= figures["ratio"]["median"] <= figures["ratio"]["largest"]
-    assert (tmp_path / "step.md").read_text() in run.stdout
+    assert "times as fast" in printed
+
+
+def test_command_measures_our_side_alone(tmp_path: Path) -> None:
+    figures, printed = _benchmark(tmp_path, "--rounds", "1", "--alone")
+    assert "textbook" not in figures
+    assert figures["ours"]["gflop"] > 0
+    assert "times as fast" not in printed

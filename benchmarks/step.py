@@ -93,9 +93,7 @@ def _table(figures: dict[str, Any]) -> str:
         "| | seconds a step | first step | GFLOP a step | of the convolution ceiling | memory above the weights |",
         "|---|---|---|---|---|---|",
     ]
-    for name in SIDES:
-        if name not in figures:
-            continue
+    for name in filter(figures.__contains__, SIDES):
         side = figures[name]
         lines.append(
             f"| {name} | {shown(side['seconds'], 's')} | {side['first_step_seconds']:.3g} s | {side['gflop']:.0f} | "

@@ -118,10 +118,10 @@ def _prepare(
 ) -> None:
     """Load one side and its samples; both get the same."""
     import torch
+    from biggan_discovery.objectives.through_directions import choose_micro_batch, penalty_of_directions
 
     from biggan_discovery.generators import load_generator
     from biggan_discovery.objectives.samples import Purpose, draw
-    from biggan_discovery.objectives.through_directions import choose_micro_batch, penalty_of_directions
     from biggan_discovery.search.precision import choose_precision, in_precision
 
     torch.set_grad_enabled(True)
@@ -163,8 +163,9 @@ def _step() -> float:
 
 def _run(samples: Any) -> None:
     """One step; it ends with a number on the CPU, so the GPU has ended too."""
-    from benchmarks.textbook import textbook_step
     from biggan_discovery.objectives.through_directions import penalty_gradient
+
+    from benchmarks.textbook import textbook_step
     from biggan_discovery.search.precision import arithmetic
 
     generator, Q = _side["generator"], _side["Q"]

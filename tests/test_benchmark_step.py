@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from biggan_discovery.objectives.through_directions import penalty_gradient
 
 from benchmarks.step import flop_of
 from benchmarks.textbook import textbook_step
 from biggan_discovery import load_generator
 from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import penalty_gradient
 from tests.tiny import save_tiny_biggan
 
 

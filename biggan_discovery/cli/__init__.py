@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -31,10 +32,10 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"biggan_discovery.cli.{_COMMANDS[cmd_name]}")
@@ -61,6 +62,7 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
     130 Ctrl-C, 143 SIGTERM.
     """
     keep_freed_memory()
+    _print_log()
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
@@ -84,11 +86,25 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
         _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
 
 
+def _print_log() -> None:
+    """Print what the library logs as lines on stderr; `--quiet` leaves warnings."""
+    log = logging.getLogger("biggan_discovery")
+    log.setLevel(logging.INFO)
+    log.addHandler(_Lines())
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
 def _with_others() -> contextlib.AbstractContextManager[None]:
     """Act as one with the other processes of a launcher such as torchrun, where there is one."""
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         return contextlib.nullcontext()
-    from biggan_discovery.search.distributed import joined
+    from biggan_discovery.runs.processes import joined
 
     return joined()
 

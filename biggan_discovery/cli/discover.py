@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from biggan_discovery.cli.options import (
-    MICRO_BATCH,
-    POSITIVE_FLOAT,
     POSITIVE_INT,
     FiniteRange,
+    Grouped,
+    Name,
     class_option,
     device_option,
     generator_option,
+    group,
     layers_option,
     quiet_option,
     seed_option,
     truncation_option,
 )
 from biggan_discovery.errors import UserError
+from biggan_discovery.search.table import SOLVERS, method_names, settings_by_user
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions
@@ -44,79 +47,83 @@ ImageNet BigGANs they are the paper's: 50,000 steps, batch 96, lr 0.01, path siz
 """
 
 
-@click.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@generator_option
-@class_option
-@click.option("--each", is_flag=True, help="A run for each class by itself, one after the other, in folders of --out.")
-@click.option(
-    "--method",
-    default="hessian",
-    show_default=True,
-    help="hessian (Peebles et al. 2020), orojar (Wei et al. 2021), sefa (Shen & Zhou 2021), ganspace (Härkönen et al. "
-    "2020), jacobian (Ramesh et al. 2018), random, or coordinates.",
+def _setting_options() -> list[Callable[[Any], Any]]:
+    """An option for each setting of each method, in a group for each set of methods that have it."""
+    fields: dict[str, dict[str, Field[Any]]] = {}
+    for user, settings in settings_by_user().items():
+        for name, field in settings.own().items():
+            fields.setdefault(name, {})[user] = field
+    groups: dict[str, list[Callable[[Any], Any]]] = {}
+    for name, by_user in fields.items():
+        field = next(iter(by_user.values()))
+        help_ = f"{field.metadata['help']}  [default: {_default(by_user)}]"
+        option = click.option(f"--{name.replace('_', '-')}", type=_type(field), help=help_)
+        groups.setdefault(f"Settings of {', '.join(by_user)}", []).append(option)
+    return [group(title, *options) for title, options in groups.items()]
+
+
+def _default(by_user: dict[str, Field[Any]]) -> str:
+    """The default of a setting, or those of its users where they differ."""
+    texts = {user: field.metadata["default"] for user, field in by_user.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{text} for {user}" for user, text in texts.items())
+
+
+def _type(field: Field[Any]) -> click.ParamType:
+    choices, least, above = (field.metadata[key] for key in ("choices", "least", "above"))
+    if choices:
+        return Name(choices)
+    if str(field.type).startswith("int"):
+        return click.IntRange(least)
+    if field.type == "float":
+        return FiniteRange(least if above is None else above, min_open=above is not None)
+    return click.STRING
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_setting_options()):
+        command = option(command)
+    return command
+
+
+@click.command(
+    cls=Grouped, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@click.option(
-    "--solver",
-    help="Of hessian and orojar: joint-diagonalization or adam.  [default: adam where --steps, --batch, --lr, --probes "
-    "or --orthogonalize is given, else joint-diagonalization]",
+@group(
+    "What to search",
+    generator_option,
+    truncation_option,
+    class_option,
+    click.option("--each", is_flag=True, help="One separate run per class."),
+    layers_option("Layers that the directions reach", "all"),
+    click.option("--directions", type=POSITIVE_INT, help="Number of directions.  [default: as many as coordinates]"),
 )
-@layers_option("Layers that the directions reach", "all")
-@click.option(
-    "--directions", type=POSITIVE_INT, help="Number of directions.  [default: coordinates that the layers see]"
+@group(
+    "How",
+    click.option("--method", type=Name(method_names()), default="hessian", show_default=True, help="Method."),
+    click.option(
+        "--solver",
+        type=Name(tuple(SOLVERS)),
+        help="Solver for hessian and orojar.  [default: adam if one of its own settings is given, else "
+        "joint-diagonalization]",
+    ),
+    seed_option,
+    device_option,
 )
-@click.option("--steps", type=click.IntRange(0), help="Steps of Adam.  [default: the generator's]")
-@click.option("--batch", type=POSITIVE_INT, help="Samples a step.  [default: the generator's]")
-@click.option(
-    "--lr", type=POSITIVE_FLOAT, help="Learning rate, falling to 0 along a cosine.  [default: the generator's]"
+@_with_settings
+@group(
+    "Results",
+    click.option(
+        "--out",
+        type=click.Path(),
+        help="Folder for results.  [default: directions/GENERATOR-CLASSES-LAYERS-METHOD-SEED]",
+    ),
+    click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between checkpoints."),
+    click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too."),
+    click.option("--judge/--no-judge", default=True, help="Take held-out penalties (about 1,500 images)."),
+    quiet_option,
 )
-@click.option("--path-size", type=FiniteRange(0), help="w is one-hot × U(-η, η).  [default: the generator's]")
-@click.option("--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step in w.  [default: the generator's]")
-@click.option("--probes", type=click.IntRange(2), help="Rademacher probes a sample.  [default: the generator's]")
-@click.option(
-    "--orthogonalize",
-    type=click.Choice(["qr", "gram-schmidt", "none"]),
-    help="How A becomes Q at every step.  [default: qr]",
-)
-@click.option(
-    "--samples",
-    type=POSITIVE_INT,
-    help="Latents that joint diagonalization, ganspace or jacobian look at.  [default: 16 to 96; ganspace 20,000]",
-)
-@click.option(
-    "--sketches",
-    type=click.IntRange(0),
-    help="Random combinations of pixels that joint diagonalization measures at a latent; 0 for every pixel by itself.  "
-    "[default: 0 up to 24 dimensions, else 8]",
-)
-@click.option(
-    "--init",
-    help="random, coordinates, or a directions file; for adam joint-diagonalization too.  [default: random]",
-)
-@click.option(
-    "--precision",
-    help="Of Adam's steps: float32, tf32, float16, bfloat16, or auto, the fastest whose gradient keeps a cosine of "
-    "0.99 to that in float64 on this generator.  [default: auto]",
-)
-@click.option(
-    "--micro-batch",
-    type=MICRO_BATCH,
-    default="auto",
-    show_default=True,
-    callback=lambda _ctx, _parameter, value: None if value == "auto" else value,
-    help="Images that Adam differentiates together; auto: as many as memory has room for.",
-)
-@truncation_option
-@seed_option
-@device_option
-@click.option(
-    "--out", type=click.Path(), help="Folder of the run.  [default: directions/GENERATOR-CLASSES-LAYERS-METHOD-SEED]"
-)
-@click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between saved states.")
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars to the folder too.")
-@click.option(
-    "--judge/--no-judge", default=True, help="Take held-out penalties when done; they cost about 1,500 images."
-)
-@quiet_option
 def discover_command(
     generator: str,
     classes: str | None,
@@ -130,16 +137,18 @@ def discover_command(
     """Find interpretable directions of a generator.
 
     Those of the Hessian Penalty are such that moving along one does not change what moving along another does. The
-    folder gets directions.safetensors, history.csv and the state to go on from.
+    folder gets directions.safetensors, history.csv and a checkpoint to resume from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
-    from biggan_discovery.generators.layers import parse_layers
-    from biggan_discovery.search.distributed import first_then_others, own_device
+    from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.runs.processes import first_then_others, own_device
+    from biggan_discovery.search.table import check_request
 
+    check_request(settings["method"], settings["solver"], settings)
     place = own_device(device)
     loaded = first_then_others(lambda: load_generator(generator, truncation=truncation, device=place))
     chosen = None if classes is None else parse_classes(loaded, classes)
-    settings["layers"] = parse_layers(layers or "all", loaded.num_layers).text
+    settings["layers"] = str(parse_layers(layers or "all", loaded.num_layers))
     if out is None:
         name = _run_name(loaded.name, classes, settings)
         out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118

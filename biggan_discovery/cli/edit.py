@@ -129,7 +129,7 @@ def edit_command(
 
 
 def _edits(directions: Directions, generator: FrozenGenerator, settings: tuple[str, ...]) -> list[Edit]:
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
     from biggan_discovery.rendering import Edit
 
     edits: list[Edit] = []

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from biggan_discovery.evaluation.suite import Conditions, Subject
     from biggan_discovery.generators import FrozenGenerator
 
-_BASELINE_SEED = 1000  # far from those that random directions for the ratios have
+
+_BASELINES = {"random": "random", "coordinates": "coordinates", "sefa": "SeFa", "ganspace": "GANSpace"}
 
 
 @click.command("evaluate")
@@ -183,23 +184,20 @@ def _baselines(
     generator: FrozenGenerator, leading: Directions, conditions: Conditions, taken: list[str]
 ) -> tuple[list[Subject], list[str]]:
     """As many directions as the first file has, found without a search; and a note on each method that has none."""
-    from biggan_discovery.directions import initial_matrix, orthonormalize, pad
     from biggan_discovery.evaluation.suite import Subject, true_subject
-    from biggan_discovery.search.ganspace import ganspace_directions
-    from biggan_discovery.search.sefa import sefa_directions
+    from biggan_discovery.search import discover
 
     ndirs, layers = len(leading), leading.layers
-    space = generator.search_space(layers)
-    ways = {
-        "random": lambda: initial_matrix("random", ndirs, generator.z_dim, conditions.seed + _BASELINE_SEED, space),
-        "coordinates": lambda: initial_matrix("coordinates", ndirs, generator.z_dim, conditions.seed, space),
-        "SeFa": lambda: sefa_directions(generator, ndirs, layers=layers).A,
-        "GANSpace": lambda: ganspace_directions(generator, ndirs, layers=layers, seed=conditions.seed, quiet=True).A,
-    }
     found, notes = [], []
-    for name, way in ways.items():
+    for method, name in (
+        ("random", "random"),
+        ("coordinates", "coordinates"),
+        ("sefa", "SeFa"),
+        ("ganspace", "GANSpace"),
+    ):
+        run = {"directions": ndirs, "layers": layers, "seed": conditions.seed, "judge": False, "quiet": True}
         try:
-            rows = pad(orthonormalize(way()), space, generator.z_dim)
+            rows = discover(generator, method=method, **run).Q
         except UserError as error:
             notes.append(f"No {name} directions: {error}.")
         else:

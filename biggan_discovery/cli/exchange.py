@@ -135,7 +135,7 @@ def _origin(
     """What a directions file says about the generator, and the space that its layers see, for `import_matrix`."""
     from biggan_discovery.generators import catalogue, parse_classes
     from biggan_discovery.generators.download import REMOTE
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
 
     name, _ = catalogue.find_folder(name)
     if name in REMOTE:  # Known without its weights, which may not be here.

@@ -6,10 +6,12 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
+
+from biggan_discovery.errors import near_matches
 
 LARGEST = 3.4e38  # of what float32 holds
 _LONGEST_RANGE = 100_000
@@ -36,6 +38,55 @@ class IndexList(click.ParamType):
                 self.fail(f"{piece.strip()!r} is more than {_LONGEST_RANGE} indices", param, ctx)
             indices.extend(range(first, last + 1))
         return list(dict.fromkeys(indices))
+
+
+class Name(click.ParamType):
+    """One of some names; another word is refused with those that are nearly the same."""
+
+    name = "name"
+
+    def __init__(self, names: Sequence[str]):
+        self.names = names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """All names."""
+        return f"[{'|'.join(self.names)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value itself; fail with one line where it is none of the names."""
+        if value not in self.names:
+            near = near_matches(value, self.names)
+            self.fail(f"{value!r} is not one of {', '.join(self.names)}{near}", param, ctx)
+        return value
+
+
+class Grouped(click.Command):
+    """A command whose help lists options in labelled groups; see `group`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(param, "group", "Options"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def group(title: str, *options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Options that stand together in the help of a `Grouped` command, in this order."""
+
+    def apply(command: Any) -> Any:
+        before = len(getattr(command, "__click_params__", []))
+        for option in reversed(options):
+            command = option(command)
+        for param in command.__click_params__[before:]:
+            param.group = title
+        return command
+
+    return apply
 
 
 class FiniteRange(click.FloatRange):
@@ -65,7 +116,6 @@ INDEX_LIST = IndexList()
 POSITIVE_INT = click.IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
 PATH_SIZE = OrAuto(POSITIVE_FLOAT)
-MICRO_BATCH = OrAuto(POSITIVE_INT)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def open_subject(
 
 def check_layers(path: str, directions: Directions, generator: FrozenGenerator) -> None:
     """Raise UserError, naming the file, where the generator lacks the layers that the directions are for."""
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
 
     try:
         parse_layers(directions.layers, generator.num_layers)

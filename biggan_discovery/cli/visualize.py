@@ -133,7 +133,7 @@ def visualize_command(
     import torch
 
     from biggan_discovery.cli.subject import check_layers, open_generator, open_subject, write_film
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
     from biggan_discovery.progress import Progress
     from biggan_discovery.rendering import (
         Film,

@@ -4,8 +4,19 @@ from biggan_discovery.directions.directions import Directions
 from biggan_discovery.directions.formats import export, import_matrix, read_matrix
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.directions.space import pad
-from biggan_discovery.directions.start import initial_matrix
+from biggan_discovery.directions.start import directions_of_start, initial_matrix, random_frame
 
 load = Directions.load
 
-__all__ = ["Directions", "export", "import_matrix", "initial_matrix", "load", "orthonormalize", "pad", "read_matrix"]
+__all__ = [
+    "Directions",
+    "directions_of_start",
+    "export",
+    "import_matrix",
+    "initial_matrix",
+    "load",
+    "orthonormalize",
+    "pad",
+    "random_frame",
+    "read_matrix",
+]

@@ -1,24 +1,22 @@
-"""Images as a function of shifts of their latents, and first derivatives of them without ever forming the Jacobian."""
+"""Images as a function of shifts of their latents."""
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
-from tqdm import tqdm
 
 from biggan_discovery.directions.space import pad
-from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.derivatives import Images
 
-Images = Callable[[Tensor], Tensor]
 
-
-def shifted_images(generator: FrozenGenerator, z: Tensor, y: Tensor, layers: str = "all") -> tuple[Images, Tensor]:
+def shifted_images(
+    generator: FrozenGenerator, z: Tensor, y: Tensor, layers: LayerRange | str = "all"
+) -> tuple[Images, Tensor]:
     """Images as a function of shifts (N, coordinates of the search space) of z, and shifts of 0."""
     space = generator.search_space(layers)
 
@@ -28,69 +26,55 @@ def shifted_images(generator: FrozenGenerator, z: Tensor, y: Tensor, layers: str
     return images, z.new_zeros(len(z), space.stop - space.start)
 
 
-class Derivative:
-    """Directional derivatives by forward mode, or by central differences where a user's own network does not know it.
+@torch.no_grad()
+def moved_images(
+    generator: FrozenGenerator, Q: Tensor, z: Tensor, y: Tensor, w: Tensor, layers: LayerRange | str = "all"
+) -> Iterator[Tensor]:
+    """G(z + wQ, y) of one sample for many w, a batch at a time.
 
-    Costs two evaluations a row either way. Not differentiable itself.
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        z: (z_dim,) latent.
+        y: () class index.
+        w: (M, ndirs) coefficients.
+        layers: which layers of the generator see the shift.
+
+    Yields:
+        (at most a batch, C, H, W) images, in the order of w.
     """
+    Q = Q.to(generator.device, generator.dtype)
 
-    def __init__(self) -> None:
-        self._has_forward_mode = True
+    def images(part: Tensor) -> Tensor:
+        moved = generator.shift(z.expand(len(part), -1), part @ Q, layers)
+        return generator(moved, y.expand(len(part)))
 
-    @torch.no_grad()
-    def __call__(self, G: Images, x: Tensor, vectors: Tensor) -> Tensor:
-        """G's derivative at every row of x (N, n) along its row of vectors (N, n), in the shape of G(x)."""
-        if self._has_forward_mode:
-            try:
-                with forward_ad.dual_level(), warnings.catch_warnings():
-                    # The first dual makes torch register what it does in deprecated ways of its own.
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    tangent = forward_ad.unpack_dual(G(forward_ad.make_dual(x, vectors))).tangent
-                if tangent is not None:
-                    return tangent
-                reason = "the output has no tangent"
-            except (NotImplementedError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:120]
-            self._has_forward_mode = False
-            tqdm.write(f"central differences replace forward-mode derivatives: {reason}", file=sys.stderr)
-        step = torch.finfo(x.dtype).eps ** (1 / 3)  # balances rounding and curvature
-        return (G(x + step * vectors) - G(x - step * vectors)) / (2 * step)
+    yield from forward_batch(generator).map(images, w.to(Q))
 
 
-class Products:
-    """Products with JᵀJ, and what they cost.
+def along_directions(
+    generator: FrozenGenerator, Q: Tensor, z: Tensor, y: Tensor, amounts: Tensor, layers: LayerRange | str = "all"
+) -> Iterator[Tensor]:
+    """Images of one sample at several amounts along each direction, one direction after the other.
 
-    Attributes:
-        evaluations: so far; a forward pass, a backward pass and a forward-mode tangent of one image count 1 each.
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        z: (z_dim,) latent.
+        y: () class index.
+        amounts: (A,) for all directions, or (ndirs, A).
+        layers: which layers of the generator see the shift.
+
+    Yields:
+        (A, C, H, W) images for each direction. Batches are filled across directions.
     """
-
-    def __init__(self) -> None:
-        self.evaluations = 0
-        self._derivative = Derivative()
-
-    def __call__(self, G: Images, z: Tensor, columns: Tensor) -> Tensor:
-        """JᵀJ of every row of z times its own vectors, one vector after the other.
-
-        Args:
-            G: from (N, dim) to (N, ...); row n of its output depends on row n of its input alone.
-            z: (N, dim), where to take J.
-            columns: (N, dim, b), of lengths about 1.
-
-        Returns:
-            (N, dim, b) float64, on the CPU.
-
-        Raises:
-            UserError: where G's output does not depend on z differentiably.
-        """
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            output = G(z)
-        if not output.requires_grad:
-            raise UserError("the output of G does not depend on z differentiably; has it been detached?")
-        self.evaluations += len(z)
-        products = []
-        for vectors in columns.to(z).unbind(-1):
-            derivative = self._derivative(G, z, vectors)
-            products.append(torch.autograd.grad(output, z, derivative, retain_graph=True)[0].cpu().double())
-            self.evaluations += 3 * len(z)
-        return torch.stack(products, dim=-1)
+    amounts = amounts.expand(len(Q), -1)
+    count = amounts.shape[1]
+    w = torch.zeros(len(Q), count, len(Q), dtype=amounts.dtype, device=amounts.device)
+    w.diagonal(dim1=0, dim2=2).copy_(amounts.T)
+    waiting: list[Tensor] = []
+    for images in moved_images(generator, Q, z, y, w.flatten(0, 1), layers):
+        waiting.extend(images)
+        while len(waiting) >= count:
+            yield torch.stack(waiting[:count])
+            waiting = waiting[count:]

@@ -12,8 +12,20 @@ from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import existing_file
+from biggan_discovery.numerics.streams import random_numbers
 
 STARTS = ("random", "coordinates")
+
+
+def random_frame(ndirs: int, width: int, *, seed: int, stream: int, index: int = 0) -> Tensor:
+    """Uniformly distributed orthonormal rows (ndirs, width), float32 on the CPU: frame `index` of a stream.
+
+    Raises:
+        UserError: ndirs is not 1 to `width`.
+    """
+    check_count(ndirs, width)
+    gaussian = random_numbers(seed, stream, step=index).standard_normal((ndirs, width))
+    return orthonormalize(torch.from_numpy(gaussian)).float()
 
 
 def initial_matrix(

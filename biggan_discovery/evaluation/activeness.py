@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from biggan_discovery.evaluation.along import along_directions, judging_samples, moved_images
+from biggan_discovery.directions.shifts import along_directions, moved_images
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 _INACTIVE = 0.02
@@ -53,7 +54,7 @@ def activeness(
     Raises:
         UserError: for fewer than two samples, or a Q that does not fit.
     """
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.ACTIVENESS)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.ACTIVENESS)
     scores = torch.zeros(samples, len(Q), dtype=torch.float64)
     sides = torch.tensor([-extent, extent], dtype=generator.dtype, device=generator.device)
     for index, (z, y) in enumerate(zip(drawn.z, drawn.y, strict=True)):

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 
@@ -55,7 +56,7 @@ def class_transfer(
     """
     if len(set(classes)) < 2:
         raise UserError(f"transfer between classes {classes} cannot be judged; give at least two different ones")
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CLASS_TRANSFER)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CLASS_TRANSFER)
     correlations = torch.zeros(samples, len(Q), dtype=torch.float64)
     sides = torch.tensor([path_size, -path_size])
     for index, z in enumerate(drawn.z):

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimate
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 _LARGEST_SIDE = 32
@@ -71,7 +72,7 @@ def contrastive_accuracy(
     """
     if len(Q) < 2:
         raise UserError(f"{len(Q)} direction cannot be told from others; give at least 2")
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CONTRASTIVE)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CONTRASTIVE)
     changes, sides = [], torch.tensor([path_size, -path_size])
     for z, y in zip(drawn.z, drawn.y, strict=True):
         ends = map(features, along_directions(generator, Q, z, y, sides, layers))

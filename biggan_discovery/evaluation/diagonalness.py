@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.shifts import moved_images
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples, moved_images
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimate
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.progress import Progress
 
 _TINY = 1e-8  # of the published ratio
@@ -85,11 +86,11 @@ def diagonalness(
             raise UserError(f"{name} is {value}; it should be at least 1, or None for all")
     if len(Q) < 2:
         raise UserError(f"{len(Q)} direction has no Hessian to be diagonal; give at least 2")
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.DIAGONALNESS)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.DIAGONALNESS)
     shares, ratios = [], []
     total, count = torch.zeros(2, len(Q), len(Q), dtype=torch.float64)
     for index, (z, y) in enumerate(zip(drawn.z, drawn.y, strict=True)):
-        random = np.random.Generator(np.random.Philox(key=[seed, Purpose.DIAGONALNESS], counter=[0, 1, index, 0]))
+        random = random_numbers(seed, Stream.DIAGONALNESS_CHOICES, sample=index)
         chosen = _draw_pairs(random, len(Q), pairs)
         hessian = _Hessian(generator, Q, z, y, epsilon, layers, _draw_pixels(random, generator, pixels))
         share, ratio = _figures(hessian, chosen, total, count)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
-from biggan_discovery.objectives.through_directions import micro_batch
+from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 
@@ -71,7 +72,7 @@ def response_of_latents(
         UserError: for fewer than two samples, a Q that does not fit, or a generator whose true directions are unknown.
     """
     truth = true_directions(generator)
-    drawn = judging_samples(generator, Q, None, samples=samples, seed=seed, purpose=Purpose.RESPONSE)
+    drawn = judging_samples(generator, Q, None, samples=samples, seed=seed, stream=Stream.RESPONSE)
     z, rows = drawn.z.double().cpu(), Q.double().cpu()
     ends = [factor_values((z[:, None] + side * rows).flatten(0, 1), truth) for side in (path_size, -path_size)]
     return Response((ends[0] - ends[1]).abs().view(samples, len(Q), -1))
@@ -111,7 +112,7 @@ def response_of_images(
     Raises:
         UserError: for fewer than two samples, or a Q that does not fit.
     """
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.RESPONSE)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.RESPONSE)
     sides, changes = torch.tensor([path_size, -path_size]), []
     for z, y in zip(drawn.z, drawn.y, strict=True):
         ends = torch.stack([predictor(images) for images in along_directions(generator, Q, z, y, sides, layers)])
@@ -140,7 +141,7 @@ def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, se
         UserError: for a generator whose true directions are unknown, or a Q that does not fit.
     """
     truth = true_directions(generator)
-    z = judging_samples(generator, Q, None, samples=samples, seed=seed, purpose=Purpose.CODES).z.double().cpu()
+    z = judging_samples(generator, Q, None, samples=samples, seed=seed, stream=Stream.CODES).z.double().cpu()
     return z @ Q.double().cpu().T, z @ truth.double().T
 
 
@@ -165,9 +166,11 @@ def codes_and_predictions(
     Raises:
         UserError: for a Q that does not fit.
     """
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.CODES)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CODES)
     read = []
-    for z, y in zip(drawn.z.split(micro_batch(generator)), drawn.y.split(micro_batch(generator)), strict=True):
+    for z, y in zip(
+        drawn.z.split(forward_batch(generator).size), drawn.y.split(forward_batch(generator).size), strict=True
+    ):
         read.append(torch.special.ndtri(predictor(generator(z, y)).double().cpu().clamp(0.01, 0.99)))
         if progress is not None:
             progress.advance(len(z))

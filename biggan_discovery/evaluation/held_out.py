@@ -5,27 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from biggan_discovery.directions import initial_matrix, pad
+from biggan_discovery.directions import pad, random_frame
 from biggan_discovery.evaluation.estimates import Estimate, estimate
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.hessian_penalty import hessian_penalty
-from biggan_discovery.objectives.samples import Purpose, Samples, draw
-from biggan_discovery.objectives.through_directions import (
-    Objective,
-    micro_batch,
-    orojar_of_directions,
-    penalty_of_directions,
-)
+from biggan_discovery.objectives.samples import Samples, draw
+from biggan_discovery.objectives.table import OBJECTIVES as NAMES
+from biggan_discovery.objectives.table import objective_named
 from biggan_discovery.progress import Progress
 
 HELD_OUT_SAMPLES = 32
 
-OBJECTIVES: dict[str, Objective] = {"Hessian Penalty": penalty_of_directions, "OroJaR": orojar_of_directions}
+OBJECTIVES = {each.title: each for each in map(objective_named, NAMES)}
 
 
 def held_out_cost(objective: str, *, samples: int, probes: int) -> int:
     """Forward passes of one image that `held_out_values` takes."""
-    return samples * (2 * probes if objective == "Hessian Penalty" else probes + 1)
+    return samples * OBJECTIVES[objective].passes(probes)
 
 
 @torch.no_grad()
@@ -70,12 +68,12 @@ def held_out_values(
         probes=probes,
         path_size=path_size,
         seed=seed,
-        purpose=Purpose.HELD_OUT,
+        stream=Stream.HELD_OUT,
         step=0,
     )
     Q = Q.to(generator.device, generator.dtype)
     values = []
-    for part in everything.split(micro_batch(generator)):
+    for part in everything.split(forward_batch(generator).size):
         values.append(OBJECTIVES[objective](generator, Q, part, epsilon, layers).double().cpu())
         if progress is not None:
             progress.advance(len(part.z))
@@ -117,10 +115,9 @@ def held_out_penalty(
 def random_frames(generator: FrozenGenerator, ndirs: int, *, layers: str, count: int, seed: int) -> list[Tensor]:
     """`count` random orthonormal sets of directions (ndirs, z_dim) in the space that the layers see."""
     space = generator.search_space(layers)
-    return [
-        pad(initial_matrix("random", ndirs, generator.z_dim, seed + index, space), space, generator.z_dim)
-        for index in range(count)
-    ]
+    width, stream = space.stop - space.start, Stream.REFERENCE_FRAMES
+    frames = (random_frame(ndirs, width, seed=seed, stream=stream, index=index) for index in range(count))
+    return [pad(frame, space, generator.z_dim) for frame in frames]
 
 
 @torch.no_grad()
@@ -139,7 +136,7 @@ def penalty_map(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon
     """
     Q = Q.to(generator.device, generator.dtype)
     maps = []
-    for part in samples.split(micro_batch(generator)):
+    for part in samples.split(forward_batch(generator).size):
 
         def images(w: Tensor, part: Samples = part) -> Tensor:
             return generator(generator.shift(part.z, w @ Q, layers), part.y)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.directions.shifts import along_directions
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +75,7 @@ def path_length(
         UserError: for fewer than two samples, or a Q that does not fit.
     """
     drawn = judging_samples(
-        generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.PATH_LENGTH, path_size=path_size
+        generator, Q, classes, samples=samples, seed=seed, stream=Stream.PATH_LENGTH, path_size=path_size
     )
     lengths, changes = torch.zeros(2, samples, len(Q), dtype=torch.float64)
     for index, (z, y, place) in enumerate(zip(drawn.z, drawn.y, drawn.w.sum(dim=1), strict=True)):

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
-from biggan_discovery.objectives.through_directions import micro_batch
+from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 _LEAST = 1 / 12  # of the path size; Voynov and Babenko step 0.5 to 6
@@ -65,13 +65,13 @@ def shift_pairs(
     Raises:
         UserError: for fewer than two pairs, or a Q that does not fit.
     """
-    drawn = judging_samples(generator, Q, classes, samples=pairs, seed=seed, purpose=Purpose.SHIFT_PAIRS)
+    drawn = judging_samples(generator, Q, classes, samples=pairs, seed=seed, stream=Stream.SHIFT_PAIRS)
     uniform = drawn.w.sum(dim=1)
     direction = drawn.w.abs().argmax(dim=1)
     amount = uniform.sign() * (_LEAST + (1 - _LEAST) * uniform.abs())
     rows = Q.to(drawn.z)
     before, after = [], []
-    for part in torch.arange(pairs, device=generator.device).split(micro_batch(generator)):
+    for part in torch.arange(pairs, device=generator.device).split(forward_batch(generator).size):
         z, y = drawn.z[part], drawn.y[part]
         step = path_size * amount[part, None] * rows[direction[part]]
         before.append(_reduced(generator(z, y), side))

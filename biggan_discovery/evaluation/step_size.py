@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import along_directions, judging_samples
+from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.path_length import squared_error
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 _GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
@@ -65,7 +66,7 @@ def equal_path_sizes(
     for name, value in (("path_size", path_size), ("change", change)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"{name} is {value}; it should be a positive number")
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, purpose=Purpose.STEP_SIZE)
+    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.STEP_SIZE)
     sizes = path_size * torch.tensor(_GRID, dtype=torch.float64)
     amounts = torch.cat((sizes, -sizes[1:]))
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)

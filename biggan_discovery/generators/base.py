@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import fast
-from biggan_discovery.generators.layers import ALL, parse_layers
+from biggan_discovery.generators.layer_range import ALL, parse_layers
 from biggan_discovery.generators.layout import PAPER_SETTINGS
 
 
@@ -252,11 +252,11 @@ class FrozenGenerator(nn.Module, abc.ABC):
         """Search settings that suit this generator: steps, batch, lr, path_size, epsilon, probes."""
         return dict(self._settings)
 
-    def train(self, mode: bool = True) -> Self:  # noqa: ARG002
+    def train(self, mode: bool = True) -> Self:
         """Stay in eval mode; a frozen generator has no other."""
         return super().train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:  # noqa: ARG002
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Keep the weights without grad."""
         return super().requires_grad_(False)
 

@@ -20,7 +20,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.files import HEADER
 from biggan_discovery.generators import fast, layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
-from biggan_discovery.generators.layers import ALL, parse_layers
+from biggan_discovery.generators.layer_range import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _CUT = 2.0  # BigGAN's latents are normals cut at two standard deviations, then scaled by the truncation.

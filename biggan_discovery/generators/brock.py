@@ -16,7 +16,7 @@ from biggan_discovery.generators import fast, layout
 from biggan_discovery.generators.base import FrozenGenerator, check_truncation
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
 from biggan_discovery.generators.brock_original import LAST_EPS, OriginalNetwork
-from biggan_discovery.generators.layers import ALL, parse_layers
+from biggan_discovery.generators.layer_range import ALL, parse_layers
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _FIRST_SIZE = 4  # Height and width before the first block.

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import layout
-from biggan_discovery.generators.layers import parse_layers
+from biggan_discovery.generators.layer_range import parse_layers
 from biggan_discovery.progress import Progress
 
 OFFLINE_VARIABLE = "BIGGAN_DISCOVERY_OFFLINE"

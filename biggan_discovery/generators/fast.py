@@ -121,7 +121,7 @@ class _AffineRelu(torch.autograd.Function):
         return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype)).relu_(), x[..., :channels]
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
         *tensors, ctx.channels = inputs
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -172,11 +172,11 @@ class _LinearMap(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, there: Map, back: Map) -> Tensor:  # noqa: ARG004  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(x: Tensor, there: Map, back: Map) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return there(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:
         _, ctx.there, ctx.back = inputs
 
     @staticmethod
@@ -337,7 +337,7 @@ class _ProductPlusUpsampled(torch.autograd.Function):
         return product
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
         _, ctx.weight, small = inputs
         ctx.size = small.shape[1:3]
 

@@ -1,15 +1,23 @@
-"""The Hessian Penalty in PyTorch."""
+"""The Hessian Penalty (Peebles et al. 2020): the portable function, and the objective of a search."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.derivatives import Images, pixel_hessians, sketched_hessians
 from biggan_discovery.objectives.checks import check_activations
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
 from biggan_discovery.objectives.passes import activations, checked_steps
+from biggan_discovery.objectives.samples import Samples
+
+_EQUATIONS = 1.25  # for each entry of a Hessian, so that the least squares are well conditioned
 
 
 def hessian_penalty(
@@ -79,3 +87,83 @@ def variance_over_probes(sums: Tensor, epsilon: float) -> Tensor:
     seconds = (sums - sums[0].detach()) / epsilon**2
     # What torch.var over a first axis this short computes, at a fiftieth of its time.
     return (seconds - seconds.mean(dim=0)).square().sum(dim=0) / (len(seconds) - 1)
+
+
+def _both_sides(samples: Samples, epsilon: float) -> Tensor:
+    steps = epsilon * samples.probes
+    return torch.cat((samples.w + steps, samples.w - steps))
+
+
+def _variance_of_curvature(images: Tensor, epsilon: float) -> Tensor:
+    above, below = images.chunk(2)
+    return variance_over_probes(above + below, epsilon).flatten(1).mean(dim=1)
+
+
+class _Hessians(Matrices):
+    """Hessians of all pixels by themselves, as second moments; or of a few random combinations of pixels."""
+
+    settings = ("epsilon", "sketches")
+
+    @staticmethod
+    def default_samples(axes: int) -> int:
+        return 16 if axes <= EXACT_DIMENSIONS else 96  # Fewer where all pixels tell of each.
+
+    @staticmethod
+    def kept(sketches: int) -> int:
+        return sketches
+
+    def measure(
+        self,
+        images: Images,
+        axes: Tensor,
+        *,
+        epsilon: float,
+        sketches: int,
+        random: np.random.Generator,
+        batch: Batch,
+    ) -> Measured:
+        measure = _sketches if sketches else _all_pixels
+        return measure(images, axes, epsilon, sketches, random, batch)
+
+
+def _all_pixels(
+    images: Images, axes: Tensor, epsilon: float, _: int, random: np.random.Generator, batch: Batch
+) -> Measured:
+    n = len(axes)
+    count = math.ceil(_EQUATIONS * n * (n + 1) / 2)
+    gaussian = torch.from_numpy(random.standard_normal((count, n)))
+    probes = n**0.5 * torch.nn.functional.normalize(gaussian).to(axes)
+    entries, rows = pixel_hessians(images, probes, epsilon, batch)
+    moments = product(entries)
+    return Measured(2 * moments.diagonal()[n:].sum().item(), 2 * count + 1, product(rows), moments)
+
+
+def _sketches(
+    images: Images, axes: Tensor, epsilon: float, count: int, random: np.random.Generator, batch: Batch
+) -> Measured:
+    combinations: list[Tensor] = []  # the same in every part of a batch
+
+    def sketch(elements: int) -> Tensor:
+        if not combinations:
+            combinations.append(torch.from_numpy(random.standard_normal((count, elements)) / elements**0.5))
+        return combinations[0]
+
+    hessians, rows = sketched_hessians(images, axes, epsilon, batch, sketch)
+    value = 2 * off_diagonal(hessians.double()) / count
+    return Measured(value, 2 * len(axes) * (1 + count), product(rows), hessians.cpu())
+
+
+EXACT_DIMENSIONS = 24
+"""Up to here every pixel by itself costs no more than some twenty random combinations of pixels."""
+
+HESSIAN_PENALTY = Objective(
+    title="Hessian Penalty",
+    description="Hessian Penalty of the image, reduction mean",
+    meaning="Off-diagonal second derivatives of every pixel.",
+    paper="Peebles et al. 2020",
+    evaluations=_both_sides,
+    of_images=_variance_of_curvature,
+    matrices=_Hessians,
+)
+"""For each sample, the mean over channels and pixels of the unbiased variance over the probes of the second directional
+derivative (Peebles et al. 2020, section 4.3)."""

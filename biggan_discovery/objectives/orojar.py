@@ -1,16 +1,21 @@
-"""Orthogonal Jacobian Regularization in PyTorch."""
+"""Orthogonal Jacobian Regularization (Wei et al. 2021): the portable function, and the objective of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.derivatives import Derivative, Images, jacobian_rows
 from biggan_discovery.objectives.checks import check_activations
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
 from biggan_discovery.objectives.passes import activations, checked_steps
+from biggan_discovery.objectives.samples import Samples
 
 
 def orojar(
@@ -77,3 +82,59 @@ def squared_norm(derivative: Tensor) -> Tensor:
     # A sum over all pixels: in half precision it would overflow.
     wide = torch.promote_types(derivative.dtype, torch.float32)
     return derivative.reshape(len(derivative), -1).square().sum(dim=1, dtype=wide)
+
+
+def _centre_and_one_side(samples: Samples, epsilon: float) -> Tensor:
+    return torch.cat((samples.w[None], samples.w + epsilon * samples.probes))
+
+
+def _variance_of_slope(images: Tensor, epsilon: float) -> Tensor:
+    derivatives = (images[1:] - images[:1]) / epsilon
+    return squared_norm(derivatives.flatten(0, 1)).view(derivatives.shape[:2]).var(dim=0, unbiased=True)
+
+
+class _JacobianProducts(Matrices):
+    """JᵀJ of each latent's image, divided by its number of elements."""
+
+    settings = ()
+
+    def __init__(self) -> None:
+        self._derivative = Derivative()
+
+    @staticmethod
+    def default_samples(axes: int) -> int:
+        return 32
+
+    @staticmethod
+    def kept(sketches: int) -> int:
+        return 1
+
+    def measure(
+        self,
+        images: Images,
+        axes: Tensor,
+        *,
+        epsilon: float,
+        sketches: int,
+        random: np.random.Generator,
+        batch: Batch,
+    ) -> Measured:
+        rows, evaluations = jacobian_rows(images, axes, batch, self._derivative)
+        gram = product(rows)
+        return Measured(2 * off_diagonal(gram * rows.shape[1]), evaluations, gram, gram[None].float())
+
+
+OROJAR = Objective(
+    title="OroJaR",
+    description="OroJaR of the whole image",
+    meaning="Inner products of the image changes of different directions.",
+    paper="Wei et al. 2021",
+    evaluations=_centre_and_one_side,
+    of_images=_variance_of_slope,
+    matrices=_JacobianProducts,
+    defaults={"path_size": 0.0},  # as its authors search
+    most_batch=32,
+    zero_path_size=True,
+)
+"""For each sample, the unbiased variance over the probes of the squared norm of the image's derivative (Wei et al.
+2021, section 3); see `orojar`."""

@@ -1,37 +1,15 @@
-"""Random numbers that depend on (seed, purpose, step, sample) alone.
-
-A search that is resumed, split into micro-batches or spread over processes then sees the same samples, and the global
-random state of torch and NumPy is never touched.
-"""
+"""Samples to search and to judge directions on: latents, classes, coefficients and probes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
-
-
-class Purpose(IntEnum):
-    """Streams that never meet, so that held-out samples are not those of the search."""
-
-    SEARCH = 0
-    HELD_OUT = 1
-    SKETCH = 2
-    DIAGONALNESS = 100  # from here on, of the metrics in `evaluation`
-    ACTIVENESS = 101
-    PATH_LENGTH = 102
-    STEP_SIZE = 103
-    CONTRASTIVE = 104
-    CLASS_TRANSFER = 105
-    SHIFT_PAIRS = 106
-    RESPONSE = 107
-    CODES = 108
-    PENALTY_MAP = 109
+from biggan_discovery.numerics.streams import random_numbers
 
 
 @dataclass(frozen=True)
@@ -59,7 +37,7 @@ def draw(
     probes: int,
     path_size: float,
     seed: int,
-    purpose: Purpose,
+    stream: int,
     step: int,
 ) -> Samples:
     """Samples `first` to `first + count - 1` of one step.
@@ -68,9 +46,7 @@ def draw(
     probes are Rademacher (±1). Everything lies on the generator's device, in its dtype.
     """
     rows = [
-        np.random.Generator(np.random.Philox(key=[seed, purpose], counter=[0, 0, index, step])).random(
-            generator.z_dim + 3 + probes * ndirs
-        )
+        random_numbers(seed, stream, step=step, sample=index).random(generator.z_dim + 3 + probes * ndirs)
         for index in range(first, first + count)
     ]
     uniform = torch.from_numpy(np.stack(rows))

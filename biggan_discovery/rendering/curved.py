@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions, pad
-from biggan_discovery.directions.eigenvectors import leading_eigenvectors, nearest_eigenvectors
-from biggan_discovery.directions.shifts import Products, shifted_images
+from biggan_discovery.directions.shifts import shifted_images
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.batching import gradient_batch
+from biggan_discovery.numerics.derivatives import Products
+from biggan_discovery.numerics.eigenvectors import leading_eigenvectors, nearest_eigenvectors
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.film import Walk
 
 _STEP = 0.25  # of z; its coordinates have a standard deviation of about 1
 _MOST_STEPS = 1000
-_PIXELS_AT_ONCE = 16 * 64**2  # with what derivatives keep of them
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,6 @@ class CurvedFilm(Walk):
 
 def _parts(generator: FrozenGenerator, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Latents and classes on the generator's device, as many at a time as derivatives have memory for."""
-    size = max(1, _PIXELS_AT_ONCE // generator.resolution**2)
+    size = gradient_batch(generator).size
     z, y = z.to(generator.device, generator.dtype), y.to(generator.device)
     return list(zip(z.split(size), y.split(size), strict=True))

@@ -129,7 +129,7 @@ class _Video(Writer):
             raise ValueError(f"a frame of shape {frame.shape} after frames of {self._shape}")
         self._process.write(frame)
 
-    def _options(self, height: int, width: int) -> tuple[str, ...]:  # noqa: ARG002
+    def _options(self, height: int, width: int) -> tuple[str, ...]:
         return self.options
 
     def finish(self) -> None:

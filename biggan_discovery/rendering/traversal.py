@@ -12,9 +12,7 @@ from torch import Tensor
 from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
-
-_PIXELS_AT_ONCE = 32 * 128**2  # BigGAN-deep at 512 px takes about 0.4 GiB for an image.
-_MOST_AT_ONCE = 32
+from biggan_discovery.generators.batching import Batch, forward_batch
 
 # A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1).
 EASINGS: dict[str, Callable[[float], float]] = {
@@ -156,16 +154,17 @@ def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | N
         generator: the generator.
         z: (N, z_dim) or (N, num_layers, z_dim) latents.
         y: (N,) int64 class indices.
-        batch: images at a time; where None, 32 up to 128 pixels and fewer above, so that memory does not grow.
+        batch: images at a time. Defaults to `forward_batch`.
 
     Yields:
         (at most batch, C, R, R) images in [-1, 1], on the generator's device.
     """
-    batch = batch or max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // generator.resolution**2))
-    for z_part, y_part in zip(z.split(batch), y.split(batch), strict=True):
-        with torch.no_grad():
-            images = generator(z_part.to(generator.device, generator.dtype), y_part.to(generator.device))
-        yield images
+
+    @torch.no_grad()
+    def images(z: Tensor, y: Tensor) -> Tensor:
+        return generator(z.to(generator.device, generator.dtype), y.to(generator.device))
+
+    yield from (Batch(batch) if batch else forward_batch(generator)).map(images, z, y)
 
 
 def traversal(

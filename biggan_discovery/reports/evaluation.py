@@ -18,7 +18,8 @@ from biggan_discovery.evaluation.factors import leakage
 from biggan_discovery.evaluation.suite import Conditions, Judgement, Preset, Subject
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.rendering.sheet import to_uint8
 from biggan_discovery.reports import figures
@@ -170,7 +171,7 @@ class _Section:
             probes=_MAP_PROBES,
             path_size=self._conditions.path_size,
             seed=self._conditions.seed,
-            purpose=Purpose.PENALTY_MAP,
+            stream=Stream.PENALTY_MAP,
             step=0,
         )
         subject = self._judged.subject

@@ -1,9 +1,24 @@
-"""How directions are found."""
+"""How directions are found: methods, solvers of objectives, and `discover`, which runs them."""
 
-from biggan_discovery.search.closed_form import ClosedForm
-from biggan_discovery.search.discover import discover
-from biggan_discovery.search.ganspace import ganspace
-from biggan_discovery.search.jacobian import jacobian
-from biggan_discovery.search.sefa import sefa
+from __future__ import annotations
 
-__all__ = ["ClosedForm", "discover", "ganspace", "jacobian", "sefa"]
+from typing import TYPE_CHECKING
+
+from biggan_discovery.lazy import attach
+
+if TYPE_CHECKING:
+    from biggan_discovery.search.discover import discover
+    from biggan_discovery.search.method import Found
+    from biggan_discovery.search.methods.ganspace import ganspace
+    from biggan_discovery.search.methods.jacobian import jacobian
+    from biggan_discovery.search.methods.sefa import sefa
+
+_HOMES = {
+    "Found": "method",
+    "discover": "discover",
+    "ganspace": "methods.ganspace",
+    "jacobian": "methods.jacobian",
+    "sefa": "methods.sefa",
+}
+__all__ = ["Found", "discover", "ganspace", "jacobian", "sefa"]
+__getattr__ = attach(__name__, _HOMES)

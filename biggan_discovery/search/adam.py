@@ -1,4 +1,4 @@
-"""Adam on A, everything else frozen."""
+"""Adam on A, everything else frozen (Peebles et al. 2020, section 4.3)."""
 
 from __future__ import annotations
 
@@ -11,115 +11,137 @@ from torch import Tensor
 from biggan_discovery.directions import orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import (
-    choose_micro_batch,
-    orojar_of_directions,
-    penalty_gradient,
-    penalty_of_directions,
-)
-from biggan_discovery.search import distributed
-from biggan_discovery.search.closed_form import ClosedForm
-from biggan_discovery.search.interrupts import Interrupts
-from biggan_discovery.search.precision import arithmetic, in_precision
-from biggan_discovery.search.run_folder import State
-from biggan_discovery.search.session import Session
-
-OBJECTIVES = {"hessian": penalty_of_directions, "orojar": orojar_of_directions}
-
-
-def fresh_state(settings: dict[str, Any], A: Tensor) -> State:
-    """Before the first step, at the start A (ndirs, coordinates)."""
-    tensors = {
-        "A": _retracted(A, settings["orthogonalize"]),
-        "first_moment": torch.zeros_like(A),
-        "second_moment": torch.zeros_like(A),
-    }
-    return State(settings, tensors, ("penalty", "lr"), settings["steps"])
+from biggan_discovery.generators.batching import Batch, gradient_batch
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.objective import Objective
+from biggan_discovery.objectives.samples import draw
+from biggan_discovery.runs import processes
+from biggan_discovery.runs.folder import State
+from biggan_discovery.runs.interrupts import Interrupts
+from biggan_discovery.runs.session import Session
+from biggan_discovery.search.method import Found, Method
+from biggan_discovery.search.precision import in_precision
+from biggan_discovery.search.settings import AUTO, AdamSettings
 
 
-def search(generator: FrozenGenerator, state: State, session: Session) -> None:
-    """Take the steps that are left, in place."""
-    settings = state.settings
-    steps, lr, space = settings["steps"], settings["lr"], generator.search_space(settings["layers"])
-    objective = OBJECTIVES[settings["method"]]
-    A = state.tensors["A"].to(generator.device).requires_grad_()
-    optimizer = torch.optim.Adam([A], lr=lr, betas=(0.9, 0.99))
-    moments = {key: state.tensors[key].to(A.device) for key in ("first_moment", "second_moment")}
-    optimizer.state[A] = {
-        "step": torch.tensor(float(state.step)),
-        "exp_avg": moments["first_moment"],
-        "exp_avg_sq": moments["second_moment"],
-    }
-    state.tensors = {"A": A, **moments}  # Adam changes them in place
+class Adam(Method):
+    """The gradient of an objective, followed by Adam; the learning rate falls along a cosine."""
 
-    session.begin(state)
-    generator = in_precision(generator, settings["precision"])
-    micro_batch = session.micro_batch or choose_micro_batch(generator)
-    mine = distributed.share(settings["batch"])
-    with arithmetic(settings["precision"]), session.progress(state, "searching", "step") as progress:
-        for step in range(state.step, steps):
-            rate = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-            optimizer.param_groups[0]["lr"] = rate
+    Settings = AdamSettings
 
-            Q = orthonormalize(A, settings["orthogonalize"])
-            padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
-            penalty, gradient = 0.0, torch.zeros_like(padded)
-            if mine:  # with more processes than samples some have none
-                samples = draw(
-                    generator,
-                    settings["classes"],
-                    len(A),
-                    count=len(mine),
-                    first=mine.start,
-                    probes=settings["probes"],
-                    path_size=settings["path_size"],
-                    seed=settings["seed"],
-                    purpose=Purpose.SEARCH,
-                    step=step,
-                )
-                penalty, gradient, micro_batch = penalty_gradient(
-                    generator,
-                    padded,
-                    samples,
-                    settings["epsilon"],
-                    settings["layers"],
-                    micro_batch=micro_batch,
-                    objective=objective,
-                )
-            weight = len(mine) / settings["batch"]
-            penalty, gradient = _of_all_processes(penalty, gradient, weight, session.interrupts)
-            if not math.isfinite(penalty):
-                raise UserError(
-                    f"the penalty became {penalty} at step {step + 1}; try a smaller --lr or a larger --epsilon"
-                )
-            optimizer.zero_grad()
-            Q.backward(gradient[:, space].to(Q.dtype))
-            optimizer.step()
-            with torch.no_grad():
-                A.copy_(_retracted(A, settings["orthogonalize"]))
-            if session.after_step(state, [penalty, rate], progress):
-                return
+    def __init__(self, name: str, objective: Objective):
+        self.name, self.objective = name, objective
+        self.paper = objective.paper
+
+    def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
+        """Those of the objective, and a random start."""
+        own = {"init": "random", "orthogonalize": "qr", "precision": AUTO, **self.objective.defaults}
+        if self.objective.most_batch is not None:
+            own["batch"] = min(int(str(generator.defaults()["batch"])), self.objective.most_batch)
+        return super().defaults(generator, layers, asked) | own
+
+    def check(self, generator: FrozenGenerator, settings: AdamSettings) -> None:
+        """A path size of 0 makes sense for some objectives only."""
+        check_path_size(self.objective, settings.path_size)
+
+    def start_rows(self, generator: FrozenGenerator, settings: AdamSettings) -> int:
+        """One for each direction."""
+        return settings.directions
+
+    def start(self, generator: FrozenGenerator, settings: AdamSettings, rows: Tensor, header: dict[str, Any]) -> State:
+        """From the start A (ndirs, coordinates)."""
+        tensors = {
+            "A": _retracted(rows, settings.orthogonalize),
+            "first_moment": torch.zeros_like(rows),
+            "second_moment": torch.zeros_like(rows),
+        }
+        return State(header, tensors, ("penalty", "lr"), settings.steps)
+
+    def search(self, generator: FrozenGenerator, settings: AdamSettings, state: State, session: Session) -> None:
+        """One step after the other."""
+        space = generator.search_space(settings.layers)
+        A = state.tensors["A"].to(generator.device).requires_grad_()
+        optimizer = torch.optim.Adam([A], lr=settings.lr, betas=(0.9, 0.99))
+        moments = {key: state.tensors[key].to(A.device) for key in ("first_moment", "second_moment")}
+        optimizer.state[A] = {
+            "step": torch.tensor(float(state.step)),
+            "exp_avg": moments["first_moment"],
+            "exp_avg_sq": moments["second_moment"],
+        }
+        state.tensors = {"A": A, **moments}  # Adam changes them in place
+
+        session.begin(state)
+        generator = in_precision(generator, settings.precision)
+        batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        mine = processes.share(settings.batch)
+        with arithmetic(settings.precision), session.progress(state, "searching", "step") as progress:
+            for step in range(state.step, settings.steps):
+                rate = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+                optimizer.param_groups[0]["lr"] = rate
+
+                Q = orthonormalize(A, settings.orthogonalize)
+                padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
+                value, gradient = 0.0, torch.zeros_like(padded)
+                if mine:  # with more processes than samples some have none
+                    samples = draw(
+                        generator,
+                        settings.classes,
+                        len(A),
+                        count=len(mine),
+                        first=mine.start,
+                        probes=settings.probes,
+                        path_size=settings.path_size,
+                        seed=settings.seed,
+                        stream=Stream.SEARCH,
+                        step=step,
+                    )
+                    value, gradient = objective_gradient(
+                        self.objective, generator, padded, samples, settings.epsilon, settings.layers, batch=batch
+                    )
+                weight = len(mine) / settings.batch
+                value, gradient = _of_all_processes(value, gradient, weight, session.interrupts)
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"the penalty became {value} at step {step + 1}; try a smaller --lr or a larger --epsilon"
+                    )
+                optimizer.zero_grad()
+                Q.backward(gradient[:, space].to(Q.dtype))
+                optimizer.step()
+                with torch.no_grad():
+                    A.copy_(_retracted(A, settings.orthogonalize))
+                if session.after_step(state, [value, rate], progress):
+                    return
+
+    def result(self, generator: FrozenGenerator, settings: AdamSettings, state: State, *, quiet: bool) -> Found:
+        """The matrix A as the last step left it."""
+        images = settings.steps * settings.batch * self.objective.passes(settings.probes)
+        return Found(state.tensors["A"].detach().cpu(), {}, 2 * images)
 
 
-def result(generator: FrozenGenerator, state: State, *, quiet: bool) -> ClosedForm:  # noqa: ARG001
-    """The matrix A as the last step left it."""
-    settings = state.settings
-    passes = 2 * settings["probes"] if settings["method"] == "hessian" else settings["probes"] + 1
-    return ClosedForm(state.tensors["A"].detach().cpu(), {}, settings["steps"] * settings["batch"] * passes * 2)
+def check_path_size(objective: Objective, path_size: float) -> None:
+    """Refuse a path size of 0 for objectives for which it makes no sense.
+
+    Raises:
+        UserError: it is 0 and makes none.
+    """
+    if not path_size and not objective.zero_path_size:
+        raise UserError(f"path_size is {path_size!r}; for {objective.title} it should be a number above 0")
 
 
-def _of_all_processes(penalty: float, gradient: Tensor, weight: float, interrupts: Interrupts) -> tuple[float, Tensor]:
+def _of_all_processes(value: float, gradient: Tensor, weight: float, interrupts: Interrupts) -> tuple[float, Tensor]:
     """Means over the whole batch, from those over each process's part of it and that part's weight.
 
     The same exchange settles whether all stop after this step.
     """
     votes = interrupts.votes()
-    parts = (weight * gradient.cpu().double().flatten(), torch.tensor([weight * penalty, *votes], dtype=torch.float64))
-    gradients, rest = distributed.total(torch.cat(parts)).split([gradient.numel(), 1 + len(votes)])
-    penalty, *votes = rest.tolist()
+    parts = (weight * gradient.cpu().double().flatten(), torch.tensor([weight * value, *votes], dtype=torch.float64))
+    gradients, rest = processes.total(torch.cat(parts)).split([gradient.numel(), 1 + len(votes)])
+    value, *votes = rest.tolist()
     interrupts.agree(votes)
-    return penalty, gradients.view_as(gradient).to(gradient)
+    return value, gradients.view_as(gradient).to(gradient)
 
 
 def _retracted(A: Tensor, orthogonalize: str) -> Tensor:

@@ -6,11 +6,8 @@ that is chosen is the fastest whose gradient points where the exact one does.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +15,14 @@ from torch import Tensor
 from biggan_discovery.directions import initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
-from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import Objective, choose_micro_batch, penalty_gradient
+from biggan_discovery.generators.batching import gradient_batch
+from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.objective import Objective
+from biggan_discovery.objectives.samples import draw
+from biggan_discovery.search.settings import AUTO, AdamSettings
 
-AUTO = "auto"
-PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 LEAST_COSINE = 0.99
 
 # By the rate of a GPU's matrix units; float16 rounds as tf32 does. A CPU convolves fastest in float32: those that are
@@ -30,20 +30,6 @@ LEAST_COSINE = 0.99
 _FASTEST_FIRST = {"cuda": ("float16", "tf32")}
 SIXTEEN_BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAMPLES = 4
-
-
-@contextlib.contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """Let a GPU round the factors of float32 products to TF32 where that is the precision, and nowhere else."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # pyright: ignore[reportAttributeAccessIssue]
-    before = [each.fp32_precision for each in backends]
-    try:
-        for each in backends:
-            each.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-        yield
-    finally:
-        for each, value in zip(backends, before, strict=True):
-            each.fp32_precision = value
 
 
 def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
@@ -58,13 +44,13 @@ def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
 
 
 def choose_precision(
-    generator: FrozenGenerator, settings: dict[str, Any], objective: Objective
+    generator: FrozenGenerator, settings: AdamSettings, objective: Objective
 ) -> tuple[str, float | None]:
     """The precision of a search, and the cosine of its gradient's angle to that in float64.
 
     Args:
         generator: in float32.
-        settings: of the run; "precision" is "auto" or one of `PRECISIONS`.
+        settings: of the run.
         objective: what is differentiated.
 
     Returns:
@@ -74,7 +60,7 @@ def choose_precision(
     Raises:
         UserError: a precision that the device or the generator does not have.
     """
-    asked = settings["precision"]
+    asked = settings.precision
     if asked == AUTO:
         rivals = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
     else:
@@ -91,32 +77,33 @@ def choose_precision(
     return "float32", cosine
 
 
-def _gradient(generator: FrozenGenerator, settings: dict[str, Any], objective: Objective) -> Tensor:
+def _gradient(generator: FrozenGenerator, settings: AdamSettings, objective: Objective) -> Tensor:
     """With respect to A, at a random start and the samples of the first step."""
-    space, dtype = generator.search_space(settings["layers"]), generator.dtype
-    A = initial_matrix("random", settings["directions"], generator.z_dim, settings["seed"], space).double()
+    space, dtype = generator.search_space(settings.layers), generator.dtype
+    A = initial_matrix("random", settings.directions, generator.z_dim, settings.seed, space).double()
     A.requires_grad_()
     Q = orthonormalize(A)
-    keys = ("probes", "path_size", "seed")
     samples = draw(
         generator,
-        settings["classes"],
+        settings.classes,
         len(A),
-        count=min(_SAMPLES, settings["batch"]),
-        purpose=Purpose.SEARCH,
+        count=min(_SAMPLES, settings.batch),
+        probes=settings.probes,
+        path_size=settings.path_size,
+        seed=settings.seed,
+        stream=Stream.SEARCH,
         step=0,
-        **{key: settings[key] for key in keys},
     )
     # Latents of float32, so that all precisions start from the same.
     samples = replace(samples, z=samples.z.float().to(dtype), w=samples.w.float().to(dtype))
-    found = penalty_gradient(
+    found = objective_gradient(
+        objective,
         generator,
         pad(Q.detach().float(), space, generator.z_dim).to(generator.device, dtype),
         samples,
-        settings["epsilon"],
-        settings["layers"],
-        micro_batch=choose_micro_batch(generator),
-        objective=objective,
+        settings.epsilon,
+        settings.layers,
+        batch=gradient_batch(generator),
     )
     Q.backward(found.gradient[:, space].to(Q))
     assert A.grad is not None

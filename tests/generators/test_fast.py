@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F  # noqa: N812
+from biggan_discovery.objectives.through_directions import penalty_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -20,7 +21,6 @@ from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, fast
 from biggan_discovery.generators.biggan_deep import BigGANDeep
 from biggan_discovery.generators.brock import BrockBigGAN
 from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import penalty_gradient
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from biggan_discovery.objectives.through_directions import orojar_of_directions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import load_generator
 from biggan_discovery.objectives import orojar
 from biggan_discovery.objectives.samples import Samples
-from biggan_discovery.objectives.through_directions import orojar_of_directions
 from tests.brock_tiny import save_tiny_brock
 from tests.objectives.test_hessian_penalty import all_signs, network, normal, off_diagonal_energy, seeded, signs
 from tests.tiny import save_tiny_biggan

@@ -6,6 +6,13 @@ import dataclasses
 
 import pytest
 import torch
+from biggan_discovery.objectives.through_directions import (
+    bytes_per_image,
+    choose_micro_batch,
+    orojar_of_directions,
+    penalty_gradient,
+    penalty_of_directions,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -14,13 +21,6 @@ from biggan_discovery import FunctionGenerator, load_generator
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives import hessian_penalty, orojar, through_directions
 from biggan_discovery.objectives.samples import Purpose, Samples, draw
-from biggan_discovery.objectives.through_directions import (
-    bytes_per_image,
-    choose_micro_batch,
-    orojar_of_directions,
-    penalty_gradient,
-    penalty_of_directions,
-)
 from tests.tiny import save_tiny_biggan
 
 OBJECTIVES = {penalty_of_directions: hessian_penalty, orojar_of_directions: orojar}

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from biggan_discovery.directions import pad
 from biggan_discovery.directions.eigenvectors import leading_eigenvectors
-from biggan_discovery.errors import UserError
-from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
-from biggan_discovery.objectives.samples import Purpose, draw
 from biggan_discovery.search.closed_form import fixed_signs
 from biggan_discovery.search.ganspace import ganspace, ganspace_directions
 from biggan_discovery.search.jacobian import jacobian, jacobian_directions
 from biggan_discovery.search.sefa import sefa, sefa_directions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biggan_discovery.directions import pad
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
+from biggan_discovery.objectives.samples import Purpose, draw
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan, tiny_network
 

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 import torch
+from biggan_discovery.search.derivatives import Derivative, jacobian_rows, pixel_hessians, sketched_hessians
+from biggan_discovery.search.joint_diagonalizer import joint_diagonalizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +13,6 @@ from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.search import adam, run_folder
-from biggan_discovery.search.derivatives import Derivative, jacobian_rows, pixel_hessians, sketched_hessians
-from biggan_discovery.search.joint_diagonalizer import joint_diagonalizer
 
 
 def frame(size: int, seed: int) -> torch.Tensor:

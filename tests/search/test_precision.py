@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives import through_directions
 from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 from biggan_discovery.search import precision
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biggan_discovery.progress import Progress
-from biggan_discovery.search.interrupts import Interrupts
-from biggan_discovery.search.run_folder import State
+from biggan_discovery.runs.folder import State
+from biggan_discovery.runs.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """One sitting of a search; `folder` and `board` are None where nothing is kept.
-
-    `micro_batch` is None where memory should tell it.
-    """
+    """One sitting of a search; `folder` and `board` are None where nothing is kept."""
 
     folder: Path | None
     interrupts: Interrupts
     board: SummaryWriter | None
     save_every: int
     quiet: bool
-    micro_batch: int | None = None
 
     def progress(self, state: State, label: str, unit: str) -> Progress:
         """A bar over all steps, of which the state has done some."""

@@ -17,10 +17,10 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
+from biggan_discovery.search.interrupts import Interrupts
 
 from biggan_discovery import Directions
 from biggan_discovery.search import distributed
-from biggan_discovery.search.interrupts import Interrupts
 from tests.processes import Command, Ended, save_fast_biggan
 from tests.search.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 

@@ -20,7 +20,7 @@ class JointDiagonalizer(NamedTuple):
     off_diagonal: float
 
 
-def joint_diagonalizer(matrices: Tensor, *, starts: int = 3, seed: int = 0) -> JointDiagonalizer:
+def jointly_diagonalize(matrices: Tensor, *, starts: int = 3, seed: int = 0) -> JointDiagonalizer:
     """Minimise Σ ‖offdiag(Q H Qᵀ)‖² over orthonormal Q by Jacobi angles (Cardoso & Souloumiac 1996).
 
     Every pair of axes in turn is rotated by the angle that is best for all matrices, which has a closed form. Pairs

@@ -13,13 +13,16 @@ _RANGE = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerRange:
     """Layers `first` to `last`, both included, of a generator that has `num_layers`; `text` names them."""
 
     text: str
     first: int
     last: int
     num_layers: int
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def are_all(self) -> bool:
@@ -32,7 +35,7 @@ class Layers:
         return slice(self.first * width, (self.last + 1) * width)
 
 
-def parse_layers(text: str, num_layers: int) -> Layers:
+def parse_layers(text: str, num_layers: int) -> LayerRange:
     """The layers that a text names.
 
     Args:
@@ -47,14 +50,14 @@ def parse_layers(text: str, num_layers: int) -> Layers:
     word = str(text).strip().lower()
     last_layer = num_layers - 1
     if word == ALL:
-        return Layers(ALL, 0, last_layer, num_layers)
+        return LayerRange(ALL, 0, last_layer, num_layers)
     if word in THIRDS:
         if num_layers < len(THIRDS):
             count = "one layer" if num_layers == 1 else f"{num_layers} layers"
             raise UserError(f"layers {word!r}: this generator has {count}, which makes no thirds; give all")
         third = THIRDS.index(word)
         first, end = (num_layers * part // len(THIRDS) for part in (third, third + 1))
-        return Layers(word, first, end - 1, num_layers)
+        return LayerRange(word, first, end - 1, num_layers)
     match = _RANGE.fullmatch(word)
     if match is None:
         near = near_matches(word, (ALL, *THIRDS))
@@ -65,4 +68,4 @@ def parse_layers(text: str, num_layers: int) -> Layers:
     if last > last_layer:
         raise UserError(f"layers {word!r}: this generator has layers 0 to {last_layer}")
     canonical = str(first) if first == last else f"{first}-{last}"
-    return Layers(ALL if (first, last) == (0, last_layer) else canonical, first, last, num_layers)
+    return LayerRange(ALL if (first, last) == (0, last_layer) else canonical, first, last, num_layers)

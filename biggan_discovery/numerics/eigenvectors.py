@@ -83,3 +83,8 @@ def _lanczos(
         rest = residuals[..., wanting.reshape(-1, wanting.shape[-1]).any(dim=0)][..., : dim - width]
         added = torch.linalg.qr(torch.cat((basis, rest), dim=-1)).Q[..., width:]
         basis, images = torch.cat((basis, added), dim=-1), torch.cat((images, multiply(added)), dim=-1)
+
+
+def fixed_signs(rows: Tensor) -> Tensor:
+    """Rows (n, dim) with the sign that makes the entry of largest magnitude positive, so that two runs compare."""
+    return rows * rows.gather(1, rows.abs().argmax(dim=1, keepdim=True)).sign()

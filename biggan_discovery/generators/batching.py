@@ -1,0 +1,174 @@
+"""How many images go through a generator at once, and what happens when memory runs out.
+
+The number is a property of a generator on a device. On a CPU it depends on the generator alone, as more images make no
+pass faster; on a GPU it depends on the free memory, as small batches leave most of the GPU idle.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from biggan_discovery.generators.base import FrozenGenerator
+
+_CPU_PIXELS = 16 * 64**2  # More make no pass faster on a CPU.
+_CPU_SAMPLE, _CPU_MOST_BYTES = 4, 2 * 2**30  # A sample's images with the papers' two probes, and bytes they may take.
+_GPU_PIXELS = 256 * 128**2  # Enough to fill every GPU.
+_GPU_SHARE = 0.4  # Of free memory; as much again is needed while images go through, and other programs want some.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+)
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_known: WeakKeyDictionary[FrozenGenerator, dict[tuple[str, torch.device, torch.dtype], Batch]] = WeakKeyDictionary()
+
+
+class Batch:
+    """Calls work on as many images at once as memory has room for.
+
+    Args:
+        size: images at once, at least 1; see `forward_batch` and `gradient_batch`.
+
+    Example:
+        >>> batch = Batch(4)
+        >>> [images.shape for images in batch.map(generator, z, y)]  # z (6, z_dim), y (6,)
+        [torch.Size([4, 3, 64, 64]), torch.Size([2, 3, 64, 64])]
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def map(self, function: Callable[..., T], *rows: Tensor, per_row: int = 1) -> Iterator[T]:
+        """The function's values for consecutive parts of some tensors.
+
+        Args:
+            function: called with a part of each of `rows`.
+            rows: tensors of the same length.
+            per_row: images that the function makes for each row.
+
+        Raises:
+            MemoryError: memory is not enough for one row.
+        """
+        start = 0
+        while start < len(rows[0]):
+            value, count = self.attempt(
+                lambda count, start=start: (function(*(each[start : start + count] for each in rows)), count), per_row
+            )
+            start += count
+            yield value
+
+    def attempt(self, work: Callable[[int], T], per_row: int = 1) -> T:
+        """The value of `work(rows at once)`, tried again with half as many each time memory runs out.
+
+        Raises:
+            MemoryError: memory is not enough for one row.
+        """
+        while True:
+            count = max(1, self.size // per_row)
+            try:
+                return work(count)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if count == 1 and self.size <= 1:
+                    raise MemoryError("the memory is not enough for one image of this generator") from None
+            # Outside of the handler, whose traceback would hold on to the activations.
+            self.size = max(1, min(self.size, count * per_row) // 2)
+            _log.warning("out of memory: going on with %d image%s at once", self.size, "s" * (self.size > 1))
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; on a CPU torch raises a plain RuntimeError that says so."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def forward_batch(generator: FrozenGenerator) -> Batch:
+    """Images at once where no gradient is wanted, so that memory does not grow with their number.
+
+    On a GPU as many as fill it, within 40 % of its free memory, by what one image takes. It is found once for each
+    generator and device; where memory runs out later, all who use it go on with the smaller number.
+    """
+    return _remembered("forward", generator, _forward_size)
+
+
+def gradient_batch(generator: FrozenGenerator) -> Batch:
+    """Images at once to differentiate, by the memory that one needs; see `gradient_size`. Remembered likewise."""
+    return _remembered("gradient", generator, gradient_size)
+
+
+def gradient_size(generator: FrozenGenerator, budget: int | None = None) -> int:
+    """How many images to differentiate at once, by the memory that one needs, which is measured on one image.
+
+    Args:
+        generator: the frozen network.
+        budget: bytes for what the backward pass keeps, weights not counted. Defaults to 40 % of the free memory on a
+            GPU. On a CPU the default does not depend on memory: as many images as without gradients, but the four of
+            one sample with two probes where they take at most 2 GiB.
+    """
+    each = bytes_per_image(generator)
+    if budget is None and generator.device.type == "cuda":
+        budget = _gpu_budget(generator.device)
+    if budget is not None:
+        return max(1, budget // each)
+    return max(_forward_size(generator), min(_CPU_SAMPLE, _CPU_MOST_BYTES // each))
+
+
+def _remembered(kind: str, generator: FrozenGenerator, measure: Callable[[FrozenGenerator], int]) -> Batch:
+    known = _known.setdefault(generator, {})
+    key = (kind, generator.device, generator.dtype)
+    if key not in known:
+        known[key] = Batch(measure(generator))
+    return known[key]
+
+
+def _forward_size(generator: FrozenGenerator) -> int:
+    if generator.device.type != "cuda":
+        return max(1, _CPU_PIXELS // generator.resolution**2)
+    device = generator.device
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    with torch.no_grad():
+        generator(*_one_sample(generator))
+    each = max(1, torch.cuda.max_memory_allocated(device) - before)
+    return max(1, min(_gpu_budget(device) // each, _GPU_PIXELS // generator.resolution**2))
+
+
+def bytes_per_image(generator: FrozenGenerator) -> int:
+    """Bytes that autograd keeps for the backward pass through the generator to one z, weights not counted."""
+    weights = {t.untyped_storage().data_ptr() for t in (*generator.parameters(), *generator.buffers())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    z, y = _one_sample(generator)
+    with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
+        images = generator(z.requires_grad_(), y)
+    return sum(kept.values()) + images.nbytes
+
+
+def _one_sample(generator: FrozenGenerator) -> tuple[Tensor, Tensor]:
+    z = torch.zeros(1, generator.z_dim, dtype=generator.dtype, device=generator.device)
+    return z, torch.zeros(1, dtype=torch.int64, device=generator.device)
+
+
+def _gpu_budget(device: torch.device) -> int:
+    return int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])

@@ -1,0 +1,1 @@
+"""Methods that compute directions without a search: one file each, and a line in `search.table`."""

@@ -1,0 +1,137 @@
+"""Right-singular vectors of a generator's Jacobian, by products with it and its transpose (Ramesh et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.progress import Progress
+from biggan_discovery.search.method import MICRO_BATCH, ClosedForm, Found, Settings, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from biggan_discovery.generators import FrozenGenerator
+    from biggan_discovery.generators.batching import Batch
+    from biggan_discovery.generators.layer_range import LayerRange
+    from biggan_discovery.numerics.derivatives import Images
+
+
+@dataclass(frozen=True, kw_only=True)
+class JacobianSettings(Settings):
+    """Settings of the method jacobian."""
+
+    samples: int = setting("Latents to measure.", default="32", least=1, most=10**9)
+    micro_batch: int | None = setting(**MICRO_BATCH)
+
+
+class Jacobian(ClosedForm):
+    """`jacobian` of the images with respect to a shift of z that some layers see, averaged over latents and classes."""
+
+    paper = "Ramesh et al. 2018"
+    Settings = JacobianSettings
+
+    def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict) -> dict:
+        """32 samples."""
+        return super().defaults(generator, layers, asked) | {"samples": 32}
+
+    def find(self, generator: FrozenGenerator, settings: JacobianSettings, *, quiet: bool) -> Found:
+        """The directions; a `UserError` where images do not depend on z differentiably."""
+        from biggan_discovery.directions.shifts import shifted_images
+        from biggan_discovery.generators.batching import Batch, gradient_batch
+        from biggan_discovery.numerics.streams import Stream
+        from biggan_discovery.objectives.samples import draw
+
+        count = settings.samples
+        place = {"count": count, "probes": 2, "path_size": 1.0, "seed": settings.seed, "stream": Stream.SEARCH}
+        drawn = draw(generator, settings.classes, 1, **place, step=0)
+        space = generator.search_space(settings.layers)
+        dim = space.stop - space.start
+        origin = drawn.z.new_zeros(count, dim)
+
+        def around(z: Tensor, y: Tensor) -> Images:
+            return shifted_images(generator, z, y, settings.layers)[0]
+
+        batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        with Progress(count * dim, "multiplying", unit="product", quiet=quiet) as progress:
+            return _of_mean(around, (drawn.z, drawn.y), origin, settings.directions, settings.seed, batch, progress)
+
+
+def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, seed: int = 0, **G_kwargs: Any) -> Found:
+    """Leading right-singular vectors of the Jacobian J of G, or of the mean of JᵀJ over several z.
+
+    They are the directions in which the output moves fastest (Ramesh, Choi & LeCun 2018, "A Spectral Regularizer for
+    Unsupervised Disentanglement", section 2). Neither J nor JᵀJ is ever formed: only products with them are, forward
+    mode for J, reverse mode for Jᵀ.
+
+    Args:
+        G: called as G(z, **G_kwargs); row n of its output (N, ...) depends on row n of z alone.
+        z: (N, dim) floating.
+        ndirs: number of directions, 1 to dim. Defaults to dim.
+        seed: of the random start.
+        G_kwargs: handed to G.
+
+    Returns:
+        `A` orthonormal; `values` "singular_values": of J for one z, else the roots of the eigenvalues of the mean JᵀJ.
+        Products cost 3 evaluations for each vector and z, and 1 more for each z. Where G does not support forward
+        mode, which is logged as a warning, central differences take its place at the same cost.
+
+    Raises:
+        UserError: for another z, ndirs out of range, or an output that does not depend on z differentiably.
+
+    Example:
+        >>> jacobian(lambda z: z * torch.tensor([1.0, 3.0]), torch.zeros(1, 2)).values
+        {'singular_values': [3.0, 1.0]}
+    """
+    import torch
+
+    from biggan_discovery.generators.batching import Batch
+
+    if not isinstance(z, torch.Tensor) or z.ndim != 2 or not z.numel() or not z.is_floating_point():
+        raise UserError("z should be a floating tensor (N, dim) with at least one element")
+    return _of_mean(lambda: lambda each: G(each, **G_kwargs), (), z, ndirs, seed, Batch(len(z)), None)
+
+
+def _of_mean(
+    around: Callable[..., Images],
+    samples: tuple[Tensor, ...],
+    points: Tensor,
+    ndirs: int | None,
+    seed: int,
+    batch: Batch,
+    progress: Progress | None,
+) -> Found:
+    """`jacobian` at points (N, dim) of the functions that `around` gives for parts of the samples."""
+    import torch
+
+    from biggan_discovery.directions.space import check_count
+    from biggan_discovery.numerics.derivatives import Products
+    from biggan_discovery.numerics.eigenvectors import fixed_signs, leading_eigenvectors
+
+    count, dim = points.shape
+    number = dim if ndirs is None else ndirs
+    check_count(number, dim)
+    products, left = Products(), count * dim
+
+    def multiply(columns: Tensor) -> Tensor:
+        nonlocal left
+        result = torch.zeros_like(columns)
+
+        def of_part(at: Tensor, *part: Tensor) -> Tensor:
+            return products(around(*part), at, columns.expand(len(at), -1, -1))
+
+        for each in batch.map(of_part, points, *samples):
+            result += each.sum(dim=0)
+            done = len(each) * columns.shape[1]
+            left -= done
+            if progress is not None:
+                progress.advance(done)
+        return result / count
+
+    start = torch.randn(dim, number, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    values, vectors = leading_eigenvectors(multiply, start, number)
+    if progress is not None:
+        progress.advance(left)  # Products that were not needed.
+    return Found(fixed_signs(vectors.T).float(), {"singular_values": values.sqrt().tolist()}, products.evaluations)

@@ -1,0 +1,106 @@
+"""The methods and solvers by name: a new one is one line here. Needs no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.objectives.table import OBJECTIVES, objective_named
+from biggan_discovery.search.method import Settings, one_of
+from biggan_discovery.search.settings import (
+    ADAM,
+    JOINT_DIAGONALIZATION,
+    STARTS,
+    AdamSettings,
+    JointDiagonalizationSettings,
+)
+
+if TYPE_CHECKING:
+    from biggan_discovery.search.method import Method
+
+CLOSED_FORMS = {
+    "sefa": "biggan_discovery.search.methods.sefa:SeFa",
+    "ganspace": "biggan_discovery.search.methods.ganspace:GANSpace",
+    "jacobian": "biggan_discovery.search.methods.jacobian:Jacobian",
+    "random": "biggan_discovery.search.methods.baselines:Random",
+    "coordinates": "biggan_discovery.search.methods.baselines:Coordinates",
+}
+"""Where each method is found that needs no search. The others are the objectives, see `objectives.table`."""
+
+SOLVERS: dict[str, tuple[str, type[Settings]]] = {
+    JOINT_DIAGONALIZATION: (
+        "biggan_discovery.search.joint_diagonalization:JointDiagonalization",
+        JointDiagonalizationSettings,
+    ),
+    ADAM: ("biggan_discovery.search.adam:Adam", AdamSettings),
+}
+"""Where each solver of objectives is found, and its settings."""
+
+
+def method_names() -> tuple[str, ...]:
+    """What `--method` takes."""
+    return (*OBJECTIVES, *CLOSED_FORMS)
+
+
+def find_method(name: str, solver: str | None, asked: Mapping[str, Any]) -> tuple[Method, str | None]:
+    """A method by its name, and the name of its solver, if it needs one.
+
+    Args:
+        name: one of `method_names`.
+        solver: one of `SOLVERS`. Defaults to Adam where a setting that only Adam has is given, or where the objective
+            has no matrices to diagonalize, else to joint diagonalization.
+        asked: the settings that are given.
+
+    Raises:
+        UserError: no such method or solver, or a solver that cannot solve the objective.
+    """
+    one_of("method", name, method_names())
+    if solver is not None:
+        one_of("solver", solver, tuple(SOLVERS))
+    if name in CLOSED_FORMS:
+        if solver is not None:
+            raise UserError(f"solver is {solver!r}; {name} is computed without one")
+        return _found(CLOSED_FORMS[name])(), None
+    objective = objective_named(name)
+    if solver is None:
+        adam = objective.matrices is None or _asks_for_adam(asked)
+        solver = ADAM if adam else JOINT_DIAGONALIZATION
+    return _found(SOLVERS[solver][0])(name, objective), solver
+
+
+def check_request(method: str, solver: str | None, asked: Mapping[str, Any]) -> tuple[Method, str | None]:
+    """Refuse names that are not known, before anything is loaded or downloaded; see `find_method`.
+
+    Raises:
+        UserError: no such method, solver, start, or choice of a setting, naming those that are nearly the same.
+    """
+    found, solver = find_method(method, solver, asked)
+    for name, field in found.Settings.own().items():
+        value = asked.get(name)
+        if value is not None and field.metadata["choices"]:
+            one_of(name, value, field.metadata["choices"])
+    init = asked.get("init")
+    if "init" in found.Settings.own() and init is not None and init not in (*STARTS, JOINT_DIAGONALIZATION):
+        from biggan_discovery.directions import directions_of_start
+
+        directions_of_start(init)
+    return found, solver
+
+
+def settings_by_user() -> dict[str, type[Settings]]:
+    """The settings of each solver and of each method that has some, by its name."""
+    methods = {name: _found(place).Settings for name, place in CLOSED_FORMS.items()}
+    solvers = {name: settings for name, (_, settings) in SOLVERS.items()}
+    return {name: settings for name, settings in (solvers | methods).items() if settings.own()}
+
+
+def _asks_for_adam(asked: Mapping[str, Any]) -> bool:
+    only = AdamSettings.own().keys() - JointDiagonalizationSettings.own().keys()
+    return asked.get("init") == JOINT_DIAGONALIZATION or any(asked.get(key) is not None for key in only)
+
+
+def _found(place: str) -> Any:
+    module, attribute = place.split(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -118,11 +118,15 @@ def _prepare(
 ) -> None:
     """Load one side and its samples; both get the same."""
     import torch
-    from biggan_discovery.objectives.through_directions import choose_micro_batch, penalty_of_directions
 
     from biggan_discovery.generators import load_generator
-    from biggan_discovery.objectives.samples import Purpose, draw
+    from biggan_discovery.generators.batching import Batch, gradient_batch
+    from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.numerics.streams import Stream
+    from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+    from biggan_discovery.objectives.samples import draw
     from biggan_discovery.search.precision import choose_precision, in_precision
+    from biggan_discovery.search.settings import AdamSettings
 
     torch.set_grad_enabled(True)
     generator = load_generator(folder, device=device)
@@ -130,9 +134,23 @@ def _prepare(
         generator = generator.textbook()
     z_dim, classes = generator.z_dim, list(range(generator.num_classes))
     if name == "ours":
-        settings = {"classes": classes, "directions": z_dim, "probes": probes, "path_size": _PATH_SIZE, "seed": 0}
-        settings |= {"epsilon": _EPSILON, "layers": "all", "batch": batch, "precision": precision}
-        precision, cosine = choose_precision(generator, settings, penalty_of_directions)
+        settings = AdamSettings(
+            classes=classes,
+            layers=parse_layers("all", generator.num_layers),
+            directions=z_dim,
+            seed=0,
+            steps=1,
+            batch=batch,
+            lr=1.0,
+            path_size=_PATH_SIZE,
+            epsilon=_EPSILON,
+            probes=probes,
+            orthogonalize="qr",
+            init="random",
+            precision=precision,
+            micro_batch=micro_batch,
+        )
+        precision, cosine = choose_precision(generator, settings, HESSIAN_PENALTY)
         _side.update(cosine=cosine)
         generator = in_precision(generator, precision)
     Q = torch.linalg.qr(torch.randn(z_dim, z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
@@ -144,12 +162,13 @@ def _prepare(
         probes=probes,
         path_size=_PATH_SIZE,
         seed=0,
-        purpose=Purpose.SEARCH,
+        stream=Stream.SEARCH,
         step=0,
     )
     _side.update(name=name, generator=generator, Q=Q.to(generator.device, generator.dtype), samples=samples)
     if name == "ours":
-        _side.update(micro_batch=micro_batch or choose_micro_batch(generator), precision=precision)
+        at_once = Batch(micro_batch) if micro_batch else gradient_batch(generator)
+        _side.update(micro_batch=at_once, precision=precision)
     release_freed_memory()  # what loading left behind is not the step's
     _side.update(before=_reset_peak())
 
@@ -163,17 +182,18 @@ def _step() -> float:
 
 def _run(samples: Any) -> None:
     """One step; it ends with a number on the CPU, so the GPU has ended too."""
-    from biggan_discovery.objectives.through_directions import penalty_gradient
-
     from benchmarks.textbook import textbook_step
-    from biggan_discovery.search.precision import arithmetic
+    from biggan_discovery.numerics.arithmetic import arithmetic
+    from biggan_discovery.objectives.gradient import objective_gradient
+    from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 
     generator, Q = _side["generator"], _side["Q"]
     if _side["name"] == "textbook":
         gradient = textbook_step(generator, Q, samples, _EPSILON)[1]
     else:
         with arithmetic(_side["precision"]):
-            gradient = penalty_gradient(generator, Q, samples, _EPSILON, micro_batch=_side["micro_batch"]).gradient
+            found = objective_gradient(HESSIAN_PENALTY, generator, Q, samples, _EPSILON, batch=_side["micro_batch"])
+        gradient = found.gradient
     gradient.sum().item()
 
 
@@ -192,7 +212,7 @@ def _facts() -> dict[str, Any]:
     return {
         "gflop": flop * len(_side["samples"].z) / 1e9,
         "peak_gib": memory,
-        "micro_batch": _side.get("micro_batch"),
+        "micro_batch": _side["micro_batch"].size if "micro_batch" in _side else None,
         "precision": _side.get("precision"),
         "gradient_cosine": _side.get("cosine"),
         "machine": f"{machine}, torch {torch.__version__}",

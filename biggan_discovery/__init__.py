@@ -5,25 +5,29 @@ The public names below are imported when first used, so that the command line st
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions, orthonormalize
     from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
-    from biggan_discovery.objectives import hessian_penalty, orojar
+    from biggan_discovery.objectives.hessian_penalty import hessian_penalty
+    from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
+    from biggan_discovery.objectives.orojar import orojar
     from biggan_discovery.search import discover, ganspace, jacobian, sefa
 
-_HOME = {
+_HOMES = {
     "Directions": "directions",
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
     "discover": "search",
     "ganspace": "search",
-    "hessian_penalty": "objectives",
+    "hessian_penalty": "objectives.hessian_penalty",
+    "hessian_penalty_numpy": "objectives.hessian_penalty_numpy",
     "jacobian": "search",
     "load_generator": "generators",
-    "orojar": "objectives",
+    "orojar": "objectives.orojar",
     "orthonormalize": "directions",
     "sefa": "search",
 }
@@ -35,15 +39,11 @@ __all__ = [
     "discover",
     "ganspace",
     "hessian_penalty",
+    "hessian_penalty_numpy",
     "jacobian",
     "load_generator",
     "orojar",
     "orthonormalize",
     "sefa",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = attach(__name__, _HOMES)

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from biggan_discovery.objectives.through_directions import penalty_gradient
 
 from benchmarks.step import flop_of
 from benchmarks.textbook import textbook_step
 from biggan_discovery import load_generator
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import draw
 from tests.tiny import save_tiny_biggan
 
 
 def test_textbook_step_is_the_same_loss(tmp_path: Path) -> None:
     generator = load_generator(save_tiny_biggan(tmp_path), device="cpu").double()
-    samples = draw(generator, [0, 3], 6, count=3, probes=3, path_size=2.0, seed=0, purpose=Purpose.SEARCH, step=0)
+    samples = draw(generator, [0, 3], 6, count=3, probes=3, path_size=2.0, seed=0, stream=Stream.SEARCH, step=0)
     Q = torch.linalg.qr(torch.randn(16, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].T
     value, gradient = textbook_step(generator, Q, samples, 0.1)
-    found = penalty_gradient(generator, Q, samples, 0.1, micro_batch=6)
+    found = objective_gradient(HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=Batch(6))
     torch.testing.assert_close(torch.tensor(found.value), torch.tensor(value), rtol=1e-9, atol=0)
     torch.testing.assert_close(found.gradient, gradient, rtol=1e-8, atol=1e-9)
 

@@ -90,7 +90,7 @@ def _print_log() -> None:
     """Print what the library logs as lines on stderr; `--quiet` leaves warnings."""
     log = logging.getLogger("biggan_discovery")
     log.setLevel(logging.INFO)
-    log.addHandler(_Lines())
+    log.handlers = [_Lines()]
 
 
 class _Lines(logging.Handler):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
-    from biggan_discovery.search.discover import discover
+    from biggan_discovery.search.discovery import discover
     from biggan_discovery.search.method import Found
     from biggan_discovery.search.methods.ganspace import ganspace
     from biggan_discovery.search.methods.jacobian import jacobian
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Found": "method",
-    "discover": "discover",
+    "discover": "discovery",
     "ganspace": "methods.ganspace",
     "jacobian": "methods.jacobian",
     "sefa": "methods.sefa",

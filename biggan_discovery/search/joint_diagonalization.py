@@ -18,7 +18,7 @@ from biggan_discovery.directions import directions_of_start, pad
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.batching import Batch, gradient_batch
+from biggan_discovery.generators.batching import Batch, forward_batch, gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.derivatives import Images
 from biggan_discovery.numerics.eigenvectors import fixed_signs
@@ -107,7 +107,8 @@ class JointDiagonalization(Method):
         """Measure the matrices at the latents that are left; each process measures one of a round."""
         start = state.tensors["start"].to(generator.device, generator.dtype)
         axes, matrices = torch.eye(len(start)).to(start), self.matrices()
-        batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        chosen = gradient_batch if settings.sketches else forward_batch
+        batch = Batch(settings.micro_batch) if settings.micro_batch else chosen(generator)
 
         def mine() -> tuple[Measured | None, list[float]]:
             latent = state.step + processes.rank()

@@ -23,7 +23,8 @@ from biggan_discovery.evaluation import (
     ratio,
 )
 from biggan_discovery.evaluation.estimates import Estimate, estimate
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
 from tests.evaluation.known import (
     PIXELS,
     SHAPE,
@@ -89,7 +90,7 @@ def test_activeness_sees_the_curvature() -> None:
     # G(z + a·e) - G(z) for one pixel value c·z²/2 is c(az + a²/2): the variance of {-a z + a²/2, 0, a z + a²/2}·c.
     curvature = torch.diag_embed(torch.ones(PIXELS, Z_DIM, dtype=torch.float64))
     plain = generator(lambda z: (torch.einsum("ni,pij,nj->np", z, curvature, z) / 2).view(-1, *SHAPE))
-    z = draw(plain, [0], 1, count=5, probes=0, path_size=1, seed=3, purpose=Purpose.ACTIVENESS, step=0).z
+    z = draw(plain, [0], 1, count=5, probes=0, path_size=1, seed=3, stream=Stream.ACTIVENESS, step=0).z
     found = activeness(plain, AXES, extent=2.0, samples=5, seed=3)
     expected = torch.stack((-2 * z + 2, torch.zeros_like(z), 2 * z + 2)).var(dim=0, unbiased=True).mean(dim=0)
     torch.testing.assert_close(means(found), expected)
@@ -251,7 +252,7 @@ def test_path_sizes_are_for_walks_that_take_the_own_component_away_unless_kept()
     step = generator(lambda z: torch.tanh(200 * (z[:, :1] - 1)).expand(-1, PIXELS).view(-1, *SHAPE))
     found = equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, samples=3)[0]
     assert found == pytest.approx(1.0, abs=0.51)
-    z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, purpose=Purpose.STEP_SIZE, step=0).z
+    z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, stream=Stream.STEP_SIZE, step=0).z
     assert (z[:, 0] - 1).abs().max() > 1.6
     assert equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, keep_projection=True, samples=3)[0] != found
 
@@ -297,7 +298,7 @@ def test_the_penalty_map_says_which_pixels_are_not_diagonal() -> None:
     hessians = torch.zeros(PIXELS, Z_DIM, Z_DIM, dtype=torch.float64)
     hessians[5, 0, 1] = hessians[5, 1, 0] = 3.0  # channel 0, row 1, column 1
     subject = quadratic(hessians)
-    samples = draw(subject, [0], Z_DIM, count=2, probes=400, path_size=2, seed=0, purpose=Purpose.PENALTY_MAP, step=0)
+    samples = draw(subject, [0], Z_DIM, count=2, probes=400, path_size=2, seed=0, stream=Stream.PENALTY_MAP, step=0)
     found = penalty_map(subject, AXES, samples, epsilon=0.1)
     assert found.shape == (2, *SHAPE[1:])
     # 2·Σ_{i≠j} H_ij² is 36 for one of three channels.

@@ -11,16 +11,19 @@ import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
 import torch.nn.functional as F  # noqa: N812
-from biggan_discovery.objectives.through_directions import penalty_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, fast, load_generator
+from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.biggan_deep import BigGANDeep
 from biggan_discovery.generators.brock import BrockBigGAN
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import draw
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 
@@ -240,12 +243,12 @@ def _inputs(generator: FrozenGenerator, count: int = 3) -> tuple[Tensor, Tensor]
 
 def _penalty(generator: FrozenGenerator, like: FrozenGenerator, step: int = 0) -> tuple[float, Tensor]:
     """The penalty and its gradient, at samples of another generator."""
-    samples = draw(like, [0, 2], 5, count=2, probes=2, path_size=3.0, seed=1, purpose=Purpose.SEARCH, step=step)
+    samples = draw(like, [0, 2], 5, count=2, probes=2, path_size=3.0, seed=1, stream=Stream.SEARCH, step=step)
     samples = type(samples)(
         samples.z.to(generator.dtype), samples.y, samples.w.to(generator.dtype), samples.probes.to(generator.dtype)
     )
     Q = torch.linalg.qr(_normal(like.z_dim, 5))[0].T.to(generator.dtype)
-    found = penalty_gradient(generator, Q, samples, 0.1, micro_batch=4)
+    found = objective_gradient(HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=Batch(4))
     return found.value, found.gradient.double()
 
 

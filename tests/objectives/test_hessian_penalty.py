@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biggan_discovery import hessian_penalty, hessian_penalty_numpy
 from biggan_discovery.errors import UserError
-from biggan_discovery.objectives import hessian_penalty, hessian_penalty_numpy
 
 
 def seeded(seed: int) -> torch.Generator:

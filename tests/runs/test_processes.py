@@ -17,12 +17,12 @@ import psutil
 import pytest
 import torch
 import torch.distributed as dist
-from biggan_discovery.search.interrupts import Interrupts
 
 from biggan_discovery import Directions
-from biggan_discovery.search import distributed
+from biggan_discovery.runs import processes
+from biggan_discovery.runs.interrupts import Interrupts
 from tests.processes import Command, Ended, save_fast_biggan
-from tests.search.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
+from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 
 CLONE = Path(__file__).parents[2]
 LOST = "error: another process of this run has ended; the same command goes on from what was saved last"
@@ -108,22 +108,22 @@ def assert_alike(folder: Path, whole: Path) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 5, 12])
 def test_shares_make_up_the_whole_and_are_even(monkeypatch, size, count):
-    monkeypatch.setattr(distributed, "size", lambda: size)
+    monkeypatch.setattr(processes, "size", lambda: size)
     shares = []
     for rank in range(size):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        shares.append(distributed.share(count))
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        shares.append(processes.share(count))
     assert [index for share in shares for index in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_a_process_alone_exchanges_nothing():
-    assert (distributed.rank(), distributed.size()) == (0, 1)
+    assert (processes.rank(), processes.size()) == (0, 1)
     values = torch.arange(3.0)
-    assert distributed.total(values) is values
-    assert distributed.gathered(lambda: 5) == [5]
-    assert distributed.from_first(lambda: 6) == 6
-    assert distributed.first_then_others(lambda: 7) == 7
+    assert processes.total(values) is values
+    assert processes.gathered(lambda: 5) == [5]
+    assert processes.from_first(lambda: 6) == 6
+    assert processes.first_then_others(lambda: 7) == 7
 
 
 def test_a_signal_is_heeded_when_it_is_agreed_on():
@@ -157,7 +157,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch, device, environment, gpu
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
-    assert distributed.own_device(device) == own
+    assert processes.own_device(device) == own
 
 
 # Whole runs
@@ -270,7 +270,7 @@ class Torchrun:
     """`torchrun --nproc-per-node 2 discover.py` on a port of its own."""
 
     def __init__(self, generator: Path, *options: str | Path):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        command = [sys.executable, "-m", "torch.processes.run", "--standalone", "--nproc-per-node", "2"]
         command += ["discover.py", "--generator", generator, "--no-judge", *options]
         self.process = subprocess.Popen(
             command,

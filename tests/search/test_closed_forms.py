@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from biggan_discovery.directions.eigenvectors import leading_eigenvectors
-from biggan_discovery.search.closed_form import fixed_signs
-from biggan_discovery.search.ganspace import ganspace, ganspace_directions
-from biggan_discovery.search.jacobian import jacobian, jacobian_directions
-from biggan_discovery.search.sefa import sefa, sefa_directions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery.directions import pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.eigenvectors import fixed_signs, leading_eigenvectors
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
+from biggan_discovery.search import Found
+from biggan_discovery.search.methods.ganspace import ganspace
+from biggan_discovery.search.methods.jacobian import jacobian
+from biggan_discovery.search.methods.sefa import sefa
+from biggan_discovery.search.settings import run_settings
+from biggan_discovery.search.table import find_method
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan, tiny_network
 
@@ -33,6 +36,17 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 @pytest.fixture(scope="module", params=FAMILIES)
 def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FrozenGenerator:
     return load_generator(str(FAMILIES[request.param](tmp_path_factory.mktemp(request.param))))
+
+
+def found_by(
+    method: str, generator: FrozenGenerator, directions: int | None = None, *, seed: int = 0, layers: str = "all", **own
+) -> Found:
+    by, _ = find_method(method, None, own)
+    classes = own.pop("classes", list(range(generator.num_classes)))
+    settings = run_settings(
+        generator, by, method, classes=classes, layers=layers, directions=directions, seed=seed, **own
+    )
+    return by.find(generator, settings, quiet=True)
 
 
 def assert_same_up_to_sign(rows: torch.Tensor, expected: np.ndarray, atol: float = 1e-4) -> None:
@@ -92,7 +106,7 @@ def test_a_row_of_zeros_is_no_output_to_scale():
 
 @pytest.mark.parametrize("layers", LAYERS)
 def test_sefa_of_generators(generator: FrozenGenerator, layers: str):
-    found = sefa_directions(generator, 3, layers=layers)
+    found = found_by("sefa", generator, 3, layers=layers)
     weight = generator.projections(layers).double().numpy()
     scaled = weight / np.linalg.norm(weight, axis=1, keepdims=True)
     _, values, right = np.linalg.svd(scaled)
@@ -152,7 +166,7 @@ def test_ganspace_of_biggan_deep_against_outputs_of_the_packages_own_layers(tmp_
     network = tiny_network()
     samples = 100
     z = draw(
-        generator, [0], 1, count=samples, probes=2, path_size=1.0, seed=3, purpose=Purpose.SEARCH, step=0
+        generator, [0], 1, count=samples, probes=2, path_size=1.0, seed=3, stream=Stream.SEARCH, step=0
     ).z  # fmt: skip
     for layers, modules in (
         ("all", [network.generator.gen_z]),
@@ -160,7 +174,7 @@ def test_ganspace_of_biggan_deep_against_outputs_of_the_packages_own_layers(tmp_
     ):
         outputs = torch.cat(_outputs(network, modules, z), dim=1)
         rows, variances = least_squares_by_numpy(outputs.double().numpy(), z.double().numpy(), 4)
-        found = ganspace_directions(generator, 4, layers=layers, seed=3, samples=samples, quiet=True)
+        found = found_by("ganspace", generator, 4, layers=layers, seed=3, samples=samples)
         assert_same_up_to_sign(found.A, rows, atol=1e-3)
         np.testing.assert_allclose(found.values["explained_variance"], variances, rtol=1e-3)
 
@@ -185,19 +199,19 @@ def _conditions(block: torch.nn.Module, bn: int) -> list[torch.nn.Module]:
 def test_ganspace_of_generators_against_all_samples_at_once(generator: FrozenGenerator, layers: str, sizes: list[int]):
     # A second thousand is drawn as another step.
     parts = [
-        draw(generator, [0], 1, count=size, probes=2, path_size=1.0, seed=5, purpose=Purpose.SEARCH, step=step).z
+        draw(generator, [0], 1, count=size, probes=2, path_size=1.0, seed=5, stream=Stream.SEARCH, step=step).z
         for step, size in enumerate(sizes)
     ]
     z = torch.cat(parts)[:, generator.search_space(layers)].double()
     rows, variances = least_squares_by_numpy((z @ generator.projections(layers).double().T).numpy(), z.numpy(), 3)
-    found = ganspace_directions(generator, 3, layers=layers, seed=5, samples=len(z), quiet=True)
+    found = found_by("ganspace", generator, 3, layers=layers, seed=5, samples=len(z))
     assert_same_up_to_sign(found.A, rows)
     np.testing.assert_allclose(found.values["explained_variance"], variances, rtol=1e-5)
 
 
 def test_ganspace_depends_on_the_seed_alone(generator: FrozenGenerator):
     state = torch.get_rng_state()
-    first, again, other = (ganspace_directions(generator, 2, seed=seed, samples=50, quiet=True).A for seed in (1, 1, 2))
+    first, again, other = (found_by("ganspace", generator, 2, seed=seed, samples=50).A for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
@@ -287,14 +301,14 @@ def test_jacobian_of_generators_against_the_full_matrix(generator: FrozenGenerat
     try:
         generator.double()  # in float32 a ReLU's kink can lie between the two
         samples = draw(
-            generator, [1, 4], 1, count=2, probes=2, path_size=1.0, seed=7, purpose=Purpose.SEARCH, step=0
+            generator, [1, 4], 1, count=2, probes=2, path_size=1.0, seed=7, stream=Stream.SEARCH, step=0
         )  # fmt: skip
 
         def images(delta: torch.Tensor) -> torch.Tensor:
             return generator(generator.shift(samples.z, pad(delta, space, generator.z_dim), layers), samples.y)
 
         exact = dense(images, torch.zeros(2, space.stop - space.start, dtype=torch.float64))
-        found = jacobian_directions(generator, 2, classes=[1, 4], layers=layers, seed=7, samples=2, quiet=True)
+        found = found_by("jacobian", generator, 2, classes=[1, 4], layers=layers, seed=7, samples=2)
     finally:
         generator.float()
     _, values, right = np.linalg.svd(exact.reshape(-1, exact.shape[-1]) / 2**0.5)
@@ -316,15 +330,14 @@ class _NoForwardMode(torch.autograd.Function):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-3)])
 def test_networks_without_forward_mode_take_differences_and_say_so_once(
-    capsys: pytest.CaptureFixture[str], dtype: torch.dtype, tolerance: float
+    caplog: pytest.LogCaptureFixture, dtype: torch.dtype, tolerance: float
 ):
     W, z = normal(9, 5, dtype=dtype), normal(2, 5, seed=1, dtype=dtype)
     found = jacobian(lambda z: _NoForwardMode.apply(z @ W.T), z)
-    said = capsys.readouterr().err
-    assert said.startswith("central differences replace forward-mode derivatives: ")
-    assert said.count("\n") == 1
+    [record] = caplog.records
+    assert record.getMessage().startswith("central differences replace forward-mode derivatives: ")
     exact = jacobian(lambda z: torch.sin(z @ W.T), z)
-    assert not capsys.readouterr().err
+    assert len(caplog.records) == 1
     np.testing.assert_allclose(found.values["singular_values"], exact.values["singular_values"], rtol=tolerance)
     assert found.evaluations == exact.evaluations
 
@@ -332,8 +345,8 @@ def test_networks_without_forward_mode_take_differences_and_say_so_once(
 def test_any_callable_is_a_generator_for_it():
     W = normal(3, 5, dtype=torch.float32) * 3
     generator = FunctionGenerator(lambda z: torch.sin(z @ W.T)[:, :, None, None], z_dim=5)
-    z = draw(generator, [0], 1, count=2, probes=2, path_size=1.0, seed=0, purpose=Purpose.SEARCH, step=0).z
-    found = jacobian_directions(generator, 2, samples=2, quiet=True)
+    z = draw(generator, [0], 1, count=2, probes=2, path_size=1.0, seed=0, stream=Stream.SEARCH, step=0).z
+    found = found_by("jacobian", generator, 2, samples=2)
     assert torch.equal(found.A, jacobian(generator_of_one_class(generator), z, 2).A)
 
 
@@ -372,11 +385,11 @@ def test_bad_input(call, said: str):
 
 
 def test_bad_input_to_generators(generator: FrozenGenerator):
-    for method in (sefa_directions, ganspace_directions, jacobian_directions):
+    for method in ("sefa", "ganspace", "jacobian"):
         with pytest.raises(UserError, match="17 directions asked for; in a space of 16"):
-            method(generator, 17)
+            found_by(method, generator, 17)
         with pytest.raises(UserError, match="layers '0-99'"):
-            method(generator, 2, layers="0-99")
-    for method in (ganspace_directions, jacobian_directions):
+            found_by(method, generator, 2, layers="0-99")
+    for method in ("ganspace", "jacobian"):
         with pytest.raises(UserError, match="samples is 0"):
-            method(generator, 2, samples=0)
+            found_by(method, generator, 2, samples=0)

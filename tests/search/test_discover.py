@@ -11,7 +11,7 @@ import torch
 from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
-from biggan_discovery.search import run_folder
+from biggan_discovery.runs import folder as run_folder
 
 FRAME = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].float()
 MIX = torch.randn(5, 48, generator=torch.Generator().manual_seed(1))

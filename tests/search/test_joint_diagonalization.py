@@ -1,18 +1,18 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
-from biggan_discovery.search.derivatives import Derivative, jacobian_rows, pixel_hessians, sketched_hessians
-from biggan_discovery.search.joint_diagonalizer import joint_diagonalizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
-from biggan_discovery.search import adam, run_folder
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.derivatives import Derivative, jacobian_rows, pixel_hessians, sketched_hessians
+from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
+from biggan_discovery.runs import folder as run_folder
+from biggan_discovery.search import adam, joint_diagonalization
 
 
 def frame(size: int, seed: int) -> torch.Tensor:
@@ -42,7 +42,7 @@ def generator() -> FunctionGenerator:
 def test_a_common_frame_is_found(size, count, seed):
     Q = frame(size, seed)
     diagonals = torch.randn(count, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    found = joint_diagonalizer(Q.T @ torch.diag_embed(diagonals) @ Q)
+    found = jointly_diagonalize(Q.T @ torch.diag_embed(diagonals) @ Q)
     rest = found.Q @ (Q.T @ torch.diag_embed(diagonals) @ Q) @ found.Q.T
     assert (rest - torch.diag_embed(rest.diagonal(dim1=1, dim2=2))).abs().max() < 1e-5
     assert torch.allclose(found.Q @ found.Q.T, torch.eye(size, dtype=torch.float64), atol=1e-12)
@@ -54,7 +54,7 @@ def test_a_common_frame_is_found_under_noise():
     Q, count = frame(12, 3), 200
     diagonals = torch.randn(count, 12, dtype=torch.float64, generator=random)
     noise = 0.1 * torch.randn(count, 12, 12, dtype=torch.float64, generator=random)
-    found = joint_diagonalizer(Q.T @ torch.diag_embed(diagonals) @ Q + (noise + noise.mT) / 2)
+    found = jointly_diagonalize(Q.T @ torch.diag_embed(diagonals) @ Q + (noise + noise.mT) / 2)
     assert recovery(found.Q, Q).mean > 0.999
 
 
@@ -63,7 +63,7 @@ def test_no_rotation_of_two_axes_does_better():
     random = torch.Generator().manual_seed(5)
     matrices = torch.randn(7, 5, 5, dtype=torch.float64, generator=random)
     matrices = matrices + matrices.mT
-    found = joint_diagonalizer(matrices)
+    found = jointly_diagonalize(matrices)
 
     def off(Q: torch.Tensor) -> float:
         rotated = Q @ matrices @ Q.T
@@ -91,7 +91,7 @@ def test_no_rotation_of_two_axes_does_better():
 )
 def test_bad_matrices(matrices, starts, message):
     with pytest.raises(UserError, match=message):
-        joint_diagonalizer(matrices, starts=starts)
+        jointly_diagonalize(matrices, starts=starts)
 
 
 # Derivatives against autograd's own
@@ -113,7 +113,7 @@ def exact_hessians() -> torch.Tensor:
 @pytest.mark.parametrize("batch", [1, 5, 100])
 def test_every_pixel_by_itself(batch):
     probes = torch.randn(14, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    entries, rows = pixel_hessians(curved, probes, 1e-3, batch)
+    entries, rows = pixel_hessians(curved, probes, 1e-3, Batch(batch))
     exact = exact_hessians()
     first, second = torch.triu_indices(4, 4, 1)
     assert torch.allclose(entries[:4].T, exact.diagonal(dim1=1, dim2=2), atol=1e-5)
@@ -125,26 +125,26 @@ def test_every_pixel_by_itself(batch):
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_random_combinations(batch):
     combinations = torch.randn(5, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    hessians, rows = sketched_hessians(curved, AXES, 1e-4, batch, lambda elements: combinations[:, :elements])
+    hessians, rows = sketched_hessians(curved, AXES, 1e-4, Batch(batch), lambda elements: combinations[:, :elements])
     assert torch.allclose(hessians, torch.einsum("sp,pij->sij", combinations, exact_hessians()), atol=1e-6)
     exact = torch.func.jacrev(lambda x: curved(x[None])[0])(torch.zeros(4).double()).T
     assert torch.allclose(rows, exact, atol=1e-6)
 
 
-def test_forward_mode_and_its_replacement(capsys):
+def test_forward_mode_and_its_replacement(caplog):
     exact = torch.func.jacrev(lambda x: curved(x[None])[0])(torch.zeros(4).double()).T
-    rows, evaluations = jacobian_rows(curved, AXES, 3, Derivative())
+    rows, evaluations = jacobian_rows(curved, AXES, Batch(3), Derivative())
     assert torch.allclose(rows, exact, atol=1e-12)
     assert evaluations == 4 + 2
-    assert capsys.readouterr().err == ""
+    assert not caplog.records
 
     def no_forward_mode(x: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(curved(x).numpy())
 
-    rows, evaluations = jacobian_rows(no_forward_mode, AXES, 3, Derivative())
+    rows, evaluations = jacobian_rows(no_forward_mode, AXES, Batch(3), Derivative())
     assert torch.allclose(rows, exact, atol=1e-9)
     assert evaluations == 8
-    assert capsys.readouterr().err.count("central differences") == 1
+    assert [record.getMessage()[:19] for record in caplog.records] == ["central differences"]
 
 
 # Whole runs
@@ -223,9 +223,9 @@ class Counting:
 def test_evaluations_are_those_that_happened(monkeypatch, asked):
     function = Counting()
     counted = FunctionGenerator(function, z_dim=6, resolution=4, channels=3)
-    monkeypatch.setattr(sys.modules["biggan_discovery.search.discover"], "_judge", lambda *_, **__: None)
-    monkeypatch.setattr(adam, "choose_micro_batch", lambda _: 8)  # which tries one image
-    found = discover(counted, quiet=True, **asked)
+    for solver in (adam, joint_diagonalization):  # The number of images at once is found by trying one.
+        monkeypatch.setattr(solver, "gradient_batch", lambda _: Batch(8))
+    found = discover(counted, quiet=True, judge=False, **asked)
     assert found.metadata["generator_evaluations"] == function.forward + function.backward
 
 
@@ -284,15 +284,21 @@ def test_closed_forms_leave_the_same_file(tmp_path, method):
     [
         ({"method": "sefa", "solver": "adam"}, "sefa is computed without one"),
         ({"solver": "adm"}, "did you mean 'adam'"),
-        ({"method": "jacobian", "steps": 5}, "steps is 5, but jacobian does not use it; its settings are samples"),
-        ({"method": "random", "samples": 5}, "none of its own"),
-        ({"solver": "joint-diagonalization", "lr": 0.1}, "hessian by joint-diagonalization does not use it"),
-        ({"method": "orojar", "solver": "joint-diagonalization", "epsilon": 0.1}, "epsilon is 0.1"),
-        ({"solver": "adam", "samples": 5}, "samples is 5"),
+        (
+            {"method": "jacobian", "steps": 5},
+            "whose settings are samples, micro_batch",
+        ),
+        ({"method": "random", "samples": 5}, "samples does nothing with random, which has no settings"),
+        ({"solver": "joint-diagonalization", "lr": 0.1}, "lr does nothing with hessian by joint-diagonalization"),
+        (
+            {"method": "orojar", "solver": "joint-diagonalization", "epsilon": 0.1},
+            "epsilon does nothing with orojar by joint",
+        ),
+        ({"solver": "adam", "samples": 5}, "samples does nothing with hessian by adam"),
         ({"samples": 0}, "samples is 0"),
         ({"sketches": -1}, "sketches is -1"),
         ({"solver": "joint-diagonalization", "init": "joint-diagonalization"}, "a start for the solver adam"),
-        ({"method": "orojar", "path_size": -1.0, "steps": 1}, "positive number or 0"),
+        ({"method": "orojar", "path_size": -1.0, "steps": 1}, "path_size is -1.0; it should be a number of at least 0"),
         ({"method": "sefa"}, "no first linear layer"),
     ],
 )

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.objectives import through_directions
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives import gradient as gradients_in_parts
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import draw
 from biggan_discovery.search import precision
+from biggan_discovery.search.settings import AdamSettings
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 
@@ -24,7 +29,6 @@ SETTINGS = {
     "path_size": 2.0,
     "seed": 0,
     "epsilon": 0.1,
-    "layers": "all",
     "batch": 4,
 }
 
@@ -35,15 +39,25 @@ def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def chosen(generator: FrozenGenerator, asked: str) -> tuple[str, float | None]:
-    return precision.choose_precision(generator, {**SETTINGS, "precision": asked}, penalty_of_directions)
+    settings = AdamSettings(
+        **SETTINGS,
+        layers=parse_layers("all", generator.num_layers),
+        steps=1,
+        lr=1.0,
+        orthogonalize="qr",
+        init="random",
+        precision=asked,
+        micro_batch=None,
+    )
+    return precision.choose_precision(generator, settings, HESSIAN_PENALTY)
 
 
 def gradient(generator: FrozenGenerator) -> torch.Tensor:
     """Of the penalty with respect to six random directions, at three samples."""
     settings = {key: SETTINGS[key] for key in ("probes", "path_size", "seed")}
-    samples = draw(generator, [0], 6, count=3, purpose=Purpose.SEARCH, step=0, **settings)
+    samples = draw(generator, [0], 6, count=3, stream=Stream.SEARCH, step=0, **settings)
     Q = torch.linalg.qr(torch.randn(generator.z_dim, 6, generator=torch.Generator().manual_seed(0)))[0].T
-    return penalty_gradient(generator, Q, samples, 0.1, micro_batch=8).gradient
+    return objective_gradient(HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=Batch(8)).gradient
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float16, 2.0**-11), (torch.bfloat16, 2.0**-8)])
@@ -91,7 +105,7 @@ def test_overflowing_gradients_are_computed_again_at_a_smaller_scale(
     halved = generator.halved(torch.float16)
     gradients = []
     for scales in ((16.0,), (2.0**60, 16.0), (2.0**60, 16.0, 1.0)):
-        monkeypatch.setattr(through_directions, "_SCALES", scales)
+        monkeypatch.setattr(gradients_in_parts, "_SCALES", scales)
         gradients.append(gradient(halved))
     assert gradients[0].isfinite().all()
     assert torch.equal(gradients[0], gradients[1])
@@ -100,7 +114,7 @@ def test_overflowing_gradients_are_computed_again_at_a_smaller_scale(
 
 def test_scales_change_no_digit_of_float32(generator: FrozenGenerator, monkeypatch: pytest.MonkeyPatch):
     scaled = gradient(generator)
-    monkeypatch.setattr(through_directions, "_SCALES", (1.0,))
+    monkeypatch.setattr(gradients_in_parts, "_SCALES", (1.0,))
     assert torch.equal(gradient(generator), scaled)
 
 

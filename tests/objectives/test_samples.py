@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery import FunctionGenerator
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
 
 
 def _generator(classes: int = 3) -> FunctionGenerator:
@@ -14,7 +15,7 @@ def _generator(classes: int = 3) -> FunctionGenerator:
 
 
 def _draw(**changes):
-    asked = {"count": 8, "probes": 3, "path_size": 2.0, "seed": 0, "purpose": Purpose.SEARCH, "step": 4}
+    asked = {"count": 8, "probes": 3, "path_size": 2.0, "seed": 0, "stream": Stream.SEARCH, "step": 4}
     return draw(_generator(), [0, 2], 4, **{**asked, **changes})
 
 
@@ -60,7 +61,7 @@ def test_some_samples_are_drawn_without_the_others(first, count):
 
 def test_seed_step_and_purpose_change_everything():
     first = _draw()
-    for change in ({"seed": 1}, {"step": 5}, {"purpose": Purpose.HELD_OUT}):
+    for change in ({"seed": 1}, {"step": 5}, {"stream": Stream.HELD_OUT}):
         other = _draw(**change)
         assert not torch.equal(first.z, other.z)
         assert not torch.equal(first.w, other.w)

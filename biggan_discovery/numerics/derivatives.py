@@ -184,9 +184,11 @@ def _both_sides(images: Images, shifts: Tensor, sketch: Callable[[int], Tensor])
     points = torch.cat((shifts, -shifts)).detach().requires_grad_()
     with torch.enable_grad():
         values = images(points)
-    combinations = sketch(values.shape[1]).to(values)
+    # Entries of order 1, so that no gradient vanishes in float16; a power of two changes no digit of wider types.
+    scale = 2.0 ** round(math.log2(values.shape[1]) / 2)
+    combinations = scale * sketch(values.shape[1]).to(values)
     gradients = [
         torch.autograd.grad(values, points, each.expand_as(values), retain_graph=index < len(combinations))[0]
         for index, each in enumerate(combinations, start=1)
     ]
-    return list(torch.stack(gradients).chunk(2, dim=1)), list(values.detach().chunk(2))
+    return list((torch.stack(gradients) / scale).chunk(2, dim=1)), list(values.detach().chunk(2))

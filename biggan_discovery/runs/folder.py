@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import safetensors
@@ -23,6 +23,9 @@ from biggan_discovery.files import HEADER, atomic_write
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
 
 
+_HISTORY = "history"
+
+
 @dataclass
 class State:
     """All that a search needs to go on: its settings, its tensors, and one history row per step done.
@@ -33,6 +36,7 @@ class State:
         columns: names of the numbers in a row of the history.
         total: steps in all.
         history: the rows.
+        facts: what was measured before the first step, for the result's header.
     """
 
     settings: dict[str, Any]
@@ -40,6 +44,7 @@ class State:
     columns: tuple[str, ...]
     total: int
     history: list[list[float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -58,35 +63,70 @@ class State:
         atomic_write(folder / HISTORY, text.getvalue())
         rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
         tensors = {_HISTORY: rows} | {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        atomic_write(folder / STATE, safetensors.torch.save(tensors, {HEADER: json.dumps(self.settings)}))
+        # One entry, as safetensors writes several in no order.
+        header = json.dumps({"settings": self.settings, "facts": self.facts})
+        atomic_write(folder / STATE, safetensors.torch.save(tensors, {HEADER: header}))
 
 
-_HISTORY = "history"
+class Saved(NamedTuple):
+    """What is known of a saved state without its tensors; see `State`."""
+
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+    step: int
 
 
-def load_state(folder: Path, fresh: State) -> State | None:
-    """The state saved in a folder by the search that starts at `fresh`, or None where there is none.
+def read_saved(folder: Path) -> Saved | None:
+    """What the state in a folder is about, or None where there is no state.
 
     Raises:
-        UserError: where the file is damaged, or was written with other settings; the difference is named.
+        UserError: the file is damaged.
     """
-    path, settings = folder / STATE, fresh.settings
-    if not path.exists():
+    if not (folder / STATE).exists():
         return None
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            saved = json.loads(file.metadata()[HEADER])
-            differing = [key for key in {**settings, **saved} if saved.get(key) != settings.get(key)]
-            found = {} if differing else {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
-        if not differing:
-            _check_like(found, fresh)
-    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start afresh") from error
+    with _reading(folder) as file:
+        header = json.loads(file.metadata()[HEADER])
+        settings, facts = header["settings"], header["facts"]
+        if not isinstance(settings, dict) or not isinstance(facts, dict):
+            raise ValueError("its header holds no settings")
+        return Saved(settings, facts, file.get_slice(_HISTORY).get_shape()[0])
+
+
+def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any]) -> None:
+    """Refuse to go on with other settings.
+
+    Raises:
+        UserError: they differ, naming how.
+    """
+    differing = [key for key in {**settings, **saved.settings} if saved.settings.get(key) != settings.get(key)]
     if differing:
-        changes = ", ".join(f"{key} {_show(saved.get(key))}, not {_show(settings.get(key))}" for key in differing[:4])
+        changes = ", ".join(
+            f"{key} {_show(saved.settings.get(key))}, not {_show(settings.get(key))}" for key in differing[:4]
+        )
         raise UserError(f"{folder} holds a run with {changes}; give the same options to go on, or another --out")
+
+
+def load_state(folder: Path, fresh: State) -> State:
+    """The state saved in a folder by the search that starts at `fresh`.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    with _reading(folder) as file:
+        found = {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
+        _check_like(found, fresh)
     history = found.pop(_HISTORY).tolist()
     return replace(fresh, tensors=found, history=history)
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[Any]:
+    path = folder / STATE
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start afresh") from error
 
 
 def _check_like(found: dict[str, Tensor], fresh: State) -> None:

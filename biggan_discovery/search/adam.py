@@ -23,7 +23,7 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.method import Found, Method
-from biggan_discovery.search.precision import in_precision
+from biggan_discovery.search.precision import gradient_precision, in_precision
 from biggan_discovery.search.settings import AUTO, AdamSettings
 
 
@@ -46,6 +46,14 @@ class Adam(Method):
     def check(self, generator: FrozenGenerator, settings: AdamSettings) -> None:
         """A path size of 0 makes sense for some objectives only."""
         check_path_size(self.objective, settings.path_size)
+
+    def total(self, settings: AdamSettings) -> int:
+        """The steps."""
+        return settings.steps
+
+    def choose_precision(self, generator: FrozenGenerator, settings: AdamSettings) -> tuple[str, dict[str, float]]:
+        """The fastest whose gradient points where float64's does."""
+        return gradient_precision(generator, settings, self.objective)
 
     def start_rows(self, generator: FrozenGenerator, settings: AdamSettings) -> int:
         """One for each direction."""

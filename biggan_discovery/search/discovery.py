@@ -21,13 +21,11 @@ from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs import processes
-from biggan_discovery.runs.folder import DIRECTIONS, State, load_state, locked
+from biggan_discovery.runs.folder import DIRECTIONS, Saved, State, check_same_run, load_state, locked, read_saved
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.session import Session
-from biggan_discovery.search.adam import Adam
 from biggan_discovery.search.method import Found, Method, Settings
-from biggan_discovery.search.precision import choose_precision
-from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION, AdamSettings, run_settings
+from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, run_settings
 from biggan_discovery.search.table import check_request, find_method
 
 if TYPE_CHECKING:
@@ -149,35 +147,41 @@ class _Run:
         quiet: bool,
     ):
         self.generator, self.name, self.solver, self.method = generator, name, solver, method
-        self.settings, self.folder = settings, folder
+        self.settings: Any = settings
+        self.facts: dict[str, float] = {}
+        self.folder = folder
         self.first = processes.rank() == 0
         self.quiet = quiet or not self.first
 
     def directions(self, save_every: int, *, tensorboard: bool, judge: bool) -> Directions:
         """Search, or go on, and judge."""
         generator = self.generator
-        settings, cosine = self._with_precision()
-        start = self._start(save_every)
-
         with contextlib.ExitStack() as stack:
             stack.enter_context(arithmetic("float32"))
-            state = self.method.start(generator, settings, start.A, self._header(settings))
-            opened = processes.from_first(lambda: self._opened(state, stack))
-            if isinstance(opened, Directions):
-                return opened
+            saved = processes.from_first(lambda: self._saved(stack))
+            self._settle_precision(saved)
+            header = self._header()
+            if saved is not None and self.folder is not None:
+                check_same_run(self.folder, saved, header)
+                done = self.folder / DIRECTIONS
+                if saved.step == self.method.total(self.settings) and done.exists():
+                    return processes.from_first(lambda: Directions.load(done))
+            start = self._start(save_every)
+            state = self.method.start(generator, self.settings, start.A, header)
+            state.facts = self.facts
+            if saved is not None and self.folder is not None:
+                state = self._resumed(self.folder, state)
             interrupts = Interrupts()
             keep = self.folder if self.first else None
-            board = stack.enter_context(_tensorboard(keep, opened.step)) if tensorboard and keep else None
+            board = stack.enter_context(_tensorboard(keep, state.step)) if tensorboard and keep else None
             with interrupts.remembered():
                 session = Session(keep, interrupts, board, save_every, self.quiet)
-                self.method.search(generator, settings, opened, session)
+                self.method.search(generator, self.settings, state, session)
             interrupts.leave()
 
             def finished() -> Directions:
-                result = self.method.result(generator, settings, opened, quiet=self.quiet)
-                found = self._found(settings, result, cost=result.evaluations + start.evaluations)
-                if cosine is not None:
-                    found.metadata["gradient_cosine"] = cosine
+                result = self.method.result(generator, self.settings, state, quiet=self.quiet)
+                found = self._found(result, cost=result.evaluations + start.evaluations)
                 if judge:
                     self._judge(found, start.A)
                 if self.folder is not None:
@@ -186,7 +190,33 @@ class _Run:
 
             return processes.from_first(finished)
 
-    def _header(self, settings: Settings) -> dict[str, Any]:
+    def _resumed(self, folder: Path, fresh: State) -> State:
+        return processes.from_first(lambda: load_state(folder, fresh))
+
+    def _saved(self, stack: contextlib.ExitStack) -> Saved | None:
+        """Take hold of the folder; what the state in it is about."""
+        if self.folder is None:
+            return None
+        stack.enter_context(locked(self.folder))
+        return read_saved(self.folder)
+
+    def _settle_precision(self, saved: Saved | None) -> None:
+        """Replace "auto" by what a saved run took, or else by what is measured; and keep what its results are like."""
+        asked = getattr(self.settings, "precision", None)
+        if asked is None:
+            return
+        if saved is not None:
+            taken, self.facts = saved.settings.get("precision") if asked == AUTO else asked, saved.facts
+        else:
+            taken, self.facts = processes.from_first(
+                lambda: self.method.choose_precision(self.generator, self.settings)
+            )
+        if taken in PRECISIONS:
+            self.settings = dataclasses.replace(self.settings, precision=taken)
+        if self.facts and not self.quiet:
+            _log.info("precision %s: %s", taken, ", ".join(f"{key} {value:.4g}" for key, value in self.facts.items()))
+
+    def _header(self) -> dict[str, Any]:
         """All that decides the result; two runs with equal headers are the same run."""
         return {
             "generator": self.generator.name,
@@ -194,28 +224,8 @@ class _Run:
             "truncation": self.generator.truncation,
             "method": self.name,
             "solver": self.solver,
-            **settings.header(),
+            **self.settings.header(),
         }
-
-    def _with_precision(self) -> tuple[Settings, float | None]:
-        """The settings with the precision that "auto" means here, and what its gradient is like."""
-        method, settings = self.method, self.settings
-        if not isinstance(method, Adam) or not isinstance(settings, AdamSettings):
-            return settings, None
-        taken, cosine = processes.from_first(lambda: choose_precision(self.generator, settings, method.objective))
-        if cosine is not None and not self.quiet:
-            _log.info("precision %s: cosine of the gradient's angle to float64's is %.4f", taken, cosine)
-        return dataclasses.replace(settings, precision=taken), cosine
-
-    def _opened(self, fresh: State, stack: contextlib.ExitStack) -> State | Directions:
-        """Take hold of the folder; the state to go on from, or the directions where the run is finished."""
-        if self.folder is None:
-            return fresh
-        stack.enter_context(locked(self.folder))
-        state = load_state(self.folder, fresh) or fresh
-        if state.step == state.total and (self.folder / DIRECTIONS).exists():
-            return Directions.load(self.folder / DIRECTIONS)
-        return state
 
     def _start(self, save_every: int) -> Found:
         """The rows (n, coordinates) that a search starts from, and what they cost; none where nothing is searched."""
@@ -251,9 +261,9 @@ class _Run:
         )
         return Found(start.Q[:, space], {}, start.metadata["generator_evaluations"])
 
-    def _found(self, settings: Settings, result: Found, *, cost: int) -> Directions:
+    def _found(self, result: Found, *, cost: int) -> Directions:
         """The result of a finished search, with its settings."""
-        generator, own = self.generator, self._header(settings)
+        generator, settings, own = self.generator, self.settings, self._header()
         moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
         origin = {key: own.pop(key) for key in moved}
         space = generator.search_space(settings.layers)
@@ -267,6 +277,7 @@ class _Run:
             "z_dim": generator.z_dim,
             "settings": own,
             "generator_evaluations": cost,
+            **self.facts,
             **result.values,
         }
         if "steps" in own:

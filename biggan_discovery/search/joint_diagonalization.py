@@ -20,21 +20,25 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch, forward_batch, gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.derivatives import Images
 from biggan_discovery.numerics.eigenvectors import fixed_signs
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.objectives.hessian_penalty import EXACT_DIMENSIONS
-from biggan_discovery.objectives.objective import Measured, Objective
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.runs import processes
 from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.adam import check_path_size
 from biggan_discovery.search.method import Found, Method
-from biggan_discovery.search.settings import JOINT_DIAGONALIZATION, STARTS, JointDiagonalizationSettings
+from biggan_discovery.search.precision import in_precision, matrix_precision
+from biggan_discovery.search.settings import AUTO, JOINT_DIAGONALIZATION, STARTS, JointDiagonalizationSettings
 
 _SKETCHES = 8
+_TRIED_AXES = 8
+_ON_A_CPU = 10**6  # entries of all matrices; a GPU is no faster with fewer
 _MOST_EXACT_DIMENSIONS = 48  # the moments of all Hessians have dimension⁴ / 4 entries
 
 
@@ -61,6 +65,7 @@ class JointDiagonalization(Method):
         return {
             "directions": width,
             "init": "coordinates",
+            "precision": AUTO,
             "sketches": sketches,
             "samples": self.matrices.default_samples(width),
             **self.objective.defaults,
@@ -84,6 +89,22 @@ class JointDiagonalization(Method):
                 f"sketches is 0, for every pixel; with {rows} dimensions it should be at least 1, such as {_SKETCHES}"
             )
 
+    def total(self, settings: JointDiagonalizationSettings) -> int:
+        """The latents to measure."""
+        return settings.samples
+
+    def choose_precision(
+        self, generator: FrozenGenerator, settings: JointDiagonalizationSettings
+    ) -> tuple[str, dict[str, float]]:
+        """The fastest whose matrices are near those in float64, at the first latent along a few axes."""
+        space = generator.search_space(settings.layers)
+        axes = torch.eye(min(_TRIED_AXES, space.stop - space.start), space.stop - space.start)
+
+        def matrices(candidate: FrozenGenerator) -> Tensor:
+            return self._measure(candidate, settings, axes.to(candidate.device, candidate.dtype), 0, self.matrices())[3]
+
+        return matrix_precision(generator, settings.precision, matrices)
+
     def start_rows(self, generator: FrozenGenerator, settings: JointDiagonalizationSettings) -> int:
         """All that the start has; see `span`."""
         return span(settings.init, generator.search_space(settings.layers))
@@ -105,32 +126,43 @@ class JointDiagonalization(Method):
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, state: State, session: Session
     ) -> None:
         """Measure the matrices at the latents that are left; each process measures one of a round."""
+        generator = in_precision(generator, settings.precision)
         start = state.tensors["start"].to(generator.device, generator.dtype)
-        axes, matrices = torch.eye(len(start)).to(start), self.matrices()
-        chosen = gradient_batch if settings.sketches else forward_batch
-        batch = Batch(settings.micro_batch) if settings.micro_batch else chosen(generator)
+        matrices = self.matrices()
 
         def mine() -> tuple[Measured | None, list[float]]:
             latent = state.step + processes.rank()
             measured = None
             if latent < state.total:
-                measured = matrices.measure(
-                    _around(generator, settings, start, latent),
-                    axes,
-                    epsilon=settings.epsilon,
-                    sketches=settings.sketches,
-                    random=random_numbers(settings.seed, Stream.SKETCH, step=latent),
-                    batch=batch,
-                )
+                measured = self._measure(generator, settings, start, latent, matrices)
             return measured, session.interrupts.votes()
 
         session.begin(state)
-        with session.progress(state, "measuring", "latent") as progress:
+        with arithmetic(settings.precision), session.progress(state, "measuring", "latent") as progress:
             while state.step < state.total and not session.interrupts.signal:
                 found, votes = zip(*processes.gathered(mine), strict=True)
                 session.interrupts.agree([sum(each) for each in zip(*votes, strict=True)])
                 for measured in filter(None, found):
                     session.after_step(state, _add(state, measured), progress)
+
+    def _measure(
+        self,
+        generator: FrozenGenerator,
+        settings: JointDiagonalizationSettings,
+        start: Tensor,
+        latent: int,
+        matrices: Matrices,
+    ) -> Measured:
+        """What a latent tells along the rows of `start`."""
+        chosen = gradient_batch if settings.sketches else forward_batch
+        return matrices.measure(
+            _around(generator, settings, start, latent),
+            torch.eye(len(start)).to(start),
+            epsilon=settings.epsilon,
+            sketches=settings.sketches,
+            random=random_numbers(settings.seed, Stream.SKETCH, step=latent),
+            batch=Batch(settings.micro_batch) if settings.micro_batch else chosen(generator),
+        )
 
     def result(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, state: State, *, quiet: bool
@@ -138,7 +170,8 @@ class JointDiagonalization(Method):
         """The frame that diagonalizes what was measured, its strongest directions."""
         tensors = state.tensors
         matrices = _principal_matrices(tensors["moments"]) if "moments" in tensors else tensors["matrices"]
-        frame, off_diagonal = jointly_diagonalize(matrices, seed=settings.seed)
+        device = generator.device if generator.device.type == "cuda" and matrices.numel() > _ON_A_CPU else "cpu"
+        frame, off_diagonal = jointly_diagonalize(matrices, seed=settings.seed, device=device)
         strength = (frame @ tensors["gram"] @ frame.T).diagonal() / state.total
         order = strength.argsort(descending=True)[: settings.directions]
         Q = fixed_signs((frame @ tensors["start"].double())[order])

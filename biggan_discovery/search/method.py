@@ -130,6 +130,18 @@ class Method(abc.ABC):
         """How many rows the start has that `settings.init` names; 0 where nothing is searched."""
         return 0
 
+    def total(self, settings: Any) -> int:
+        """Steps in all; 0 where nothing is searched."""
+        return 0
+
+    def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
+        """The precision that `settings.precision` means here, where there is such a setting, and figures of it.
+
+        Raises:
+            UserError: the device or the generator does not have it.
+        """
+        return settings.precision, {}
+
     @abc.abstractmethod
     def start(self, generator: FrozenGenerator, settings: Any, rows: Tensor, header: dict[str, Any]) -> State:
         """The state before the first step, from orthonormal `rows` (n, coordinates)."""

@@ -1,12 +1,13 @@
-"""In what precision the generator computes during a search by Adam, and how good its gradient then is.
+"""In what precision the generator computes during a search, and how good its gradients and matrices then are.
 
 Second differences at ε = 0.1 cost two to three decimal digits, so not every generator stands every precision. The one
-that is chosen is the fastest whose gradient points where the exact one does.
+that is chosen is the fastest whose results are near those in float64.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -24,6 +25,7 @@ from biggan_discovery.objectives.samples import draw
 from biggan_discovery.search.settings import AUTO, AdamSettings
 
 LEAST_COSINE = 0.99
+MOST_MATRIX_ERROR = 0.02
 
 # By the rate of a GPU's matrix units; float16 rounds as tf32 does. A CPU convolves fastest in float32: those that are
 # faster in bfloat16 round too coarsely for second differences.
@@ -43,10 +45,10 @@ def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
     return generator.halved(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
 
 
-def choose_precision(
+def gradient_precision(
     generator: FrozenGenerator, settings: AdamSettings, objective: Objective
-) -> tuple[str, float | None]:
-    """The precision of a search, and the cosine of its gradient's angle to that in float64.
+) -> tuple[str, dict[str, float]]:
+    """The precision of a search by Adam, and the cosine of its gradient's angle to that in float64.
 
     Args:
         generator: in float32.
@@ -54,27 +56,64 @@ def choose_precision(
         objective: what is differentiated.
 
     Returns:
-        With "auto" the fastest precision whose cosine is at least 0.99, else the one asked for. The cosine is None
-        for float32 that had no rival, where nothing is measured.
+        With "auto" the fastest precision whose cosine is at least 0.99, else the one asked for; and "gradient_cosine",
+        but for float32 that had no rival, where nothing is measured.
 
     Raises:
         UserError: a precision that the device or the generator does not have.
     """
-    asked = settings.precision
+    return _chosen(
+        generator,
+        settings.precision,
+        lambda candidate: _gradient(candidate, settings, objective),
+        "gradient_cosine",
+        _cosine,
+        lambda cosine: cosine >= LEAST_COSINE,
+    )
+
+
+def matrix_precision(
+    generator: FrozenGenerator, asked: str, matrices: Callable[[FrozenGenerator], Tensor]
+) -> tuple[str, dict[str, float]]:
+    """The precision in which a joint diagonalization measures, and how far its matrices are from those in float64.
+
+    Args:
+        generator: in float32.
+        asked: "auto" or one of `PRECISIONS`.
+        matrices: from a generator to the matrices that it gives.
+
+    Returns:
+        With "auto" the fastest precision whose matrices differ from float64's by at most 2 % (Frobenius norm), else the
+        one asked for; and "matrix_error", that difference, but for float32 that had no rival.
+
+    Raises:
+        UserError: a precision that the device or the generator does not have.
+    """
+    return _chosen(generator, asked, matrices, "matrix_error", _difference, lambda error: error <= MOST_MATRIX_ERROR)
+
+
+def _chosen(
+    generator: FrozenGenerator,
+    asked: str,
+    measure: Callable[[FrozenGenerator], Tensor],
+    figure: str,
+    compare: Callable[[Tensor, Tensor], float],
+    good: Callable[[float], bool],
+) -> tuple[str, dict[str, float]]:
     if asked == AUTO:
         rivals = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
     else:
         rivals = () if asked == "float32" else (asked,)
     if not rivals:
-        return "float32", None
+        return "float32", {}
     candidates = {precision: in_precision(generator, precision) for precision in (*rivals, "float32")}
-    exact, cosine = _gradient(copy.deepcopy(generator).double(), settings, objective), 0.0
+    exact, value = measure(copy.deepcopy(generator).double()), 0.0
     for precision, candidate in candidates.items():
         with arithmetic(precision):
-            cosine = _cosine(_gradient(candidate, settings, objective), exact)
-        if asked == precision or cosine >= LEAST_COSINE:
-            return precision, cosine
-    return "float32", cosine
+            value = compare(measure(candidate), exact)
+        if asked == precision or good(value):
+            return precision, {figure: value}
+    return "float32", {figure: value}
 
 
 def _gradient(generator: FrozenGenerator, settings: AdamSettings, objective: Objective) -> Tensor:
@@ -108,6 +147,10 @@ def _gradient(generator: FrozenGenerator, settings: AdamSettings, objective: Obj
     Q.backward(found.gradient[:, space].to(Q))
     assert A.grad is not None
     return A.grad
+
+
+def _difference(matrices: Tensor, exact: Tensor) -> float:
+    return (torch.linalg.vector_norm(matrices.double() - exact) / torch.linalg.vector_norm(exact)).item()
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:

@@ -24,6 +24,11 @@ _PATH_SIZE: dict[str, Any] = {
     "default": f"{_OF_GENERATOR}; 0 for orojar",
     "least": 0,
 }
+_PRECISION: dict[str, Any] = {
+    "help": "Arithmetic of the generator; auto: the fastest that is good enough.",
+    "default": AUTO,
+    "choices": (AUTO, *PRECISIONS),
+}
 _INIT = "random, coordinates, a directions file; for adam joint-diagonalization too."
 _EPSILON: dict[str, Any] = {"help": "Finite-difference step in w.", "default": _OF_GENERATOR, "above": 0}
 
@@ -40,7 +45,7 @@ class AdamSettings(Settings):
     probes: int = setting("Rademacher probes per sample.", default=_OF_GENERATOR, least=2, most=10**6)
     orthogonalize: str = setting("How A becomes Q.", default="qr", choices=ORTHOGONALIZE)
     init: str = setting(_INIT, default="random")
-    precision: str = setting("Arithmetic of the generator.", default=AUTO, choices=(AUTO, *PRECISIONS))
+    precision: str = setting(**_PRECISION)
     micro_batch: int | None = setting(**MICRO_BATCH)
 
 
@@ -58,6 +63,7 @@ class JointDiagonalizationSettings(Settings):
     path_size: float = setting(**_PATH_SIZE)
     epsilon: float = setting(**_EPSILON)
     init: str = setting(_INIT, default="coordinates")
+    precision: str = setting(**_PRECISION)
     micro_batch: int | None = setting(**MICRO_BATCH)
 
 

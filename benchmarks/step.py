@@ -125,7 +125,7 @@ def _prepare(
     from biggan_discovery.numerics.streams import Stream
     from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
     from biggan_discovery.objectives.samples import draw
-    from biggan_discovery.search.precision import choose_precision, in_precision
+    from biggan_discovery.search.precision import gradient_precision, in_precision
     from biggan_discovery.search.settings import AdamSettings
 
     torch.set_grad_enabled(True)
@@ -150,8 +150,8 @@ def _prepare(
             precision=precision,
             micro_batch=micro_batch,
         )
-        precision, cosine = choose_precision(generator, settings, HESSIAN_PENALTY)
-        _side.update(cosine=cosine)
+        precision, facts = gradient_precision(generator, settings, HESSIAN_PENALTY)
+        _side.update(cosine=facts.get("gradient_cosine"))
         generator = in_precision(generator, precision)
     Q = torch.linalg.qr(torch.randn(z_dim, z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
     samples = draw(

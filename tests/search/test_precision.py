@@ -49,7 +49,8 @@ def chosen(generator: FrozenGenerator, asked: str) -> tuple[str, float | None]:
         precision=asked,
         micro_batch=None,
     )
-    return precision.choose_precision(generator, settings, HESSIAN_PENALTY)
+    taken, facts = precision.gradient_precision(generator, settings, HESSIAN_PENALTY)
+    return taken, facts.get("gradient_cosine")
 
 
 def gradient(generator: FrozenGenerator) -> torch.Tensor:

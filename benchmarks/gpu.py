@@ -373,7 +373,7 @@ def _startup(say: Callable[[str], None], **_: Any) -> Figures:
         "load scenes-64": "import biggan_discovery as b; b.load_generator('scenes-64', device='cpu')",
         "load scenes-64 to the GPU": "import biggan_discovery as b; b.load_generator('scenes-64', device='cuda')",
         "discover, imported": "from biggan_discovery.search import discover",
-        "discover --help": "import sys; sys.argv[1:] = ['discover', '--help']; from biggan_discovery import cli; cli.cli()",
+        "discover --help": "import sys; sys.argv[1:] = ['discover', '-h']; from biggan_discovery import cli; cli.cli()",
     }
     figures: Figures = {}
     for title, code in pieces.items():

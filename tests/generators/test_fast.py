@@ -190,7 +190,7 @@ def test_attention() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 21, 10_000])
 def test_attention_by_blocks_and_its_derivatives(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "_LOOKS_AT_ONCE", at_once)
+    monkeypatch.setattr(fast.attention, "_WEIGHTS_AT_ONCE", at_once)
     inputs = _normal(2, 11, 3, seed=1), 5 * _normal(2, 7, 3, seed=2), _normal(2, 7, 4, seed=3)
     along = _normal(2, 11, 3, seed=4), _normal(2, 7, 3, seed=5), _normal(2, 7, 4, seed=6)
 

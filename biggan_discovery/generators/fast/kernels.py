@@ -61,7 +61,7 @@ def affine_relu_backward(
     grad_x = torch.empty_like(x)
     tiles = _tiles(x)
     tiles_in_image = triton.cdiv(tiles.pixels, tiles.rows)
-    steps = min(_MOST_STEPS, tiles_in_image, max(1, tiles.programs // _ENOUGH_PROGRAMS))
+    steps = triton.next_power_of_2(max(1, min(_MOST_STEPS, tiles_in_image, tiles.programs // _ENOUGH_PROGRAMS)))
     parts = triton.cdiv(tiles_in_image, steps)
     partial = x.new_empty(2, len(x), parts, tiles.channels if sums else 0, dtype=torch.float32)
     if x.numel():
@@ -77,9 +77,9 @@ def affine_relu_backward(
                 *_by_image(gain),
                 *_by_image(shift),
                 skip_grad.shape[-1],
-                steps,
                 parts,
                 *tiles.arguments,
+                STEPS=steps,
                 HAS_SKIP=skip_grad.shape[-1] > 0,
                 HAS_SUMS=sums,
             )
@@ -240,12 +240,12 @@ def _affine_relu_backward_kernel(
     shift,
     shift_step,
     skipped,
-    steps,
     parts,
     pixels,
     channels,
     ROWS: tl.constexpr,
     WIDTH: tl.constexpr,
+    STEPS: tl.constexpr,
     HAS_SKIP: tl.constexpr,
     HAS_SUMS: tl.constexpr,
 ):
@@ -254,8 +254,8 @@ def _affine_relu_backward_kernel(
     summand = _load_row(shift, image, shift_step, channel, channels)
     gain_sum = tl.zeros((WIDTH,), dtype=tl.float32)
     shift_sum = tl.zeros((WIDTH,), dtype=tl.float32)
-    for step in range(steps):
-        row = (part * steps + step) * ROWS + tl.arange(0, ROWS)
+    for step in range(STEPS):
+        row = (part * STEPS + step) * ROWS + tl.arange(0, ROWS)
         offsets, mask = _offsets(image, row, channel, pixels, channels)
         value = _load(x, offsets, mask)
         grad_affine = tl.where(value * factor + summand <= 0, 0.0, _load(grad, offsets, mask))

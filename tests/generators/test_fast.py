@@ -133,8 +133,8 @@ def test_map_of_relu_and_its_derivatives() -> None:
     gain, shift, matrix = _normal(4, seed=1), _normal(4, seed=2), _normal(5, 4, seed=3)
 
     def function(x: Tensor) -> Tensor:
-        there, back = (partial(torch.einsum, equation, matrix) for equation in ("oc,nchw->nohw", "oc,nohw->nchw"))
-        return fast.map_of_relu(x, gain, shift, there, back)
+        maps = (partial(torch.einsum, equation, matrix) for equation in ("oc,nchw->nohw", "oc,nohw->nchw"))
+        return fast.map_of_relu(x, gain, shift, *maps)
 
     x = _normal(2, 3, 2, 4)
     torch.testing.assert_close(_nhwc(function(x)), (x * gain + shift).relu() @ matrix.T)
@@ -183,8 +183,8 @@ def test_attention() -> None:
         values = torch.stack([(block @ g.T).amax((0, 1)) for block in blocks])
         for row in range(size):
             for column in range(size):
-                looks = (keys @ (theta @ image[row, column])).softmax(0)
-                expected = image[row, column] + o @ (looks @ values)
+                weights = (keys @ (theta @ image[row, column])).softmax(0)
+                expected = image[row, column] + o @ (weights @ values)
                 torch.testing.assert_close(result[row, column], expected)
 
 

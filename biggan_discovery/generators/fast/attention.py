@@ -22,7 +22,8 @@ Backend = Literal["fused", "blocks"]
 
 _WEIGHTS_AT_ONCE = 2**17  # Of an image, on a CPU: these and their gradients stay in a core's cache.
 _GPU_BYTES_AT_ONCE = 2**28  # Of all images' weights; a backward pass holds three or four such blocks.
-_FUSED_MULTIPLE = 8  # Of the fused kernels' channels.
+_FUSED = SDPBackend.EFFICIENT_ATTENTION  # It alone takes values that are wider than keys.
+_FUSED_MULTIPLE = 8  # Of its channels.
 
 _backend: Backend = "fused"
 
@@ -158,7 +159,7 @@ def _with_heads(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, 
 
 
 def _fused(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
+    with sdpa_kernel(_FUSED):
         return F.scaled_dot_product_attention(*_with_heads(queries, keys, values), scale=1.0).squeeze(1)
 
 

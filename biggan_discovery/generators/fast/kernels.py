@@ -10,7 +10,7 @@ kernels run on the CPU.
 
 # Kernels' parameters have Triton's types, which checkers do not know.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIndexIssue=false, reportOperatorIssue=false
-# pyright: reportCallIssue=false, reportMissingImports=false
+# pyright: reportCallIssue=false, reportMissingImports=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def affine_relu_backward(
     x, grad, skip_grad = x.contiguous(), grad.contiguous(), skip_grad.contiguous()
     grad_x = torch.empty_like(x)
     tiles = _tiles(x)
-    tiles_in_image = triton.cdiv(tiles.pixels, tiles.rows)
+    tiles_in_image = _blocks(tiles.pixels, tiles.rows)
     steps = triton.next_power_of_2(max(1, min(_MOST_STEPS, tiles_in_image, tiles.programs // _ENOUGH_PROGRAMS)))
-    parts = triton.cdiv(tiles_in_image, steps)
+    parts = _blocks(tiles_in_image, steps)
     partial = x.new_empty(2, len(x), parts, tiles.channels if sums else 0, dtype=torch.float32)
     if x.numel():
-        programs = len(x) * parts * triton.cdiv(tiles.channels, tiles.width)
+        programs = len(x) * parts * _blocks(tiles.channels, tiles.width)
         with torch.cuda.device_of(x):
             _affine_relu_backward_kernel[(programs,)](
                 x,
@@ -159,7 +159,7 @@ class _Tiles(NamedTuple):
 
     @property
     def programs(self) -> int:
-        return self.images * triton.cdiv(self.pixels, self.rows) * triton.cdiv(self.channels, self.width)
+        return self.images * _blocks(self.pixels, self.rows) * _blocks(self.channels, self.width)
 
     @property
     def arguments(self) -> tuple[int, int, int, int]:
@@ -171,6 +171,11 @@ def _tiles(x: Tensor) -> _Tiles:
     pixels, most = height * width, max(_FEWEST, triton.next_power_of_2(channels))
     rows = max(_FEWEST, min(triton.next_power_of_2(pixels), _TILE // min(most, _WIDTH)))
     return _Tiles(images, pixels, channels, rows, min(most, _TILE // rows))
+
+
+def _blocks(length: int, size: int) -> int:
+    """How many blocks of that size cover a length."""
+    return -(-length // size)
 
 
 def _by_image(affine: Tensor) -> tuple[Tensor, int]:

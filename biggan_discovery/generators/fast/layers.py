@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.generators.fast.attention import attend
 from biggan_discovery.generators.fast.axes import channels_first, channels_last
+from biggan_discovery.generators.fast.dispatch import on_gpu
 from biggan_discovery.generators.fast.folding import upsampling_kernel
 from biggan_discovery.generators.fast.functions import (
     Affine,
@@ -145,6 +147,15 @@ class Attention(nn.Module):
         )
         attended = attend(queries, keys, values).unflatten(1, x.shape[1:3])
         return self.o(attended, plus=x)
+
+    def _keys_and_values(self, x: Tensor) -> Sequence[Tensor]:
+        layers = self.phi, self.g
+        if not on_gpu(x):
+            return [_pooled(each(x)) for each in layers]
+        # One product reads x once, and its adjoint writes one gradient.
+        weights: list[Tensor] = [each.weight for each in layers]
+        both = product(x.to(weights[0].dtype), torch.cat(weights, dim=1))
+        return _pooled(both).split([weight.shape[1] for weight in weights], dim=-1)
 
 
 class ToImages(nn.Module):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# Without a GPU, Triton's kernels are tested in its interpreter. Triton reads this when it is first imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # torch loads this at the first forward-mode derivative of a process, and it uses what torch itself calls deprecated.
 # Loaded here, no test's outcome depends on which ran before it.

@@ -193,7 +193,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
             UserError: a generator that is not in the fast form, such as a user's own function.
         """
         copied = copy.deepcopy(self)
-        if copied.network is None or not fast.halve(copied.network, dtype):
+        if copied.network is None or not fast.to_half_precision(copied.network, dtype):
             raise UserError(f"the generator {self.name!r} computes in its own precision; use the precision float32")
         return copied
 

@@ -309,7 +309,7 @@ class _Block(nn.Module):
         inner = self.conv1(inner)
         inner = self.conv2(fast.affine_relu(inner, self.bn2(condition)))
         # A 1 × 1 convolution gives the same before and after repeating pixels, and has less to do before.
-        return inner.add_(fast.upsampled(self.conv_sc(skip)))
+        return fast.plus_upsampled(inner, self.conv_sc(skip))
 
 
 def _lacking_after(build: _Builder, key: str, lacking: Tensor) -> Tensor:

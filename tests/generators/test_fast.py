@@ -136,8 +136,8 @@ def test_map_of_relu_and_its_derivatives() -> None:
     gain, shift, matrix = _normal(4, seed=1), _normal(4, seed=2), _normal(5, 4, seed=3)
 
     def function(x: Tensor) -> Tensor:
-        there, back = (partial(torch.einsum, equation, matrix) for equation in ("oc,nchw->nohw", "oc,nohw->nchw"))
-        return fast.map_of_relu(x, gain, shift, there, back)
+        maps = (partial(torch.einsum, equation, matrix) for equation in ("oc,nchw->nohw", "oc,nohw->nchw"))
+        return fast.map_of_relu(x, gain, shift, *maps)
 
     x = _normal(2, 3, 2, 4)
     torch.testing.assert_close(_nhwc(function(x)), (x * gain + shift).relu() @ matrix.T)
@@ -186,14 +186,14 @@ def test_attention() -> None:
         values = torch.stack([(block @ g.T).amax((0, 1)) for block in blocks])
         for row in range(size):
             for column in range(size):
-                looks = (keys @ (theta @ image[row, column])).softmax(0)
-                expected = image[row, column] + o @ (looks @ values)
+                weights = (keys @ (theta @ image[row, column])).softmax(0)
+                expected = image[row, column] + o @ (weights @ values)
                 torch.testing.assert_close(result[row, column], expected)
 
 
 @pytest.mark.parametrize("at_once", [1, 21, 10_000])
 def test_attention_by_blocks_and_its_derivatives(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "_LOOKS_AT_ONCE", at_once)
+    monkeypatch.setattr(fast.attention, "_WEIGHTS_AT_ONCE", at_once)
     inputs = _normal(2, 11, 3, seed=1), 5 * _normal(2, 7, 3, seed=2), _normal(2, 7, 4, seed=3)
     along = _normal(2, 11, 3, seed=4), _normal(2, 7, 3, seed=5), _normal(2, 7, 4, seed=6)
 

@@ -1,0 +1,112 @@
+"""What the fast form does on a GPU apart from its kernels: fused attention and recorded gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend
+
+from biggan_discovery.generators import fast
+from biggan_discovery.generators.fast import attention, dispatch
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(DEVICE, dtype)
+
+
+def _plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    return (queries @ keys.mT).softmax(-1) @ values
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU torch has no memory-efficient kernel, but another behind the same function."""
+    monkeypatch.setattr(dispatch, "_DEVICE", DEVICE)
+    if DEVICE == "cpu":
+        monkeypatch.setattr(attention, "_FUSED", SDPBackend.MATH)
+        monkeypatch.setattr(attention, "can_use_efficient_attention", lambda _: True)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("backend", ["fused", "blocks"])
+@pytest.mark.parametrize("sizes", [(32, 128), (8, 40), (3, 5)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_attention_of_both_backends(backend: attention.Backend, sizes: tuple[int, int], dtype: torch.dtype) -> None:
+    """Widths that fused kernels take and that they do not, keys and values as slices of one tensor."""
+    width, depth = sizes
+    both = 0.5 * _normal(3, 12, width + depth, seed=1)
+    inputs = [0.5 * _normal(3, 50, width), *both.split([width, depth], -1)]
+    weights = _normal(3, 50, depth, seed=2)
+    rounded = [each.to(dtype).requires_grad_() for each in inputs]
+    truths = [each.detach().double().requires_grad_() for each in rounded]
+    with fast.attention_backend(backend):
+        found = fast.attend(*rounded)
+        gradients = torch.autograd.grad(found, rounded, weights.to(dtype), retain_graph=True)
+        again = torch.autograd.grad(found, rounded, weights.to(dtype))
+    assert not torch.are_deterministic_algorithms_enabled()
+    truth = _plain(*truths)
+    expected = torch.autograd.grad(truth, truths, weights.to(dtype).double())
+    tolerance = 8 * torch.finfo(dtype).eps
+    for ours, right in zip((found, *gradients), (truth, *expected), strict=True):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours.double(), right, rtol=0, atol=tolerance * float(right.detach().abs().max()))
+    for first, second in zip(gradients, again, strict=True):
+        assert torch.equal(first, second)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_fused_attention_is_used_and_can_be_differentiated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[torch.Size] = []
+    fused = attention._fused
+    monkeypatch.setattr(attention, "_fused", lambda *inputs: calls.append(inputs[0].shape) or fused(*inputs))
+    inputs = [_normal(2, 9, 8), _normal(2, 7, 8, seed=1), _normal(2, 7, 16, seed=2)]
+    singles = [each.float().requires_grad_() for each in inputs]
+    leaves = [each.requires_grad_() for each in inputs]
+    seconds = []
+    for function, points in ((fast.attend, singles), (_plain, leaves)):
+        first = torch.autograd.grad(function(*points).sin().sum(), points, create_graph=True)
+        seconds.append(torch.autograd.grad(sum(each.cos().sum() for each in first), points))
+    assert len(calls) == 2  # forward, and where the last derivative comes through it
+    for ours, right in zip(*seconds, strict=True):
+        torch.testing.assert_close(ours.double(), right, rtol=1e-4, atol=1e-4)
+    fast.attend(*singles).sum().backward()
+    assert len(calls) == 4  # forward, and again in the backward pass
+    with fast.plain():
+        fast.attend(*singles)
+    fast.attend(*leaves)  # float64
+    assert len(calls) == 4
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_attention_layer_with_one_product_for_keys_and_values() -> None:
+    channels = 16
+    weights = _normal(2, channels), _normal(2, channels, seed=1), _normal(8, channels, seed=2), _normal(channels, 8)
+    layer, x = fast.Attention(*weights, _normal(channels, seed=3)), _normal(2, 4, 6, channels, seed=4)
+    found = layer(x)
+    with fast.plain():
+        torch.testing.assert_close(found, layer(x))
+
+
+def test_recorded_gradients() -> None:
+    weights = _normal(5, 4, dtype=torch.float32)
+
+    def function(x: Tensor, y: Tensor, unused: Tensor) -> Tensor:
+        return ((x @ weights).sin() * y).sum(1) + 0 * unused.sum(1)
+
+    recorded = fast.RecordedGradients(function)
+    kept = []
+    for count, weight in ((3, 1.0), (3, 0.5), (2, 4.0), (3, 8.0)):
+        x, y, other = (_normal(count, size, seed=count + size, dtype=torch.float32) for size in (5, 4, 2))
+        x, y = (each * weight for each in (x, y))
+        leaves = [x.requires_grad_(), y.requires_grad_(), other]
+        values, gradients = recorded(leaves, weight)
+        expected = function(*leaves)
+        (weight * expected.sum()).backward()
+        kept.append((values, gradients, expected.detach(), [x.grad, y.grad]))
+    for values, (of_x, of_y, of_other), expected, (right_x, right_y) in kept:
+        assert of_other is None
+        torch.testing.assert_close((values, of_x, of_y), (expected, right_x, right_y))
+        assert not values.requires_grad

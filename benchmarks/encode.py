@@ -33,7 +33,8 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.rendering import encode
 
 _FPS = 20
-_CODECS = {".mp4": ("libx264", "yuv420p"), ".gif": ("gif", "pal8"), ".webp": ("libwebp_anim", "bgra")}
+_LONGEST = 600  # seconds
+_CODECS = {".mp4": ("libx264", "yuv420p"), ".gif": ("gif", "rgb8"), ".webp": ("libwebp_anim", "bgra")}
 Add = Callable[[np.ndarray], Any]
 Way = Callable[[Path, tuple[int, int]], contextlib.AbstractContextManager[Add]]
 
@@ -53,7 +54,7 @@ def _ours(path: Path, size: tuple[int, int]) -> Iterator[Add]:  # noqa: ARG001
 @contextlib.contextmanager
 def _write_frames(path: Path, size: tuple[int, int]) -> Iterator[Add]:
     """What imageio's FFMPEG plugin is made of, with our options; for GIF, a palette and dither for each frame."""
-    codec, pixels = _CODECS[path.suffix]
+    codec, pixels = ("gif", "pal8") if path.suffix == ".gif" else _CODECS[path.suffix]
     each = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"
     options = ["-lavfi", each] if path.suffix == ".gif" else getattr(encode.WRITERS[path.suffix], "options")  # noqa: B009
     sender = imageio_ffmpeg.write_frames(
@@ -122,24 +123,23 @@ def benchmark(
         source = Path(place, "frames.npy")
         np.save(source, _sheets(generator, directions, samples, frames, scale))
         _, height, width, _ = shape = np.load(source, mmap_mode="r").shape
-        figures = {
-            suffix: _compare(suffix, ways, source, Path(place), 1 if suffix == ".png" else rounds)
-            for suffix, ways in WAYS.items()
-        }
-    lines = [
-        f"{frames} frames of {width} x {height} pixels; ratios to ours, the smallest and largest of {rounds} rounds",
-        "",
-        "| | seconds | time | memory, MB | size | PSNR, dB | noise | frames, ms | full disk | Ctrl-C |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for suffix, ways in figures.items():
-        lines += [_row(f"{suffix} {name}", figure, ways["ours"]) for name, figure in ways.items()]
-    table = "\n".join(lines)
-    click.echo(table)
+        lines = [
+            f"{frames} frames of {width} x {height} pixels; times to ours, smallest and largest of {rounds} rounds",
+            "",
+            "| | seconds | time | memory, MB | size | PSNR, dB | noise | frames, ms | full disk | Ctrl-C |",
+            "|---|---|---|---|---|---|---|---|---|---|",
+        ]
+        click.echo("\n".join(lines))
+        figures = {}
+        for suffix, ways in WAYS.items():
+            figures[suffix] = _compare(suffix, ways, source, Path(place), 1 if suffix == ".png" else rounds)
+            rows = [_row(f"{suffix} {name}", each, figures[suffix]["ours"]) for name, each in figures[suffix].items()]
+            click.echo("\n".join(rows))
+            lines += rows
     if out is not None:
         content = {"generator": generator, "shape": shape, "rounds": rounds, "ways": figures}
         atomic_write(out.with_name(f"{out.name}.json"), json.dumps(content, indent=1) + "\n")
-        atomic_write(out.with_name(f"{out.name}.md"), table + "\n")
+        atomic_write(out.with_name(f"{out.name}.md"), "\n".join(lines) + "\n")
 
 
 def _sheets(name: str, directions: int, samples: int, count: int, scale: int) -> np.ndarray:
@@ -217,10 +217,13 @@ def _run(target: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
     watched = psutil.Process(process.pid)
     before = most = watched.memory_info().rss
     here.send("go")
-    while not here.poll(0.005):
+    end = time.monotonic() + _LONGEST
+    while not here.poll(0.005) and time.monotonic() < end:
         with contextlib.suppress(psutil.Error):
             most = max(most, sum(each.memory_info().rss for each in (watched, *watched.children(recursive=True))))
-    answer = here.recv()
+    answer = here.recv() if here.poll() else TimeoutError(f"no end after {_LONGEST} s")
+    process.join(10)
+    process.kill()  # not every way lets its process end
     process.join()
     if isinstance(answer, BaseException):
         raise answer

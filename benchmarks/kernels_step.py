@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import torch
+from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 from torch import Tensor
 
 from benchmarks.sides import generator_folder
@@ -22,7 +23,6 @@ from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, device_option
 from biggan_discovery.generators import FrozenGenerator, fast, load_generator
 from biggan_discovery.objectives.samples import Purpose, Samples, draw
-from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 from biggan_discovery.search.precision import arithmetic, in_precision
 
 _EPSILON, _PATH_SIZE, _PROBES = 0.1, 5.0, 2

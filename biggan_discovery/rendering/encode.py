@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_path, check_writable
@@ -42,21 +42,37 @@ class Writer(abc.ABC):
 
 
 class _Ffmpeg:
-    """An ffmpeg process that takes raw RGB frames, or nothing, and whose failure is one line."""
+    """An ffmpeg process that takes raw RGB frames, or nothing, and whose failure is one line.
 
-    def __init__(self, *arguments: str):
+    It does what `imageio_ffmpeg.write_frames` does, and keeps three things that are lost there and in the plugins of
+    imageio built on it: the exit code, without which a disk that is full at the end of a film goes unnoticed; ffmpeg's
+    own words; and the process, to stop it at once. Time, memory and films are the same. imageio's pyav plugin cannot
+    set quality or colours; its pillow plugin holds the whole film. See `python -m benchmarks.encode`.
+    """
+
+    def __init__(self, *arguments: str | Path):
+        """The last argument is the file that is written."""
         try:
             program = imageio_ffmpeg.get_ffmpeg_exe()
         except RuntimeError as error:
             raise UserError(
                 "no ffmpeg is found for GIF, MP4 and WebP; install imageio-ffmpeg, or write .png"
             ) from error
-        command = [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *arguments]
+        command = [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *map(str, arguments)]
+        self._program, self._output = program, Path(arguments[-1])
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
         # In a group of its own, so that Ctrl-C reaches the caller, who stops it.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True
+            )
+        except OSError as error:
+            self._errors.close()
+            if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+                raise
+            raise UserError(
+                f"ffmpeg cannot be run: {error.strerror} ({program}); is IMAGEIO_FFMPEG_EXE right?"
+            ) from error
         assert self._process.stdin is not None
         self._input = self._process.stdin
 
@@ -65,6 +81,7 @@ class _Ffmpeg:
             self._input.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             self.wait()
+            raise OSError(errno.EIO, f"ffmpeg ended before the film did ({self._program})") from None
 
     def wait(self) -> None:
         """Wait for the end; raise OSError with ffmpeg's own words where it failed."""
@@ -74,10 +91,13 @@ class _Ffmpeg:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
         self._errors.close()
-        if any(os.strerror(errno.ENOSPC) in line for line in said):
+        # The exit code is that of ffmpeg's last error, and its words are lost where they have no room either.
+        if code == 256 - errno.ENOSPC or any(os.strerror(errno.ENOSPC) in line for line in said):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code:
             raise OSError(errno.EIO, f"ffmpeg failed: {said[-1] if said else f'exit code {code}'}")
+        if not (self._output.exists() and self._output.stat().st_size):
+            raise OSError(errno.EIO, f"ffmpeg wrote nothing; is this an ffmpeg: {self._program}")
 
     def kill(self) -> None:
         self._process.kill()
@@ -101,36 +121,19 @@ class _Video(Writer):
             frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
         if self._process is None:
             self._shape = frame.shape
-            size = f"{frame.shape[1]}x{frame.shape[0]}"
-            source = (
-                "-threads",
-                "1",
-                "-f",
-                "rawvideo",
-                "-pix_fmt",
-                "rgb24",
-                "-s",
-                size,
-                "-r",
-                f"{self._fps:g}",
-                "-i",
-                "pipe:0",
-            )
-            self._process = _Ffmpeg(
-                "-filter_threads",
-                "1",
-                "-thread_queue_size",
-                "1",
-                *source,
-                *self._options(*frame.shape[:2]),
-                str(self._path),
-            )
+            self._process = self._start(*frame.shape[:2])
         if frame.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.shape} after frames of {self._shape}")
         self._process.write(frame)
 
-    def _options(self, height: int, width: int) -> tuple[str, ...]:
-        return self.options
+    def _start(self, height: int, width: int) -> _Ffmpeg:
+        raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{self._fps:g}", "-i", "pipe:0")
+        # One frame at a time bounds the memory.
+        bounds = ("-filter_threads", "1", "-thread_queue_size", "1", "-threads", "1")
+        return _Ffmpeg(*bounds, *raw, *self._outputs(height, width))
+
+    def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
+        return *self.options, self._path
 
     def finish(self) -> None:
         if self._process is None:
@@ -169,30 +172,57 @@ class _Webp(_Video):
 
 
 class _Gif(_Video):
-    fastest = 50.0  # viewers slow down what has less than two hundredths of a second between frames
-    _enough = 100_000  # pixels to choose a palette by
+    """A lossless copy and a palette for all frames first, the film from both at the end.
 
-    def _options(self, height: int, width: int) -> tuple[str, ...]:
-        # A palette for every frame: on a sheet of many hues 256 colours for all frames together band visibly.
-        # It is chosen by every n-th pixel; by all of them it would look the same and take most of the time.
+    With a palette for each frame, or with errors diffused from pixel to pixel, what stands still flickers: by 2.1 of
+    255 levels on sheets of scenes-64 with both, and by 0 with one palette and a fixed pattern, in 0.7 of the bytes.
+    """
+
+    fastest = 50.0  # viewers slow down what has less than two hundredths of a second between frames
+    _enough = 100_000  # pixels of a frame to choose a palette by; by all of them it would look the same and take longer
+    _copied = ("-c:v", "libx264rgb", "-qp", "0", "-preset", "ultrafast", "-threads", "2")
+
+    def __init__(self, path: Path, fps: float):
+        super().__init__(path, fps)
+        self._copy, self._palette = path.with_suffix(".nut"), path.with_suffix(".png")
+
+    def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
         n = max(1, math.isqrt(height * width // self._enough))
-        chosen = f"scale={max(1, width // n)}:{max(1, height // n)}:flags=neighbor,palettegen=stats_mode=single"
-        used = "paletteuse=new=1:dither=floyd_steinberg"
-        return "-lavfi", f"split[a][b];[a]{chosen}:reserve_transparent=0[p];[b][p]{used}", "-loop", "0"
+        every_nth = f"scale={max(1, width // n)}:{max(1, height // n)}:flags=neighbor"
+        graph = f"split[film][a];[a]{every_nth},palettegen=reserve_transparent=0[palette]"
+        first = ("-map", "[film]", *self._copied, self._copy)
+        return "-lavfi", graph, *first, "-map", "[palette]", "-update", "1", self._palette
+
+    def finish(self) -> None:
+        super().finish()
+        dither = "paletteuse=dither=bayer:bayer_scale=4"
+        sources = ("-threads", "1", "-i", self._copy, "-i", self._palette)
+        self._process = _Ffmpeg(*sources, "-lavfi", dither, "-loop", "0", self._path)
+        self._process.wait()
+        self._clear()
+
+    def abort(self) -> None:
+        super().abort()
+        self._clear()
+
+    def _clear(self) -> None:
+        for file in (self._copy, self._palette):
+            file.unlink(missing_ok=True)
 
 
 class _Png(Writer):
     """A still: takes one frame."""
 
     def add(self, frame: np.ndarray) -> None:
-        Image.fromarray(frame).save(self._path)
+        # By way of bytes, because imageio prints a traceback where it closes a file on a full disk.
+        self._path.write_bytes(iio.imwrite("<bytes>", frame, extension=".png", plugin="pillow"))
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
 
-_WRITERS: dict[str, type[Writer]] = {".gif": _Gif, ".mp4": _Mp4, ".png": _Png, ".webp": _Webp}
-SUFFIXES = tuple(_WRITERS)
+WRITERS: dict[str, type[Writer]] = {".gif": _Gif, ".mp4": _Mp4, ".png": _Png, ".webp": _Webp}
+SUFFIXES = tuple(WRITERS)
 
 
 def check_output(path: str | os.PathLike[str], fps: float) -> None:
@@ -203,13 +233,13 @@ def check_output(path: str | os.PathLike[str], fps: float) -> None:
             cannot be written.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _WRITERS:
+    if suffix not in WRITERS:
         raise UserError(
             f"no format {suffix!r} ({path}){near_matches(suffix, SUFFIXES)}; there are {', '.join(SUFFIXES)}"
         )
-    if not 0 < fps <= _WRITERS[suffix].fastest:
+    if not 0 < fps <= WRITERS[suffix].fastest:
         raise UserError(
-            f"{suffix} shows more than 0 and at most {_WRITERS[suffix].fastest:g} frames per second, not {fps:g}"
+            f"{suffix} shows more than 0 and at most {WRITERS[suffix].fastest:g} frames per second, not {fps:g}"
         )
     check_writable(path)
 
@@ -230,7 +260,7 @@ def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
     """
     check_output(path, fps)
     with atomic_path(path) as temporary:
-        writer = _WRITERS[Path(path).suffix.lower()](temporary, fps)
+        writer = WRITERS[Path(path).suffix.lower()](temporary, fps)
         try:
             yield writer
             writer.finish()

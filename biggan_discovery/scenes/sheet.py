@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from biggan_discovery.files import atomic_path
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.rendering import Label, Sheet, sample_latents, to_uint8
+from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, to_uint8
 from biggan_discovery.scenes.table import scene_of
 
 
@@ -30,5 +28,5 @@ def draw_sheet(generator: FrozenGenerator, path: Path, *, columns: int, seed: in
     sheet = Sheet(labels, tile=generator.resolution, rows=2, columns=columns, across=1)
     rows = [slice(index * columns, (index + 1) * columns) for index in range(len(scene.classes))]
     tiles = [tile for row in rows for tile in (*rendered[row], *generated[row])]
-    with atomic_path(path) as temporary:
-        Image.fromarray(sheet.draw(tiles)).save(temporary)
+    with open_writer(path, 1) as writer:
+        writer.add(sheet.draw(tiles))

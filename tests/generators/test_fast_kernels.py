@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from biggan_discovery.objectives.through_directions import penalty_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -19,7 +20,6 @@ from biggan_discovery.generators.biggan_deep import BigGANDeep
 from biggan_discovery.generators.brock import BrockBigGAN
 from biggan_discovery.generators.fast import dispatch
 from biggan_discovery.objectives.samples import Purpose, draw
-from biggan_discovery.objectives.through_directions import penalty_gradient
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 

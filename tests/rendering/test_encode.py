@@ -9,6 +9,7 @@ import sys
 import weakref
 from pathlib import Path
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def _read(path: Path) -> tuple[np.ndarray, list[int]]:
     if path.suffix == ".mp4":
         return _read_mp4(path)
     frames, durations = [], []
-    with Image.open(path) as image:
+    with Image.open(path) as image:  # imageio does not tell how long frames of a WebP are shown
         assert image.info["loop"] == 0
         for i in range(image.n_frames):
             image.seek(i)
@@ -87,9 +88,22 @@ def test_odd_and_tiny_sides(tmp_path: Path, suffix: str) -> None:
     assert read.shape[1:] == ((38, 52, 3) if suffix == ".mp4" else (37, 51, 3))
 
 
+def test_what_stands_still_in_a_gif_does_not_flicker(tmp_path: Path) -> None:
+    frames = np.stack([_frame(0)] * 8)
+    for i, frame in enumerate(frames):
+        frame[:, i * 5 : i * 5 + 30] = _frame(i / 8)[:, :30, ::-1]
+    with open_writer(tmp_path / "a.gif", 20) as writer:
+        for frame in frames:
+            writer.add(frame)
+    read, _ = _read(tmp_path / "a.gif")
+    same = (np.diff(frames.astype(int), axis=0) == 0).all(-1)
+    assert same.mean() > 0.5
+    assert not np.diff(read.astype(int), axis=0)[same].any()
+
+
 def test_png_is_exact(tmp_path: Path) -> None:
     frames = _write(tmp_path / "a.PNG", count=1)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.PNG")), frames[0])
+    np.testing.assert_array_equal(iio.imread(tmp_path / "a.PNG"), frames[0])
 
 
 @pytest.mark.parametrize("suffix", MOVING)
@@ -155,23 +169,89 @@ def test_ffmpeg_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     _write(tmp_path / "a.png", count=1)
 
 
+_REAL = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def _replace_ffmpeg(monkeypatch: pytest.MonkeyPatch, *programs: Path | str) -> None:
+    """The programs in turn, the last for ever."""
+    left = list(map(str, programs))
+    monkeypatch.setattr(encode.imageio_ffmpeg, "get_ffmpeg_exe", lambda: left.pop(0) if len(left) > 1 else left[0])
+
+
+def _script(folder: Path, text: str) -> Path:
+    fake = folder / "ffmpeg"
+    fake.write_text(text)
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    return fake
+
+
 @pytest.mark.parametrize(
-    ("words", "number", "said"),
-    [("av_interleaved_write_frame(): No space left on device", errno.ENOSPC, "No space left"), ("odd", None, "odd")],
+    ("words", "code", "number", "said"),
+    [
+        ("av_interleaved_write_frame(): No space left on device", 1, errno.ENOSPC, "No space left"),
+        ("", 228, errno.ENOSPC, "No space left"),
+        ("odd", 1, errno.EIO, "odd"),
+        ("", 1, errno.EIO, "exit code 1"),
+    ],
 )
 def test_ffmpeg_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, number: int | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, code: int, number: int, said: str
 ) -> None:
-    fake = tmp_path / "ffmpeg"
-    fake.write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
-    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(encode.imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(fake))
+    _replace_ffmpeg(monkeypatch, _script(tmp_path, f"#!/bin/sh\necho '{words}' >&2\nexit {code}\n"))
     (tmp_path / "out").mkdir()
     with pytest.raises(OSError, match=said) as caught, open_writer(tmp_path / "out" / "a.mp4", 20) as writer:  # noqa: PT012
         for i in range(50):
             writer.add(_frame(i, 100, 1000))
-    assert caught.value.errno == (number or errno.EIO)
+    assert caught.value.errno == number
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("suffix", MOVING)
+@pytest.mark.parametrize("size", [(60, 90), (600, 900)])  # fits a pipe, and does not
+def test_a_program_that_is_no_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, size: tuple[int, int]
+) -> None:
+    _replace_ffmpeg(monkeypatch, "/bin/true")
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(OSError, match=r"ffmpeg .*/bin/true") as caught, open_writer(path, 20) as writer:  # noqa: PT012
+        for i in range(3):
+            writer.add(_frame(i / 3, *size))
+    assert caught.value.errno == errno.EIO
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("program", ["nowhere/ffmpeg", "plain"])
+def test_a_program_that_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    (tmp_path / "plain").write_text("no program")
+    _replace_ffmpeg(monkeypatch, tmp_path / program)
+    with pytest.raises(UserError, match=program), open_writer(tmp_path / "a.mp4", 20) as writer:
+        writer.add(_frame(0))
+    assert [file.name for file in tmp_path.iterdir()] == ["plain"]
+
+
+def test_a_gif_that_fails_at_its_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _replace_ffmpeg(monkeypatch, _REAL, "/bin/false")
+    with pytest.raises(OSError, match="exit code 1"), open_writer(tmp_path / "a.gif", 20) as writer:  # noqa: PT012
+        for i in range(3):
+            writer.add(_frame(i / 3))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("suffix", [*MOVING, ".png"])
+def test_a_full_disk(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """As the last thing that a film meets, and without a word but the error's."""
+    film = tmp_path / f"a{suffix}"
+    film.symlink_to("/dev/full")
+    writer = encode.WRITERS[suffix](film, 20)
+    with pytest.raises(OSError, match="No space left") as caught:  # noqa: PT012
+        writer.add(_frame(0))
+        writer.finish()
+    writer.abort()
+    assert caught.value.errno == errno.ENOSPC
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == [film]
 
 
 def test_the_next_frame_is_made_while_one_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +267,7 @@ for i in range(1, {count + 1}):
     while not os.path.exists("{tmp_path}/made" + str(i)):
         assert time.monotonic() < end, "frame " + str(i) + " was not made"
         time.sleep(0.01)
+open(sys.argv[-1], "wb").write(b"film")
 """
     )
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)

@@ -49,7 +49,7 @@ class _AffineRelu(torch.autograd.Function):
         return _activated(x, gain, shift), x[..., :channels]
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: tuple[Tensor, Tensor]) -> None:
         *tensors, ctx.channels = inputs
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -128,11 +128,11 @@ class _LinearMap(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, forward_map: Map, adjoint: Map) -> Tensor:  # noqa: ARG004  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(x: Tensor, forward_map: Map, adjoint: Map) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return forward_map(x)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Map, Map], output: Tensor) -> None:
         _, ctx.forward_map, ctx.adjoint = inputs
 
     @staticmethod
@@ -245,11 +245,11 @@ class _PlusUpsampled(torch.autograd.Function):
         """Nothing is kept."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG004  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return grad, apply_linear(grad, _pooled_sum, upsampled)
 
     @staticmethod
-    def jvp(ctx: Any, along_x: Tensor, along_small: Tensor) -> Tensor:  # noqa: ARG004  # pyright: ignore[reportIncompatibleMethodOverride]
+    def jvp(ctx: Any, along_x: Tensor, along_small: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return along_x + upsampled(along_small)
 
 
@@ -287,7 +287,7 @@ class _ProductPlusSkip(torch.autograd.Function):
         return total
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: Tensor) -> None:  # noqa: ARG004
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: Tensor) -> None:
         _, ctx.weight, _, ctx.upsample = inputs
 
     @staticmethod

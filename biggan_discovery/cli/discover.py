@@ -133,13 +133,13 @@ def discover_command(
     folder gets directions.safetensors, history.csv and the state to go on from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
     from biggan_discovery.search.distributed import first_then_others, own_device
 
     place = own_device(device)
     loaded = first_then_others(lambda: load_generator(generator, truncation=truncation, device=place))
     chosen = None if classes is None else parse_classes(loaded, classes)
-    settings["layers"] = parse_layers(layers or "all", loaded.num_layers).text
+    settings["layers"] = str(parse_layers(layers or "all", loaded.num_layers))
     if out is None:
         name = _run_name(loaded.name, classes, settings)
         out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118

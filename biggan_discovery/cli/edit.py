@@ -129,7 +129,7 @@ def edit_command(
 
 
 def _edits(directions: Directions, generator: FrozenGenerator, settings: tuple[str, ...]) -> list[Edit]:
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
     from biggan_discovery.rendering import Edit
 
     edits: list[Edit] = []
@@ -148,7 +148,7 @@ def _edits(directions: Directions, generator: FrozenGenerator, settings: tuple[s
         if not abs(amount) <= LARGEST:
             raise UserError(f"--set {setting!r}: the amount must be finite in float32")
         try:
-            edits.append(Edit(row, amount, parse_layers(layers, generator.num_layers).text if at else None))
+            edits.append(Edit(row, amount, str(parse_layers(layers, generator.num_layers)) if at else None))
         except UserError as error:
             raise UserError(f"--set {setting!r}: {error}") from error
     return edits

@@ -134,8 +134,8 @@ def _origin(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a directions file says about the generator, and the space that its layers see, for `import_matrix`."""
     from biggan_discovery.generators import catalogue, parse_classes
-    from biggan_discovery.generators.download import REMOTE
-    from biggan_discovery.generators.layers import parse_layers
+    from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.generators.remote import REMOTE
 
     name, _ = catalogue.find_folder(name)
     if name in REMOTE:  # Known without its weights, which may not be here.
@@ -148,7 +148,7 @@ def _origin(
         "generator_sha256": sha256,
         "truncation": truncation or 1.0,
         "resolution": generator.resolution,
-        "layers": parse_layers(layers, generator.num_layers).text,
+        "layers": str(parse_layers(layers, generator.num_layers)),
     }
     if classes is not None:
         origin["classes"] = parse_classes(class_names, classes)

@@ -10,7 +10,7 @@ from biggan_discovery.directions.space import check_count
 from biggan_discovery.directions.start import STARTS, directions_of_start
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.layers import parse_layers
+from biggan_discovery.generators.layer_range import parse_layers
 from biggan_discovery.search.closed_forms import CLOSED_FORMS
 from biggan_discovery.search.joint_diagonalization import EXACT_DIMENSIONS, SKETCHES
 from biggan_discovery.search.precision import AUTO, PRECISIONS
@@ -67,7 +67,7 @@ def run_settings(generator: FrozenGenerator, **asked: Any) -> dict[str, Any]:
             by = f"{method} by {solver}" if solver else method
             raise UserError(f"{key} is {value!r}, but {by} does not use it; its settings are {names}")
 
-    layers = parse_layers(asked["layers"], generator.num_layers).text
+    layers = str(parse_layers(asked["layers"], generator.num_layers))
     defaults = {**generator.defaults(), **_defaults(generator, method, solver, layers, asked["init"])}
     settings: dict[str, Any] = {"solver": solver} | {
         key: defaults.get(key) if value is None else value

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator, load_generator
-from biggan_discovery.generators.download import REMOTE
-from biggan_discovery.generators.layers import parse_layers
+from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.generators.remote import REMOTE
 from tests.brock_tiny import save_tiny_brock
 
 LAYERS, Z_DIM = 4, 3
@@ -56,7 +56,7 @@ def test_the_papers_search_spaces() -> None:
 )
 def test_texts(text: str, first: int, last: int, canonical: str) -> None:
     layers = parse_layers(text, 13)
-    assert (layers.first, layers.last, layers.text) == (first, last, canonical)
+    assert (layers.first, layers.last, str(layers)) == (first, last, canonical)
 
 
 @pytest.mark.parametrize(

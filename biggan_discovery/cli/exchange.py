@@ -40,7 +40,7 @@ def export_command(file: Path, out: Path, raw: bool) -> None:
 @click.command("import")
 @click.argument("file", metavar="IN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directions file to write (.safetensors).")
-@click.option("--generator", metavar="NAME|PATH", help="The generator that the directions are for; kept in the file.")
+@click.option("--generator", metavar="NAME|PATH|CODE", help="Generator of the directions; kept in the file.")
 @layers_option("Layers that the directions are for", "all")
 @class_option
 @truncation_option

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import priors
-from biggan_discovery.generators.layer_range import ALL, LayerRange, layer_range
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.search_settings import PAPER_SETTINGS
 
 
@@ -150,7 +150,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: no such layers.
         """
-        layer_range(layers, self.num_layers)
+        to_layer_range(layers, self.num_layers)
         return slice(0, self.z_dim)
 
     def shift(self, z: Tensor, delta: Tensor, layers: LayerRange | str = ALL) -> Tensor:
@@ -167,7 +167,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: no such layers.
         """
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         if reached.covers_all and z.ndim == delta.ndim:
             return z + delta
         z, delta = self._per_layer(z), self._per_layer(delta)
@@ -195,7 +195,9 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: a generator without a half-precision form, such as a user's own function.
         """
-        raise UserError(f"the generator {self.name!r} has no {dtype} form; use the precision float32")
+        raise UserError(
+            f"the generator {self.name!r} computes in its own precision, not in {dtype}; use the precision float32"
+        )
 
     def factor_predictor(self) -> Callable[[Tensor], Tensor] | None:
         """The network that reads the true factors off images; None if the generator has none.
@@ -223,7 +225,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: no such layers, or a generator whose first layer is not known.
         """
-        layer_range(layers, self.num_layers)
+        to_layer_range(layers, self.num_layers)
         raise UserError(
             f"the first linear layer of {self.name!r} is not known; use the method jacobian, or give "
             "FunctionGenerator its weight as projections"
@@ -247,7 +249,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
         if uniform.ndim != 2 or uniform.shape[1] != self.z_dim:
             raise UserError(f"uniform has shape {tuple(uniform.shape)}; it should be (N, {self.z_dim})")
         if uniform.device.type == "cpu" and not ((uniform > 0) & (uniform < 1)).all():
-            raise UserError("uniform should lie inside (0, 1); 0 and 1 themselves have no latent")
+            raise UserError("uniform should be inside (0, 1); 0 and 1 themselves have no latent")
         return self._from_uniform(uniform.double()).to(self.device, self.dtype)
 
     def _from_uniform(self, uniform: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from biggan_discovery.generators import fast, layout, priors
 from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.biggan_deep_files import CONFIG, Config, read_config, weights_path
-from biggan_discovery.generators.layer_range import ALL, LayerRange, layer_range
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _ROW_TOLERANCE = 1e-6
@@ -77,7 +77,7 @@ class BigGANDeep(BigGANBase):
 
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """For all layers, only the first linear layer: it sees all of z. See `FrozenGenerator.projections`."""
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         network = cast(_Network, self.network)
         weights: list[Tensor] = [network.first.weight] if reached.first == 0 else []
         if not reached.covers_all:

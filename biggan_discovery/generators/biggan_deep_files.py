@@ -12,22 +12,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators.family import Family, Listing
 from biggan_discovery.generators.layout import (
     check_integer,
     check_sum,
     is_integer,
     is_number,
     kind,
-    read_class_names,
     read_json,
 )
-
-if TYPE_CHECKING:
-    from biggan_discovery.generators.base import FrozenGenerator
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
@@ -142,38 +137,3 @@ def _value(path: Path, content: dict[str, Any], key: str) -> Any:
 
 def _integer(path: Path, content: dict[str, Any], key: str, least: int) -> int:
     return check_integer(path, key, _value(path, content, key), least)
-
-
-def _recognises(path: Path) -> bool:
-    return (path / CONFIG).is_file()
-
-
-def _load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
-    from biggan_discovery.generators.biggan_deep import BigGANDeep
-
-    return BigGANDeep(path, name=name, truncation=truncation)
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    return read_class_names(path, read_config(path).num_classes)
-
-
-def _describe(path: Path) -> Listing:
-    weights = weights_path(path)
-    size = weights.stat().st_size if weights.is_file() else 0
-    try:
-        config = read_config(path)
-    except UserError as error:
-        return Listing(None, size, str(error))
-    figures = (config.resolution, config.z_dim, config.num_classes)
-    return Listing(figures, size, "" if size else "weights missing")
-
-
-FAMILY = Family(
-    name="BigGAN-deep",
-    looks_for=f"a folder with {CONFIG} and {WEIGHTS} (or {SAFETENSORS[0]})",
-    recognises=_recognises,
-    load=_load,
-    class_names=_class_names,
-    describe=_describe,
-)

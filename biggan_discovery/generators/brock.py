@@ -17,7 +17,7 @@ from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
 from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork
-from biggan_discovery.generators.layer_range import ALL, LayerRange, layer_range
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _FIRST_SIZE = 4  # Height and width before the first block.
@@ -72,18 +72,18 @@ class BrockBigGAN(BigGANBase):
 
     def search_space(self, layers: LayerRange | str = ALL) -> slice:
         """The chunks of z that the layers see; see `FrozenGenerator.search_space`."""
-        return layer_range(layers, self.num_layers).chunk(self.z_dim)
+        return to_layer_range(layers, self.num_layers).chunk(self.z_dim)
 
     def shift(self, z: Tensor, delta: Tensor, layers: LayerRange | str = ALL) -> Tensor:
         """z + delta in the chunks of some layers, which no other layer sees, so that z keeps its shape."""
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         mask = torch.zeros(self.z_dim, dtype=torch.bool, device=delta.device)
         mask[self.search_space(reached)] = True
         return super().shift(z, delta * mask)
 
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """Chunk by chunk, as no layer sees the chunk of another. See `FrozenGenerator.projections`."""
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         network = cast(_Network, self.network)
         weights: list[Tensor] = [network.linear.weight]
         for block in cast(list[_Block], list(network.blocks))[: self.num_layers - 1]:

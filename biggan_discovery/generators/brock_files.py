@@ -16,17 +16,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators.family import Family, Listing
-
-if TYPE_CHECKING:
-    from biggan_discovery.generators.base import FrozenGenerator
 
 WEIGHTS = ("G_ema.pth", "G.pth")
 CONFIG = "config.json"
-_SUFFIXES = (".pth", ".pt", ".zip")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)  # RuntimeError: encrypted.
 
 Place = Path | zipfile.Path
@@ -51,8 +46,8 @@ def find_weights(path: Path) -> Place:
     """
     if path.is_dir():
         found: list[Place] = [path / name for name in WEIGHTS if (path / name).is_file()]
-        if not found and _archive(path).is_file():
-            return find_weights(_archive(path))
+        if not found and archive(path).is_file():
+            return find_weights(archive(path))
     elif members := _members(path):
         named = ([member for member in members if Path(member).name == name] for name in WEIGHTS)
         chosen = next(filter(None, named), [])
@@ -64,6 +59,11 @@ def find_weights(path: Path) -> Place:
     if not found:
         raise UserError(f"{path} contains neither {' nor '.join(WEIGHTS)}, so it is not a checkpoint of BigGAN-PyTorch")
     return found[0]
+
+
+def archive(folder: Path) -> Path:
+    """The zip that a download leaves in a folder."""
+    return folder / f"{folder.name}.zip"
 
 
 @contextlib.contextmanager
@@ -120,38 +120,3 @@ def _members(path: Path) -> list[str]:
     except (OSError, *_DAMAGED):
         return []
     return [] if any(Path(member).name == "data.pkl" for member in members) else members
-
-
-def _archive(folder: Path) -> Path:
-    return folder / f"{folder.name}.zip"
-
-
-def _recognises(path: Path) -> bool:
-    if path.is_dir():
-        return any((path / name).is_file() for name in WEIGHTS) or _archive(path).is_file()
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
-
-
-def _load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
-    from biggan_discovery.generators.brock import BrockBigGAN
-
-    return BrockBigGAN(path, name=name, truncation=truncation)
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    return _load(path, name=str(path)).class_names  # Only the weights determine the number of classes.
-
-
-def _describe(path: Path) -> Listing:
-    files = [path / name for name in WEIGHTS] + [_archive(path)]
-    return Listing(None, next(file.stat().st_size for file in files if file.is_file()))
-
-
-FAMILY = Family(
-    name="BigGAN (BigGAN-PyTorch)",
-    looks_for=f"a .pth or .zip file of BigGAN-PyTorch or a folder with {' or '.join(WEIGHTS)}",
-    recognises=_recognises,
-    load=_load,
-    class_names=_class_names,
-    describe=_describe,
-)

@@ -175,7 +175,10 @@ def _find(text: str) -> tuple[str, Path]:
     folders = _catalogue()
     if text in folders:
         if not folders[text].is_dir() and text not in REMOTE:
-            raise UserError(f"the generator {text!r} belongs in {folders[text]}, but there is no such folder")
+            raise UserError(
+                f"the bundled generator {text!r} is not in {folders[text]}; run from the clone, or set "
+                f"{CHECKPOINTS_VARIABLE} to its folder checkpoints"
+            )
         return text, folders[text]
     if not text.strip():
         raise UserError(f"no generator given; there are: {', '.join(folders)}")

@@ -116,7 +116,8 @@ def _addresses(name: str, mirror: str | None) -> dict[RemoteFile, str]:
 
 
 def _by_hand(addresses: dict[RemoteFile, str], files: list[RemoteFile], folder: Path) -> str:
-    return "to download it manually, save " + " and ".join(f"{addresses[file]} as {folder / file.saved_as}" for file in files)
+    places = (f"{addresses[file]} as {folder / file.saved_as}" for file in files)
+    return f"to download it manually, save {' and '.join(places)}"
 
 
 @contextlib.contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from biggan_discovery.generators import biggan_deep_files, brock_files, user_module
+from biggan_discovery.generators import biggan_deep_family, brock_family, user_module
 from biggan_discovery.generators.family import Family
 
 FAMILIES: tuple[Family, ...] = (
-    brock_files.FAMILY,
-    biggan_deep_files.FAMILY,
+    brock_family.FAMILY,
+    biggan_deep_family.FAMILY,
     user_module.FAMILY,
 )
 """A path belongs to the first family that recognises it."""

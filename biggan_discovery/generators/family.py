@@ -22,9 +22,9 @@ class Listing:
     """What is known of a generator without loading its weights.
 
     Attributes:
-        figures: resolution, z_dim and number of classes; None where only the weights tell.
-        size: of the weights in bytes; 0 where they are missing.
-        problem: why it cannot be loaded; "" where nothing is known to be wrong.
+        figures: resolution, z_dim and number of classes; None if only the weights determine them.
+        size: of the weights in bytes; 0 if they are missing.
+        problem: why it cannot be loaded; "" if nothing is known to be wrong.
     """
 
     figures: tuple[int, int, int] | None

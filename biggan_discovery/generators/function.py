@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators.base import FrozenGenerator
-from biggan_discovery.generators.layer_range import ALL, LayerRange, layer_range
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.priors import PRIORS, Prior
 
 
@@ -97,7 +97,7 @@ class FunctionGenerator(FrozenGenerator):
 
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """The weight that was given; see `FrozenGenerator.projections`."""
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         if self._projections is None:
             return super().projections(reached)
         if not reached.covers_all:

@@ -89,7 +89,7 @@ def parse_layers(text: str, num_layers: int) -> LayerRange:
     return LayerRange(first, last, num_layers)
 
 
-def layer_range(layers: LayerRange | str, num_layers: int) -> LayerRange:
+def to_layer_range(layers: LayerRange | str, num_layers: int) -> LayerRange:
     """`layers` as a range, parsed if it is a string.
 
     Raises:

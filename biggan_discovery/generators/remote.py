@@ -8,7 +8,7 @@ from typing import Any
 
 from biggan_discovery.generators import biggan_deep_files
 from biggan_discovery.generators.brock_files import WEIGHTS as BROCK_WEIGHTS
-from biggan_discovery.generators.layer_range import LayerRange, layer_range
+from biggan_discovery.generators.layer_range import LayerRange, to_layer_range
 
 _DEEP_HOST = "https://s3.amazonaws.com/models.huggingface.co/biggan"
 DRIVE = "https://drive.google.com/uc?id="
@@ -41,7 +41,7 @@ class RemoteGenerator:
 
     def search_space(self, layers: LayerRange | str) -> slice:
         """As `FrozenGenerator.search_space`, without the weights."""
-        reached = layer_range(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         return reached.chunk(self.z_dim) if self.chunked else slice(0, self.z_dim)
 
 

@@ -160,10 +160,10 @@ def _one_line(source: str) -> Iterator[None]:
 
 
 def _line_in(source: str, error: BaseException) -> str:
-    """The last line of a file that an error passed through."""
+    """The last line of a file or module that an error passed through."""
     lines, trace = [], error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == source:
+        if source in (trace.tb_frame.f_code.co_filename, trace.tb_frame.f_globals.get("__name__")):
             lines.append(trace.tb_lineno)
         trace = trace.tb_next
     return f" in line {lines[-1]}" if lines else ""

@@ -71,7 +71,7 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("scenes-64", ["'scenes-64'", "no such folder"]),
+        ("scenes-64", ["'scenes-64' is not in", "run from the clone", CHECKPOINTS_VARIABLE]),
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
         (
             "zzz",

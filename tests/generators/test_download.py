@@ -171,7 +171,7 @@ def test_broken_in_the_middle_goes_on_in_the_same_command(
 
 def _break_for_good(host: Host, root: Path, kept: int = 100_000) -> None:
     host.breaks = [kept, 0, 0, 0]
-    with pytest.raises(UserError, match=r"was interrupted.*same command again to resume.*download it manually, save http") as caught:
+    with pytest.raises(UserError, match=r"was interrupted.*again to resume.*manually, save http") as caught:
         load()
     assert "\n" not in str(caught.value)
     assert (root / NAME / "pytorch_model.bin.part").stat().st_size == kept
@@ -505,7 +505,7 @@ def _zip_of(content: bytes) -> bytes:
 def test_google_drive_needs_gdown(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gdown", None)
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
-    with pytest.raises(UserError, match=r"pip install 'biggan-discovery\[download\]'; to download it manually, save .*brock-128\.zip"):
+    with pytest.raises(UserError, match=r"pip install 'biggan-discovery\[download\]'; to download .*brock-128\.zip"):
         load("brock-128")
     assert left(root, "brock-128") == set()
 

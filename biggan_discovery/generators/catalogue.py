@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT = "scenes-64"
 BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
+_LONGEST = 200  # Characters of a name that messages show.
 _CLONE = Path(__file__).parents[2]
 
 
@@ -109,16 +110,22 @@ def find_folder(
     text = os.fspath(name_or_path)
     if named_by is None:
         return _find(text)
-    family = family_of(Path(text))
-    if text not in _catalogue() and family is not None and family.runs_code:
-        raise UserError(
-            f"{named_by} is for the generator {text}, which is Python code; a file cannot have it run, so if you trust "
-            f"it, give --generator {text}"
-        )
     try:
-        return _find(text)
+        name, path = _find(text)
     except UserError as error:
         raise UserError(f"{named_by}: {error}; give --generator for where it is") from error
+    if runs_code(name):
+        raise UserError(
+            f"{named_by} is for the generator {_shown(text)}, which is Python code and runs only if you name it; if "
+            f"you trust it, give --generator {_shown(text)}"
+        )
+    return name, path
+
+
+def runs_code(name: str) -> bool:
+    """Whether loading the generator of a name or path runs Python code that it names."""
+    family = None if name in _catalogue() else family_of(Path(name))
+    return family is not None and family.runs_code
 
 
 def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, ...]]:
@@ -182,6 +189,12 @@ def _find(text: str) -> tuple[str, Path]:
         return text, folders[text]
     if not text.strip():
         raise UserError(f"no generator given; there are: {', '.join(folders)}")
+    try:
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # ValueError: a null character, or half of a surrogate pair.
+        raise UserError(f"no generator {_shown(text)}: {getattr(error, 'strerror', None) or error}") from error
     path = Path(text)
     family = family_of(path)
     if family is not None:
@@ -190,7 +203,12 @@ def _find(text: str) -> tuple[str, Path]:
     if path.exists():
         raise UserError(f"{text} is not a generator; give {looked_for()}")
     known = near_matches(text, folders) or f" (known: {', '.join(folders)})"
-    raise UserError(f"no generator {text!r}{known}; or give {looked_for()}")
+    raise UserError(f"no generator {text[:_LONGEST]!r}{known}; or give {looked_for()}")
+
+
+def _shown(text: str) -> str:
+    """A name as a user has to write it; one that is long or has control characters, cut and escaped."""
+    return text if text.isprintable() and len(text) <= _LONGEST else ascii(text[:_LONGEST])
 
 
 def _known_family(name: str, path: Path) -> Family:

@@ -45,6 +45,17 @@ def test_wrapped_modules_take_what_the_module_inside_takes(network: type[OfZ], w
     assert torch.equal(generator(z, y), inner(z, y) if network is OfBoth else inner(z))
 
 
+def test_distributed_modules_take_what_the_module_inside_takes() -> None:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        inner = OfZ()
+        generator = FunctionGenerator(nn.parallel.DistributedDataParallel(inner), z_dim=6)
+        z, y = torch.randn(2, 6), torch.tensor([0, 0])
+        assert torch.equal(generator(z, y), inner(z))
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_closed_forms_decompose_the_projections() -> None:
     network = OfZ()
     generator = FunctionGenerator(network, z_dim=6, projections=network.linear.weight)

@@ -269,7 +269,7 @@ def test_a_folder_in_the_way_is_a_generator_or_nothing(folder: Path) -> None:
 # Names that files hold.
 
 
-@pytest.mark.parametrize("name", ["my_gan.py:G", "{folder}/trap.py:G", "trap:G", "os:getcwd", "gone.py:G"])
+@pytest.mark.parametrize("name", ["my_gan.py:G", "{folder}/trap.py:G", "trap:G", "os:getcwd", "gone.py:G", "trap.G:G"])
 def test_a_file_cannot_have_code_run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     name = name.format(folder=folder)
     (folder / "trap.py").write_text("import pathlib; pathlib.Path('pwned').touch()\n")
@@ -287,6 +287,18 @@ def test_names_and_paths_in_files_are_loaded_and_missing_ones_named(tmp_path: Pa
         load_generator("/not/here", device="cpu", named_by=tmp_path / "found.safetensors")
 
 
+@pytest.mark.parametrize(
+    "name", ["a\nb.py:G", "\x1b[2Jb.py:G", "x" * 300 + ".py:G", "\0.py:G", "x" * 9000, "\ud800", "a/" * 5000]
+)
+@pytest.mark.parametrize("named_by", [None, "found.safetensors"])
+def test_odd_names_are_refused_in_one_short_line(name: str, named_by: str | None) -> None:
+    with pytest.raises(UserError) as caught:
+        load_generator(name, device="cpu", named_by=named_by)
+    assert len(str(caught.value)) < 1000
+    if named_by:  # a stranger's name
+        assert not set(str(caught.value)) & {"\n", "\x1b", "\0", "\ud800"}
+
+
 def _command(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
     monkeypatch.setattr(sys, "argv", ["biggan-discovery", *shlex.split(line)])
     with pytest.raises(SystemExit) as ended:
@@ -300,6 +312,7 @@ def test_every_job_works_on_a_user_s_own_network(
     monkeypatch.chdir(folder)
     search = "discover --generator my_gan.py:make --class dog --method jacobian --samples 4 --out run --quiet"
     assert _command(monkeypatch, search) == 0
+    assert f"visualize.py run/directions.safetensors --generator {folder}/my_gan.py:make" in capsys.readouterr().out
     found = Directions.load(folder / "run" / "directions.safetensors")
     name, weights = f"{folder}/my_gan.py:make", load_generator("my_gan.py:make", device="cpu").sha256
     assert [found.metadata[key] for key in ("generator", "generator_sha256")] == [name, weights]

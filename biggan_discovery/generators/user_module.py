@@ -65,8 +65,8 @@ def _load(path: Path, *, name: str, truncation: float | None = None) -> FrozenGe
     with _import_path(folder), _own_neighbours(folder) if is_file else contextlib.nullcontext():
         module = _imported(source)
         made = _made(_attribute(module, source, attribute), name)
-    # A copy, as modules are imported once and this call's name and truncation are its own; weights are shared.
-    generator = copy.copy(made) if isinstance(made, FrozenGenerator) else _wrapped(made, name)
+        # A copy, as modules are imported once and this call's name and truncation are its own; weights are shared.
+        generator = copy.copy(made) if isinstance(made, FrozenGenerator) else _wrapped(made, name)
     generator.name = name
     generator.sha256 = generator.sha256 or _sha256(generator)
     if truncation is not None and truncation != generator.truncation:

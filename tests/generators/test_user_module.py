@@ -161,6 +161,13 @@ def test_files_in_other_folders_have_their_own_neighbours(folder: Path) -> None:
     assert sizes == [4, 7, 4]
 
 
+def test_neighbours_that_the_first_image_needs_are_found(folder: Path) -> None:
+    code = "def G(z):\n    from sizes import Z_DIM\n    return z.view(-1, 1, 1, Z_DIM)\nG.z_dim = 4\n"
+    (folder / "late.py").write_text(code)
+    generator = load_generator(f"{folder}/late.py:G", device="cpu")
+    assert torch.equal(generator(Z, Y * 0), Z.view(2, 1, 1, 4))
+
+
 def test_a_file_is_run_as_it_is_now(folder: Path) -> None:
     for size in (4, 5):  # of the same length, within the same second
         (folder / "now.py").write_text(f"def G(z): return z[:, None, None]\nG.z_dim = {size}\n")

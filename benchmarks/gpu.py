@@ -377,7 +377,7 @@ def _startup(say: Callable[[str], None], **_: Any) -> Figures:
     }
     figures: Figures = {}
     for title, code in pieces.items():
-        for _ in range(2):  # the first may read from disk
+        for _attempt in range(2):  # the first may read from disk
             begin = time.monotonic()
             subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
             figures[title] = time.monotonic() - begin

@@ -28,7 +28,6 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports.metrics import METRICS, Metric
-from biggan_discovery.scenes.predictor import find_predictor
 
 TRUE = "true directions"
 _SEED = 1000  # of judging: random directions that ratios divide by must not be those that are judged
@@ -123,7 +122,7 @@ def _judgement(
         Conditions(list(range(generator.num_classes)), path_size, epsilon, _SEED),
         PRESETS[preset],
         judgement,
-        predictor=find_predictor(generator),
+        predictor=generator.factor_predictor(),
         perceptual=lpips_distance(generator),
         references=References() if only else references,
     ):

@@ -15,15 +15,19 @@ from typing import Any
 
 import click
 import torch
-from biggan_discovery.objectives.through_directions import penalty_gradient, penalty_of_directions
 from torch import Tensor
 
 from benchmarks.sides import generator_folder
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, device_option
 from biggan_discovery.generators import FrozenGenerator, fast, load_generator
-from biggan_discovery.objectives.samples import Purpose, Samples, draw
-from biggan_discovery.search.precision import arithmetic, in_precision
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import Samples, draw
+from biggan_discovery.search.precision import in_precision
 
 _EPSILON, _PATH_SIZE, _PROBES = 0.1, 5.0, 2
 _WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {
@@ -90,7 +94,7 @@ def _samples(generator: FrozenGenerator, count: int, dtype: torch.dtype | None =
         probes=_PROBES,
         path_size=_PATH_SIZE,
         seed=0,
-        purpose=Purpose.SEARCH,
+        stream=Stream.SEARCH,
         step=0,
     )
     dtype = dtype or generator.dtype
@@ -105,7 +109,7 @@ def _directions(generator: FrozenGenerator, dtype: torch.dtype) -> Tensor:
 
 def _gradient(generator: FrozenGenerator, samples: Samples, at_once: int) -> Tensor:
     Q = _directions(generator, samples.z.dtype)
-    return penalty_gradient(generator, Q, samples, _EPSILON, micro_batch=at_once).gradient
+    return objective_gradient(HESSIAN_PENALTY, generator, Q, samples, _EPSILON, batch=Batch(at_once)).gradient
 
 
 def _recorded_step(
@@ -117,8 +121,8 @@ def _recorded_step(
 
     def values(Q: Tensor, *fields: Any) -> Tensor:
         part = Samples(*fields)
-        images = generator(*penalty_of_directions.latents(generator, Q, part, _EPSILON, "all"))
-        return penalty_of_directions.of_rows(images, evaluations, _EPSILON)
+        images = generator(*HESSIAN_PENALTY.latents(generator, Q, part, _EPSILON, "all"))
+        return HESSIAN_PENALTY.of_rows(images, evaluations, _EPSILON)
 
     recorded = kept.setdefault(count, fast.RecordedGradients(values))
     Q = _directions(generator, samples.z.dtype).double().requires_grad_()

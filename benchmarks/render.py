@@ -1,4 +1,4 @@
-"""`python -m benchmarks.render`: frames per second of a film, textbook against ours.
+"""`python -m benchmarks.render`: frames per second of a film, the reference implementation against ours.
 
 A film of a few samples that move along one direction, each frame another amount, written as MP4. Textbook is the
 authors' network, frame by frame, with all frames handed to imageio at the end. Sides take turns in own processes.
@@ -33,7 +33,7 @@ _side: dict[str, Any] = {}
 @click.option("--rounds", type=POSITIVE_INT, default=3, show_default=True, help="Films of each side.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(generator: str, device: str, samples: int, frames: int, rounds: int, out: Path | None) -> None:
-    """Time films, textbook against ours, in turns."""
+    """Time films, the reference implementation against ours, in turns."""
     with generator_folder(generator) as folder, ExitStack() as stack:
         sides = {name: Side(stack, _prepare, name, folder, device, samples) for name in SIDES}
         rates: dict[str, list[float]] = {name: [] for name in sides}
@@ -63,8 +63,8 @@ def _prepare(name: str, folder: str, device: str, samples: int) -> None:
     from biggan_discovery.generators import load_generator
 
     generator = load_generator(folder, device=device)
-    if name == "textbook":
-        generator = generator.textbook()
+    if name == "reference":
+        generator = generator.reference()
     uniform = torch.rand(samples, generator.z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     directions = Directions(initial_matrix("random", 1, generator.z_dim, 0))
     y = torch.arange(samples, device=generator.device) % generator.num_classes
@@ -78,11 +78,11 @@ def _film(frames: int) -> float:
     amounts = torch.linspace(-3, 3, frames + 1)[:-1].tolist()
     with tempfile.TemporaryDirectory() as place:
         begin = time.perf_counter()
-        (_textbook if _side["name"] == "textbook" else _ours)(Path(place, "film.mp4"), amounts)
+        (_reference if _side["name"] == "reference" else _ours)(Path(place, "film.mp4"), amounts)
         return time.perf_counter() - begin
 
 
-def _textbook(path: Path, amounts: list[float]) -> None:
+def _reference(path: Path, amounts: list[float]) -> None:
     import imageio.v2 as imageio
     import torch
 

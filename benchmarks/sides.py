@@ -20,7 +20,7 @@ import click
 from biggan_discovery.allocator import TUNABLES
 from biggan_discovery.errors import UserError, near_matches
 
-SIDES = ("textbook", "ours")
+SIDES = ("reference", "ours")
 RANDOM = "random:"
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.step`: a search step, textbook against ours.
+"""`python -m benchmarks.step`: a search step, the reference implementation against ours.
 
 Textbook is the authors' network and their loss (2k + 1 passes of the whole batch). Both sides run in processes of their
 own with the same allocator and take turns; one step each before the count begins. Prints a table in Markdown and, with
@@ -38,7 +38,7 @@ _side: dict[str, Any] = {}
 @click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps of each side.")
 @click.option("--micro-batch", type=POSITIVE_INT, help="Images at once on our side.  [default: by memory]")
 @click.option("--precision", default="auto", show_default=True, help="Of our side, as discover.py takes it.")
-@click.option("--alone", is_flag=True, help="Our side only, for batches that the textbook has no memory for.")
+@click.option("--alone", is_flag=True, help="Our side only, for batches too large for the reference.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(
     generator: str,
@@ -51,7 +51,7 @@ def benchmark(
     alone: bool,
     out: Path | None,
 ) -> None:
-    """Time a search step, textbook against ours, in turns."""
+    """Time a search step, the reference implementation against ours, in turns."""
     with generator_folder(generator) as folder, ExitStack() as stack:
         asked = (folder, device, batch, probes, micro_batch, precision)
         sides = {name: Side(stack, _prepare, name, *asked) for name in SIDES[alone:]}
@@ -130,8 +130,8 @@ def _prepare(
 
     torch.set_grad_enabled(True)
     generator = load_generator(folder, device=device)
-    if name == "textbook":
-        generator = generator.textbook()
+    if name == "reference":
+        generator = generator.reference()
     z_dim, classes = generator.z_dim, list(range(generator.num_classes))
     if name == "ours":
         settings = AdamSettings(
@@ -182,14 +182,14 @@ def _step() -> float:
 
 def _run(samples: Any) -> None:
     """One step; it ends with a number on the CPU, so the GPU has ended too."""
-    from benchmarks.textbook import textbook_step
+    from benchmarks.reference import reference_step
     from biggan_discovery.numerics.arithmetic import arithmetic
     from biggan_discovery.objectives.gradient import objective_gradient
     from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 
     generator, Q = _side["generator"], _side["Q"]
-    if _side["name"] == "textbook":
-        gradient = textbook_step(generator, Q, samples, _EPSILON)[1]
+    if _side["name"] == "reference":
+        gradient = reference_step(generator, Q, samples, _EPSILON)[1]
     else:
         with arithmetic(_side["precision"]):
             found = objective_gradient(HESSIAN_PENALTY, generator, Q, samples, _EPSILON, batch=_side["micro_batch"])

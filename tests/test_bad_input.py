@@ -126,6 +126,9 @@ def _broken_directions(world: Path, tiny: Path) -> None:
     save("listed", [1])
     changed("future", format=99)
     changed("lost", generator="/nowhere/at/all")
+    changed("coded", generator="gan.py:evil")
+    code = "def evil():\n    import os; os.mkdir('pwned')\ndef unsized(z): return z[:, None, None]\n"
+    (world / "gan.py").write_text(code + "if __name__ == '__main__': evil()\n")
     changed("numbered", generator=5)
     changed("foreign", classes=[17])
     changed("misnamed", names=["hue"])
@@ -249,7 +252,7 @@ CASES = {
     "discover --class -1": "-1",
     "discover --class 3-1": "write 1-3",
     f"discover --class {HUGE}": "out of range",
-    "discover --class cube,,cone": "empty place",
+    "discover --class cube,,cone": "is empty",
     "discover --class ''": "no class given",
     "visualize found.safetensors --class kegel": "'kegel'",
     "edit found.safetensors --set 0=1 --class 7": "class 7",
@@ -262,16 +265,16 @@ CASES = {
     "discover --generator nowhere/else": "'nowhere/else'",
     "discover --generator ''": "no generator given",
     "discover --generator найденный": "'найденный'",
-    "discover --generator checkpoints/scenes-64/config.json": "is a file; give the folder",
-    "discover --generator folder": "the folder folder has no config.json",
-    "discover --generator fine.npy": "fine.npy is a file",
+    "discover --generator checkpoints/scenes-64/config.json": "config.json is not a generator; give",
+    "discover --generator folder": "folder is not a generator; give",
+    "discover --generator fine.npy": "fine.npy is not a generator",
     "discover --generator code.pt": "code.pt",
-    "discover --generator ./weights-cut": "weights-cut/pytorch_model.bin is no torch file or is damaged",
+    "discover --generator ./weights-cut": "weights-cut/pytorch_model.bin is not a torch file, or is damaged",
     "discover --generator ./weights-empty": "weights-empty/pytorch_model.bin",
     "discover --generator ./weights-text": "weights-text/pytorch_model.bin",
-    "discover --generator ./weights-code": "weights-code/pytorch_model.bin holds more than tensors",
+    "discover --generator ./weights-code": "weights-code/pytorch_model.bin contains more than tensors",
     "discover --generator ./weights-old-code": "weights-old-code/pytorch_model.bin",
-    "discover --generator ./weights-lacking": "lacks",
+    "discover --generator ./weights-lacking": "missing",
     "discover --generator ./weights-more": "generator.surplus",
     "discover --generator ./weights-nan": "embeddings.weight",
     "discover --generator ./weights-folder": "weights-folder/pytorch_model.bin",
@@ -280,8 +283,8 @@ CASES = {
     "discover --generator ./config-text": "config-text/config.json",
     "discover --generator ./config-list": "config-list/config.json",
     "discover --generator ./config-binary": "config-binary/config.json",
-    "discover --generator ./config-lacking": "lacks 'z_dim'",
-    "discover --generator ./config-other": "do not fit",
+    "discover --generator ./config-lacking": "'z_dim' is missing",
+    "discover --generator ./config-other": "does not match",
     "discover --generator ./config-negative": "-8",
     "discover --generator ./config-huge": "'eps'",
     "discover --generator ./config-large": "1000000000",
@@ -290,7 +293,16 @@ CASES = {
     "discover --generator ./settings-huge": "'lr'",
     "discover --generator biggan-deep-128": "biggan-deep-128",
     "visualize found.safetensors --generator scenes-46": "did you mean 'scenes-64'",
-    "visualize lost.safetensors": "/nowhere/at/all",
+    "visualize lost.safetensors": "lost.safetensors: no generator '/nowhere/at/all'",
+    "visualize coded.safetensors": "coded.safetensors is for the generator gan.py:evil, which is Python code",
+    "edit coded.safetensors --set 0=1": "give --generator gan.py:evil",
+    "evaluate coded.safetensors": "give --generator gan.py:evil",
+    "discover --generator gan.py:nothing": "gan.py has no 'nothing'",
+    "discover --generator gone.py:G": "there is no file",
+    "discover --generator gan.py": "gan.py is not a generator; give",
+    "discover --generator gan.py:7": "my_gan.py:G",
+    "discover --generator no.such.module:G": "no module 'no'",
+    "classes --generator gan.py:unsized": "FunctionGenerator(unsized, z_dim=...)",
     "visualize numbered.safetensors": "'5'",
     "import fine.npy --out x.safetensors --generator wide": "16",
     "import fine.npy --out x.safetensors --generator ./weights-cut": "weights-cut",

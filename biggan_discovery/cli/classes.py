@@ -1,4 +1,4 @@
-"""`biggan-discovery classes`: the classes of a generator."""
+"""`biggan-discovery classes`: lists the classes of a generator."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import click
 @click.argument("query", required=False)
 @click.option(
     "--generator",
-    metavar="NAME|PATH",
-    help="Name of a generator (see `biggan-discovery generators`), or a path.  [default: the bundled one, and with "
-    "QUERY ImageNet's classes too]",
+    metavar="NAME|PATH|CODE",
+    help="Name, path or Python code of a generator.  [default: the bundled one, and with QUERY ImageNet's classes too]",
 )
 def classes_command(query: str | None, generator: str | None) -> None:
-    """List the classes of a generator: index and name; ImageNet's also by WordNet id and with all their names.
+    """List the classes of a generator: index and name; for ImageNet also WordNet id and all names.
 
-    With QUERY only those of which a name contains it; case, spaces, underscores and hyphens do not matter. An
-    ImageNet class is found by its index and WordNet id too.
+    With QUERY, list the classes whose name contains it; case, spaces, underscores and hyphens do not matter. ImageNet
+    classes are also found by index and WordNet id.
 
     \b
     Examples:

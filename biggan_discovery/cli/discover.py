@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,7 @@ def _search_each(generator: FrozenGenerator, classes: Sequence[int], out: str, s
 
 def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, settings: dict[str, Any]) -> None:
     """One run, and what it achieved."""
+    from biggan_discovery.generators.catalogue import runs_code
     from biggan_discovery.search import discover
 
     file = os.path.join(out, "directions.safetensors")  # noqa: PTH118
@@ -189,7 +191,8 @@ def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, set
     for line in _summary(found):
         click.echo(line)
     done = "this run was finished already:" if _modified(file) == before else "saved"
-    click.echo(f"{done} {file}; see it with: python visualize.py {file}")
+    code = f" --generator {shlex.quote(generator.name)}" if runs_code(generator.name) else ""
+    click.echo(f"{done} {file}; see it with: python visualize.py {file}{code}")
 
 
 def _modified(path: str) -> int | None:

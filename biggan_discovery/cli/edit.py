@@ -148,7 +148,7 @@ def _edits(directions: Directions, generator: FrozenGenerator, settings: tuple[s
         if not abs(amount) <= LARGEST:
             raise UserError(f"--set {setting!r}: the amount must be finite in float32")
         try:
-            edits.append(Edit(row, amount, parse_layers(layers, generator.num_layers).text if at else None))
+            edits.append(Edit(row, amount, str(parse_layers(layers, generator.num_layers)) if at else None))
         except UserError as error:
             raise UserError(f"--set {setting!r}: {error}") from error
     return edits

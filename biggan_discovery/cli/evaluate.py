@@ -90,7 +90,6 @@ def evaluate_command(
     from biggan_discovery.evaluation.suite import PRESETS, Conditions, Judgement, References, Subject, tasks
     from biggan_discovery.progress import Progress
     from biggan_discovery.reports.evaluation import HTML, Judged, picture_cost, write_evaluation
-    from biggan_discovery.scenes.predictor import find_predictor
 
     first = existing_file(paths[0])
     out = out or first.with_name(f"{first.stem}-report")
@@ -114,7 +113,7 @@ def evaluate_command(
     ]
 
     sizes = PRESETS[preset] if probes is None else dataclasses.replace(PRESETS[preset], probes=probes)
-    predictor, perceptual, references = find_predictor(network), lpips_distance(network), References()
+    predictor, perceptual, references = network.factor_predictor(), lpips_distance(network), References()
     work = [
         (each.subject.label, task)
         for each in judged

@@ -40,7 +40,7 @@ def export_command(file: Path, out: Path, raw: bool) -> None:
 @click.command("import")
 @click.argument("file", metavar="IN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directions file to write (.safetensors).")
-@click.option("--generator", metavar="NAME|PATH", help="The generator that the directions are for; kept in the file.")
+@click.option("--generator", metavar="NAME|PATH|CODE", help="Generator of the directions; kept in the file.")
 @layers_option("Layers that the directions are for", "all")
 @class_option
 @truncation_option
@@ -134,8 +134,8 @@ def _origin(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a directions file says about the generator, and the space that its layers see, for `import_matrix`."""
     from biggan_discovery.generators import catalogue, parse_classes
-    from biggan_discovery.generators.download import REMOTE
     from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.generators.remote import REMOTE
 
     name, _ = catalogue.find_folder(name)
     if name in REMOTE:  # Known without its weights, which may not be here.
@@ -148,7 +148,7 @@ def _origin(
         "generator_sha256": sha256,
         "truncation": truncation or 1.0,
         "resolution": generator.resolution,
-        "layers": parse_layers(layers, generator.num_layers).text,
+        "layers": str(parse_layers(layers, generator.num_layers)),
     }
     if classes is not None:
         origin["classes"] = parse_classes(class_names, classes)

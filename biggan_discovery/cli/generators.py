@@ -1,4 +1,4 @@
-"""`biggan-discovery generators`: what there is."""
+"""`biggan-discovery generators`: lists generators."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import click
 
 @click.command("generators")
 def generators_command() -> None:
-    """List the generators that --generator knows by name, what is here of them, and where.
+    """List the generators that --generator takes by name.
 
-    They lie in the folder checkpoints/ of the clone (in the user's cache where the package is installed without its
-    clone), or where the environment variable BIGGAN_DISCOVERY_CHECKPOINTS says. Those that are not here yet are
-    downloaded when they are first used; brock-128 needs `pip install 'biggan-discovery[download]'` for that. Files in
-    the cache of the package pytorch-pretrained-biggan are used where they lie.
+    They are in the folder checkpoints/ of the clone (without a clone, in the user's cache), or in the folder that the
+    environment variable BIGGAN_DISCOVERY_CHECKPOINTS names. Missing ones are downloaded at first use; brock-128 needs
+    `pip install 'biggan-discovery[download]'` for that. Files in the cache of the package pytorch-pretrained-biggan
+    are linked.
 
-    --generator takes any other folder too, with a config.json and a pytorch_model.bin (or model.safetensors) as that
-    package has them, and a .pth file of BigGAN-PyTorch, or a folder or zip with one.
+    --generator also takes a path: a folder with config.json and pytorch_model.bin (or model.safetensors) in the layout
+    of that package; a .pth file of BigGAN-PyTorch, or a folder or zip with one.
+
+    And it takes your own network, as my_gan.py:G or package.module:G. G is a function or module from latents to
+    images with an attribute z_dim, a FrozenGenerator such as FunctionGenerator(my_gan, z_dim=128), or a class or
+    function without arguments that makes one of these. The code is run. Commands that read directions files run such
+    code only if you give --generator yourself.
     """
     from biggan_discovery.generators.catalogue import list_generators
     from biggan_discovery.generators.download import readable_size

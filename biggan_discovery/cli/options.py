@@ -146,14 +146,14 @@ def _with_download_options(option: Callable[[Any], Any]) -> Callable[[Any], Any]
         is_flag=True,
         expose_value=False,
         callback=_for_this_command("BIGGAN_DISCOVERY_OFFLINE"),
-        help="Download no generator.",
+        help="Never download weights.",
     )
     mirror = click.option(
         "--mirror",
         metavar="URL",
         expose_value=False,
         callback=_for_this_command("BIGGAN_DISCOVERY_MIRROR"),
-        help="Address to download generators from, instead of their hosts.",
+        help="Address to download weights from.",
     )
     return lambda command: option(offline(mirror(command)))
 
@@ -163,8 +163,8 @@ generator_option = _with_download_options(
         "--generator",
         default="scenes-64",
         show_default=True,
-        metavar="NAME|PATH",
-        help="Name of a generator (see `biggan-discovery generators`), or a folder or file with its weights.",
+        metavar="NAME|PATH|CODE",
+        help="Name (see `biggan-discovery generators`), folder or file of weights, or Python code: my_gan.py:G.",
     )
 )
 device_option = click.option(
@@ -203,6 +203,10 @@ scale_option = click.option(
     help="Enlarge pictures by a whole number.  [default: small ones to a comfortable size]",
 )
 of_file_generator_option = _with_download_options(
-    click.option("--generator", metavar="NAME|PATH", help="Another generator.  [default: the one that the file names]")
+    click.option(
+        "--generator",
+        metavar="NAME|PATH|CODE",
+        help="Name, path or Python code (my_gan.py:G).  [default: the generator in the file]",
+    )
 )
 directions_argument = click.argument("path", metavar="DIRECTIONS", type=click.Path())

@@ -1,4 +1,4 @@
-"""What commands that show directions share: opening what they work on, and writing what they draw."""
+"""Shared by commands that show directions: opening files and generators, and writing films."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _DEFAULT_GENERATOR = "scenes-64"
 def open_generator(
     name: str | None, *, truncation: float | None, classes: str | None, device: str
 ) -> tuple[FrozenGenerator, list[int]]:
-    """Load a generator, the bundled one where None, and its classes; all of them where None.
+    """Load a generator (defaults to the bundled one) and its classes (default to all).
 
     Raises:
-        UserError: where there is no such generator, or it lacks a class.
+        UserError: no such generator or class.
     """
     from biggan_discovery.generators import load_generator, parse_classes
 
@@ -37,12 +37,13 @@ def open_generator(
 def open_subject(
     path: str, *, generator: str | None, truncation: float | None, classes: str | None, device: str
 ) -> tuple[Directions, FrozenGenerator, list[int]]:
-    """Load a directions file, its generator and its classes; options that are None are as the file says.
+    """Load a directions file, its generator and its classes; options default to what the file says.
 
-    Warns on stderr where the weights of the generator are not those that the directions were found with.
+    Warns on stderr if the weights of the generator are not those that the directions were found with.
 
     Raises:
-        UserError: where a file cannot be read, the generator takes latents of another size, or it lacks a class.
+        UserError: a file cannot be read, the generator takes latents of another size or has no such class, or the file
+            asks for a generator in Python code and `generator` is None.
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.generators import load_generator, parse_classes
@@ -50,7 +51,12 @@ def open_subject(
     directions = Directions.load(path)
     known = directions.metadata
     name = generator or known.get("generator") or _DEFAULT_GENERATOR
-    network = load_generator(str(name), truncation=truncation or known.get("truncation"), device=device)
+    network = load_generator(
+        str(name),
+        truncation=truncation or known.get("truncation"),
+        device=device,
+        named_by=None if generator else path,
+    )
     if network.z_dim != directions.z_dim:
         raise UserError(
             f"{path} has directions for z_dim {directions.z_dim}, but {network.name} has z_dim {network.z_dim}; "
@@ -65,7 +71,7 @@ def open_subject(
 
 
 def check_layers(path: str, directions: Directions, generator: FrozenGenerator) -> None:
-    """Raise UserError, naming the file, where the generator lacks the layers that the directions are for."""
+    """Raise UserError, naming the file, if the generator does not have the layers that the directions are for."""
     from biggan_discovery.generators.layer_range import parse_layers
 
     try:
@@ -83,7 +89,7 @@ def _classes_of_file(path: str, classes: Any, generator: FrozenGenerator) -> lis
 
 
 def write_film(out: Path, frames: Iterator[np.ndarray], fps: float, progress: Progress) -> str:
-    """Write frames as they are made; returns a line that says what was written."""
+    """Write frames as they are rendered; returns a line that says what was written."""
     from biggan_discovery.rendering import open_writer
 
     count, shape = 0, (0, 0)

@@ -171,7 +171,7 @@ def visualize_command(
     if transfer and len(shown) > 1 and not per_direction:
         raise UserError("--transfer shows one direction on many classes; choose it with --only, or add --per-direction")
     if layers is not None:
-        layers = parse_layers(layers, network.num_layers).text
+        layers = str(parse_layers(layers, network.num_layers))
     elif path is not None and directions is not None:
         check_layers(path, directions, network)
     size = path_size if isinstance(path_size, float) else _path_size(str(path), known, network.defaults())

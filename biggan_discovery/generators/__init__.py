@@ -1,6 +1,6 @@
-"""Frozen generators: what the rest of the code sees of a network, and how one is loaded.
+"""Frozen generators: the interface of a network, its families, and how one is loaded.
 
-The names below are imported when first used, so that listing generators and classes does not load torch.
+The names below are imported when first used, so that listing generators and classes does not import torch.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from biggan_discovery.generators.base import FrozenGenerator, FunctionGenerator
+    from biggan_discovery.generators.base import FrozenGenerator
     from biggan_discovery.generators.catalogue import load_generator
     from biggan_discovery.generators.classes import parse_classes
+    from biggan_discovery.generators.function import FunctionGenerator
 
 _HOME = {
     "FrozenGenerator": "base",
-    "FunctionGenerator": "base",
+    "FunctionGenerator": "function",
     "load_generator": "catalogue",
     "parse_classes": "classes",
 }

@@ -12,11 +12,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import fast, layout
-from biggan_discovery.generators.base import FrozenGenerator, check_truncation
+from biggan_discovery.generators import fast
+from biggan_discovery.generators.base import check_truncation
+from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
-from biggan_discovery.generators.brock_original import LAST_EPS, OriginalNetwork
-from biggan_discovery.generators.layer_range import ALL, parse_layers
+from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
 _FIRST_SIZE = 4  # Height and width before the first block.
@@ -24,24 +25,24 @@ _FEWEST, _MOST = 3, 7  # Blocks of the networks for 32 and for 512 pixels.
 _SOURCE = "its other tensors"
 
 
-class BrockBigGAN(FrozenGenerator):
+class BrockBigGAN(BigGANBase):
     """A BigGAN generator (Brock et al. 2018, appendix B, figure 15) as BigGAN-PyTorch writes it.
 
-    Resolution, widths, attention, classes and the way that z goes in are read from the tensors. In a hierarchical
-    network z is cut into one chunk per layer: layer 0, the first linear layer, sees the first chunk, and layer i, the
-    i-th block, sees chunk i and the class. Where it is not hierarchical, there is one layer, which sees all of z.
-    Spectral norms (as in the original's eval mode) and batch-norm statistics are worked into the weights at load.
+    Resolution, widths, attention, classes and where z enters are read from the tensors. In a hierarchical network z
+    is cut into one chunk per layer: layer 0, the first linear layer, sees the first chunk, and layer i, the i-th
+    block, sees chunk i and the class. Other networks have one layer, which sees all of z.
+    Spectral norms (as in the original's eval mode) and batch-norm statistics are folded into the weights at load.
     There is one set of statistics, so truncation scales the latents only: z ~ N(0, truncation²).
 
     Args:
-        path: the weights, the folder that holds them, or a zip that does (read in memory). G_ema.pth goes before
-            G.pth. Beside them may lie a config.json with BN_eps and SN_eps, and a classes.json.
-        name: what messages and files call it.
+        path: the weights, or a folder or zip that contains them (a zip is read in memory). G_ema.pth takes precedence
+            over G.pth. Optionally with config.json (BN_eps, SN_eps) and classes.json beside the weights.
+        name: see `FrozenGenerator`.
         truncation: in (0, 1].
         dtype: of weights, z and images.
 
     Raises:
-        UserError: no weights there, or they are damaged, carry code, or do not make a BigGAN.
+        UserError: no weights there, or they are damaged, contain code, or are not those of a BigGAN.
     """
 
     def __init__(self, path: Path, *, name: str, truncation: float = 1.0, dtype: torch.dtype = torch.float32):
@@ -51,61 +52,51 @@ class BrockBigGAN(FrozenGenerator):
         state, sizes, sha256 = _read(weights)
         network = _Network(_Builder(state, sizes, config, weights))
         del state
-        self._chunk = sizes.chunk
-        self._weights = weights
         super().__init__(
             network.to(dtype),
+            folder=cast(Path, weights.parent),
+            num_classes=sizes.num_classes,
             name=name,
             z_dim=sizes.num_layers * sizes.chunk,
             num_layers=sizes.num_layers,
             resolution=_FIRST_SIZE * 2**sizes.num_blocks,
-            channels=3,
-            class_names=layout.read_class_names(cast(Path, weights.parent), sizes.num_classes),
             truncation=truncation,
             sha256=sha256,
         )
+        self._weights = weights
 
-    def textbook(self) -> FrozenGenerator:
-        """The original's layers; see `FrozenGenerator.textbook`."""
+    def _read_reference(self) -> tuple[nn.Module, str]:
         config = read_config(self._weights)
         state, sizes, sha256 = _read(self._weights)
-        network = OriginalNetwork(state, sizes.attention, config.bn_eps, config.sn_eps)
-        return self._around(network.to(self.dtype), sha256)
+        return ReferenceNetwork(state, sizes.attention, config.bn_eps, config.sn_eps), sha256
 
-    def search_space(self, layers: str = ALL) -> slice:
+    def search_space(self, layers: LayerRange | str = ALL) -> slice:
         """The chunks of z that the layers see; see `FrozenGenerator.search_space`."""
-        return parse_layers(layers, self.num_layers).chunk(self.z_dim)
+        return to_layer_range(layers, self.num_layers).chunk(self.z_dim)
 
-    def shift(self, z: Tensor, delta: Tensor, layers: str = ALL) -> Tensor:
+    def shift(self, z: Tensor, delta: Tensor, layers: LayerRange | str = ALL) -> Tensor:
         """z + delta in the chunks of some layers, which no other layer sees, so that z keeps its shape."""
-        space = self.search_space(layers)
+        reached = to_layer_range(layers, self.num_layers)
         mask = torch.zeros(self.z_dim, dtype=torch.bool, device=delta.device)
-        mask[space] = True
+        mask[self.search_space(reached)] = True
         return super().shift(z, delta * mask)
 
-    def projections(self, layers: str = ALL) -> Tensor:
+    def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """Chunk by chunk, as no layer sees the chunk of another. See `FrozenGenerator.projections`."""
-        reached = parse_layers(layers, self.num_layers)
+        reached = to_layer_range(layers, self.num_layers)
         network = cast(_Network, self.network)
         weights: list[Tensor] = [network.linear.weight]
         for block in cast(list[_Block], list(network.blocks))[: self.num_layers - 1]:
             norms = [cast(fast.Conditional, norm) for norm in (block.bn1, block.bn2)]
             of_block = torch.cat([fast.conditional_weights(norm.weight, norm.bias) for norm in norms])
             # The condition is the class embedding, then the chunk.
-            weights.append(of_block[:, -self._chunk :])
+            weights.append(of_block[:, -(self.z_dim // self.num_layers) :])
         return torch.block_diag(*weights[reached.first : reached.last + 1])
-
-    def layer_slice(self, first: int, last: int) -> slice:
-        """The coordinates of z that layers `first` to `last`, both included, see."""
-        return slice(first * self._chunk, (last + 1) * self._chunk)
 
     def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)
-        chunks = [latent[:, self.layer_slice(layer, layer)] for layer, latent in enumerate(latents)]
+        chunks = [latent.chunk(self.num_layers, dim=1)[layer] for layer, latent in enumerate(latents)]
         return cast(fast.Network, self.network).begin(y, *chunks)
-
-    def _finish(self, *state: Tensor) -> Tensor:
-        return cast(fast.Network, self.network).finish(*state)
 
 
 def _read(weights: Place) -> tuple[dict[str, Tensor], _Sizes, str]:
@@ -125,7 +116,7 @@ class _Sizes:
         widths: channels into every block, then out of the last.
         attention: indices of the blocks that attention follows.
         chunk: coordinates of z that a layer sees.
-        shared_dim: size of the class embedding that all blocks share; None where every norm has its own.
+        shared_dim: size of the class embedding that all blocks share; None if every norm has its own.
         hierarchical: whether blocks see chunks of z.
         spectral: whether weights are divided by their spectral norms.
     """
@@ -149,11 +140,11 @@ class _Sizes:
 
 
 def _read_sizes(state: dict[str, Any], origin: Place) -> _Sizes:
-    """The architecture by a few tensors' shapes; whether the others fit is checked later."""
+    """The architecture, from the shapes of a few tensors; the others are checked later."""
 
     def shape(key: str, dimensions: int) -> torch.Size:
         if not isinstance(state.get(key), Tensor):
-            raise UserError(f"{origin} lacks {key}; it should hold the state dict of a BigGAN-PyTorch generator")
+            raise UserError(f"{origin}: {key} is missing; it should be the state dict of a BigGAN-PyTorch generator")
         found = state[key].shape
         if len(found) != dimensions or 0 in found:
             raise UserError(f"{origin}: {key} has shape {tuple(found)}; it should have {dimensions} dimensions above 0")
@@ -229,7 +220,7 @@ def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
 
 
 class _Builder:
-    """Layers with the weights of a checked state dict, in float64, so that the only rounding is that of the result."""
+    """Layers with the weights of a checked state dict, in float64, so that only the result is rounded."""
 
     def __init__(self, state: dict[str, Tensor], sizes: _Sizes, config: Config, origin: Place):
         self.sizes = sizes
@@ -265,25 +256,25 @@ class _Builder:
             )
         return self.tensor(f"{key}.stored_mean"), (variance + eps).rsqrt()
 
-    def norm(self, key: str, lacking: Tensor) -> fast.Conditional | fast.ByClass:
-        """(x + lacking − mean)/√(var + eps) · (1 + gain(c)) + bias(c), for known statistics one affine map of x."""
+    def norm(self, key: str, pending_bias: Tensor) -> fast.Conditional | fast.ByClass:
+        """(x + pending_bias − mean)/√(var + eps) · (1 + gain(c)) + bias(c), as one affine map of x."""
         mean, rate = self.statistics(key, self._config.bn_eps)
-        mean = mean - lacking
+        mean = mean - pending_bias
         if self.sizes.shared_dim is None:
             gain = (1 + self.tensor(f"{key}.gain.weight")) * rate
             return fast.ByClass(torch.cat((gain, self.tensor(f"{key}.bias.weight") - gain * mean), dim=1))
         return fast.Conditional(*fast.norm_affine(self.weight(f"{key}.gain"), self.weight(f"{key}.bias"), mean, rate))
 
-    def attention(self, key: str, lacking: Tensor) -> fast.Attention:
-        """Attention on x + lacking."""
+    def attention(self, key: str, pending_bias: Tensor) -> fast.Attention:
+        """Attention on x + pending_bias."""
         theta, phi, g, o = (self.weight(f"{key}.{part}") for part in ("theta", "phi", "g", "o"))
-        return fast.Attention(theta, phi, g, o * self.tensor(f"{key}.gamma"), lacking)
+        return fast.Attention(theta, phi, g, o * self.tensor(f"{key}.gamma"), pending_bias)
 
-    def to_images(self, norm: str, convolution: str, lacking: Tensor) -> fast.ToImages:
-        """Images of x + lacking."""
+    def to_images(self, norm: str, convolution: str, pending_bias: Tensor) -> fast.ToImages:
+        """Images of x + pending_bias."""
         mean, rate = self.statistics(norm, LAST_EPS)
         gain = self.tensor(f"{norm}.gain") * rate
-        shift = self.tensor(f"{norm}.bias") - gain * (mean - lacking)
+        shift = self.tensor(f"{norm}.bias") - gain * (mean - pending_bias)
         return fast.ToImages(gain, shift, self.weight(convolution), self.tensor(f"{convolution}.bias"))
 
 
@@ -293,12 +284,12 @@ class _Block(nn.Module):
     Args:
         build: see there.
         key: of its tensors.
-        lacking: (inputs,), biases that were left out of x so far.
+        pending_bias: (inputs,), sum of the biases not yet added to x.
     """
 
-    def __init__(self, build: _Builder, key: str, lacking: Tensor):
+    def __init__(self, build: _Builder, key: str, pending_bias: Tensor):
         super().__init__()
-        self.bn1 = build.norm(f"{key}.bn1", lacking)
+        self.bn1 = build.norm(f"{key}.bn1", pending_bias)
         self.conv1 = fast.Convolution(build.weight(f"{key}.conv1"), upsample=True)
         self.bn2 = build.norm(f"{key}.bn2", build.tensor(f"{key}.conv1.bias"))
         self.conv2 = fast.Convolution(build.weight(f"{key}.conv2"))
@@ -312,10 +303,10 @@ class _Block(nn.Module):
         return fast.plus_upsampled(inner, self.conv_sc(skip))
 
 
-def _lacking_after(build: _Builder, key: str, lacking: Tensor) -> Tensor:
-    """The biases, (outputs,), that a block leaves out where its input lacks some already."""
+def _pending_bias_after(build: _Builder, key: str, pending_bias: Tensor) -> Tensor:
+    """Sum of the biases (outputs,) not yet added to the output of a block."""
     biases = build.tensor(f"{key}.conv2.bias") + build.tensor(f"{key}.conv_sc.bias")
-    return biases + build.weight(f"{key}.conv_sc").flatten(1) @ lacking
+    return biases + build.weight(f"{key}.conv_sc").flatten(1) @ pending_bias
 
 
 class _Network(fast.Network):
@@ -329,19 +320,21 @@ class _Network(fast.Network):
         )
         self.linear = fast.Linear(build.weight("linear"), build.tensor("linear.bias"))
         self.blocks, self.attentions = nn.ModuleList(), nn.ModuleList()
-        lacking = build.tensor("linear.bias").new_zeros(self.width)
+        pending_bias = build.tensor("linear.bias").new_zeros(self.width)
         for block in range(sizes.num_blocks):
-            self.blocks.append(_Block(build, f"blocks.{block}.0", lacking))
-            lacking = _lacking_after(build, f"blocks.{block}.0", lacking)
+            self.blocks.append(_Block(build, f"blocks.{block}.0", pending_bias))
+            pending_bias = _pending_bias_after(build, f"blocks.{block}.0", pending_bias)
             has_attention = block in sizes.attention
-            self.attentions.append(build.attention(f"blocks.{block}.1", lacking) if has_attention else nn.Identity())
-            lacking = lacking * (not has_attention)
-        self.output = build.to_images("output_layer.0", "output_layer.2", lacking)
+            self.attentions.append(
+                build.attention(f"blocks.{block}.1", pending_bias) if has_attention else nn.Identity()
+            )
+            pending_bias = pending_bias * (not has_attention)
+        self.output = build.to_images("output_layer.0", "output_layer.2", pending_bias)
 
     def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """From y (N,) and the chunks of z, one per layer, each (N, chunk), to activations and the blocks' conditions.
 
-        Activations are (N, height, width, channels); conditions, of the blocks that are left, (N, condition).
+        Activations are (N, height, width, channels); conditions, of the remaining blocks, (N, condition).
         """
         y, *chunks = inputs
         embedding = self.shared(y)
@@ -356,7 +349,7 @@ class _Network(fast.Network):
         return self.output(x)
 
     def _through(self, part: slice, x: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
-        """x after some blocks, and the conditions that they leave."""
+        """x after some blocks, and the conditions of later ones."""
         left = iter(conditions)
         for block, attention in zip(self.blocks[part], self.attentions[part], strict=True):
             x = attention(block(x, next(left)))

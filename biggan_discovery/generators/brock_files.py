@@ -1,8 +1,8 @@
 """The files of a BigGAN-PyTorch checkpoint, found and opened without torch.
 
-G_ema.pth      the generator's weights averaged over training; taken before
+G_ema.pth      the generator's weights averaged over training; takes precedence over
 G.pth          the generator's weights
-config.json    optional: the settings that the weights cannot tell, under their original names
+config.json    optional: the settings that the weights do not determine, under their original names
 classes.json   optional: list of class names
 """
 
@@ -22,7 +22,6 @@ from biggan_discovery.errors import UserError
 
 WEIGHTS = ("G_ema.pth", "G.pth")
 CONFIG = "config.json"
-_SUFFIXES = (".pth", ".pt", ".zip")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)  # RuntimeError: encrypted.
 
 Place = Path | zipfile.Path
@@ -31,27 +30,24 @@ Place = Path | zipfile.Path
 
 @dataclass(frozen=True)
 class Config:
-    """What the weights cannot tell; the defaults are the published 128 px checkpoint's."""
+    """What the weights do not determine; defaults to the published 128 px checkpoint's settings."""
 
     bn_eps: float = 1e-5
     sn_eps: float = 1e-6
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a path looks like a checkpoint of this family: weights, a folder that holds them, or a zip."""
-    if path.is_dir():
-        return any((path / name).is_file() for name in WEIGHTS)
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
-
-
 def find_weights(path: Path) -> Place:
-    """The file with the weights: the path itself, or what it holds as a folder or zip, at any depth of a zip.
+    """The file with the weights: the path itself, or what it contains as a folder or zip, at any depth of a zip.
+
+    A folder without weights may hold them in a zip of the folder's name, as a download leaves it.
 
     Raises:
-        UserError: there is none, or there are several of the same name.
+        UserError: there are no weights, or several of the same name.
     """
     if path.is_dir():
         found: list[Place] = [path / name for name in WEIGHTS if (path / name).is_file()]
+        if not found and archive(path).is_file():
+            return find_weights(archive(path))
     elif members := _members(path):
         named = ([member for member in members if Path(member).name == name] for name in WEIGHTS)
         chosen = next(filter(None, named), [])
@@ -61,13 +57,18 @@ def find_weights(path: Path) -> Place:
     else:
         found = [path]
     if not found:
-        raise UserError(f"{path} holds neither {' nor '.join(WEIGHTS)}, so it is no checkpoint of BigGAN-PyTorch")
+        raise UserError(f"{path} contains neither {' nor '.join(WEIGHTS)}, so it is not a checkpoint of BigGAN-PyTorch")
     return found[0]
+
+
+def archive(folder: Path) -> Path:
+    """The zip that a download leaves in a folder."""
+    return folder / f"{folder.name}.zip"
 
 
 @contextlib.contextmanager
 def open_weights(place: Place) -> Iterator[IO[bytes]]:
-    """The weights as a file that can seek; a zip's are unpacked in memory only.
+    """The weights as a seekable file; those in a zip are unpacked in memory only.
 
     Raises:
         UserError: unreadable, or the zip is damaged.
@@ -82,9 +83,9 @@ def open_weights(place: Place) -> Iterator[IO[bytes]]:
 
 
 def read_config(weights: Place) -> Config:
-    """The settings in the `config.json` beside the weights; the published checkpoint's where there is none.
+    """The settings in the `config.json` beside the weights. Defaults to those of the published checkpoint.
 
-    Only BN_eps and SN_eps are read: the weights themselves tell the rest.
+    Only BN_eps and SN_eps are read: the weights determine the rest.
 
     Raises:
         UserError: not a JSON object, or a value out of range.
@@ -112,7 +113,7 @@ def _eps(place: Place, content: dict[str, Any], key: str, default: float) -> flo
 
 
 def _members(path: Path) -> list[str]:
-    """Names of a zip's files; none where the path is no zip, or a torch file, which is a zip inside."""
+    """Names of a zip's files; none if the path is not a zip, or is a torch file, which is a zip inside."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.namelist() if not member.endswith("/")]

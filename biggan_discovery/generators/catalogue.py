@@ -1,9 +1,8 @@
-"""Which generators there are, and loading one by name or folder. Listing them needs no torch."""
+"""The list of generators, and loading one by name or path. Listing needs no torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.generators import brock_files, layout
-from biggan_discovery.generators.download import REMOTE, fetch, is_in_package_cache, missing_files
+from biggan_discovery.generators.download import fetch, is_in_package_cache, missing_files
+from biggan_discovery.generators.families import family_of, looked_for
+from biggan_discovery.generators.family import Family
+from biggan_discovery.generators.layout import read_class_names
+from biggan_discovery.generators.remote import REMOTE
 
 if TYPE_CHECKING:
     import torch
@@ -22,28 +24,27 @@ if TYPE_CHECKING:
 DEFAULT = "scenes-64"
 BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
+_LONGEST = 200  # Characters of a name that messages show.
 _CLONE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One generator of the catalogue.
+    """One generator of the list.
 
-    `config` is None where its folder is not there or cannot be read, and where only the weights tell (BigGAN-PyTorch).
-    `size` is that of the weights in bytes, 0 where unknown.
+    Attributes:
+        name: what `load_generator` takes.
+        folder: where its files belong.
+        figures: resolution, z_dim and number of classes; None if unknown without its weights.
+        size: of the weights in bytes; 0 if unknown.
+        problem: why it cannot be used right away; "" if it can.
     """
 
     name: str
     folder: Path
-    config: layout.Config | None
-    problem: str = ""
+    figures: tuple[int, int, int] | None = None
     size: int = 0
-
-    @property
-    def figures(self) -> tuple[int, int, int] | None:
-        """Resolution, z_dim and number of classes, where they are known without reading weights."""
-        known = self.config or REMOTE.get(self.name)
-        return (known.resolution, known.z_dim, known.num_classes) if known else None
+    problem: str = ""
 
 
 def load_generator(
@@ -53,66 +54,78 @@ def load_generator(
     device: str | torch.device = "auto",
     offline: bool | None = None,
     mirror: str | None = None,
+    named_by: str | os.PathLike[str] | None = None,
 ) -> FrozenGenerator:
-    """Load a frozen generator; biggan-deep-128, -256, -512 and brock-128 are downloaded where they are not here yet.
+    """Load a frozen generator; biggan-deep-128, -256, -512 and brock-128 are downloaded if they are not here yet.
 
     Args:
-        name_or_path: a name from `biggan-discovery generators`; or a folder with config.json and pytorch_model.bin as
-            `pytorch_pretrained_biggan` has them; or G_ema.pth or G.pth of BigGAN-PyTorch, a folder with one of them,
-            or a zip with one. The generator's `name` is the name, or the absolute path.
-        truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics; 1 where not given.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
-        offline: download nothing; where not given, as the environment variable BIGGAN_DISCOVERY_OFFLINE says.
-        mirror: address to download from, instead of the generators' hosts, files of the same names as there; where
-            not given, as BIGGAN_DISCOVERY_MIRROR says.
+        name_or_path: a name that `biggan-discovery generators` lists; a folder with config.json and pytorch_model.bin
+            in the layout of `pytorch_pretrained_biggan`; G_ema.pth or G.pth of BigGAN-PyTorch, or a folder or zip with
+            one; or Python code, "my_gan.py:G" or "package.module:G", where G is a `FrozenGenerator`, a function or
+            `nn.Module` (see `FunctionGenerator`; its z_dim is read from an attribute z_dim, dim_z, latent_dim or nz),
+            or a class or function without arguments that makes one of these. The code is run.
+            The generator's `name` is the name, the absolute path, or the importable module as given.
+        truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics. Defaults to 1, or to
+            the truncation of a `FrozenGenerator` in Python code.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        offline: never download. Defaults to the environment variable BIGGAN_DISCOVERY_OFFLINE.
+        mirror: address to download from, instead of the generators' hosts, with files of the same names. Defaults to
+            BIGGAN_DISCOVERY_MIRROR.
+        named_by: the file that the name was read from, if the user did not give it. Python code is then not run, and
+            errors say which file it was.
 
     Raises:
-        UserError: no such generator or device, a truncation out of range, a download that fails, or files that are
-            missing, damaged, carry code, or do not fit together.
+        UserError: no such generator or device, a truncation out of range, a failed download, or files that are
+            missing, damaged, contain code, or do not match each other.
+
+    Example:
+        >>> generator = load_generator("scenes-64", device="cpu")
+        >>> generator.resolution, generator.z_dim
+        (64, 16)
     """
     place = find_device(device)
-    name, path = find_folder(name_or_path)
+    name, path = find_folder(name_or_path, named_by=named_by)
     if name in REMOTE:
         fetch(name, path, offline=offline, mirror=mirror)
-        path = _unpacked_or_zip(name, path)
-    # Imported here, so that listing does without torch.
-    if brock_files.is_checkpoint(path):
-        from biggan_discovery.generators.brock import BrockBigGAN as Family
-    else:
-        from biggan_discovery.generators.biggan_deep import BigGANDeep as Family
-    return Family(path, name=name, truncation=1.0 if truncation is None else truncation).to(place)
+    given = {} if truncation is None else {"truncation": truncation}
+    return _known_family(name, path).load(path, name=name, **given).to(place)
 
 
-def find_folder(name_or_path: str | os.PathLike[str]) -> tuple[str, Path]:
-    """The name of a generator, and its folder; of BigGAN-PyTorch also the file or zip. Downloads nothing.
+def find_folder(
+    name_or_path: str | os.PathLike[str], *, named_by: str | os.PathLike[str] | None = None
+) -> tuple[str, Path]:
+    """The name of a generator and its folder, or the file, zip or Python code that it is in. Downloads nothing.
 
-    The folder of a generator that can be downloaded may lack files, or be missing. A name of the catalogue goes before
-    a folder of the same name in the working directory (write ./NAME for that).
+    The folder of a generator that can be downloaded may be missing, or miss files. Names take precedence over folders
+    in the working directory (write ./NAME for those).
+
+    Args:
+        name_or_path: see `load_generator`.
+        named_by: see `load_generator`.
 
     Raises:
-        UserError: it is neither a name, nor a folder with a config.json, nor a checkpoint of BigGAN-PyTorch.
+        UserError: neither a name, nor a path that a family of generators recognises, or one that is not accepted from
+            a file.
     """
     text = os.fspath(name_or_path)
-    folders = _catalogue()
-    if text in folders:
-        if not folders[text].is_dir() and text not in REMOTE:
-            raise UserError(f"the generator {text!r} belongs in {folders[text]}, but there is no such folder")
-        return text, folders[text]
-    if not text.strip():
-        raise UserError(f"no generator given; there are: {', '.join(folders)}")
-    path = Path(text).resolve()
-    if brock_files.is_checkpoint(path):
-        return str(path), path
-    if path.is_file():
+    if named_by is None:
+        return _find(text)
+    try:
+        name, path = _find(text)
+    except UserError as error:
+        raise UserError(f"{named_by}: {error}; give --generator for where it is") from error
+    if runs_code(name):
         raise UserError(
-            f"{text} is a file; give the folder that holds {layout.CONFIG} and {layout.WEIGHTS}, or a .pth or .zip file"
+            f"{named_by} is for the generator {_shown(text)}, which is Python code and runs only if you name it; if "
+            f"you trust it, give --generator {_shown(text)}"
         )
-    if not path.is_dir():
-        known = near_matches(text, folders) or f" (known: {', '.join(folders)})"
-        raise UserError(f"no generator {text!r}{known}; or give a folder with {layout.CONFIG} and {layout.WEIGHTS}")
-    if not (path / layout.CONFIG).is_file():
-        raise UserError(f"the folder {text} has no {layout.CONFIG} and no {' or '.join(brock_files.WEIGHTS)}")
-    return str(path), path
+    return name, path
+
+
+def runs_code(name: str) -> bool:
+    """Whether loading the generator of a name or path runs Python code that it names."""
+    family = None if name in _catalogue() else family_of(Path(name))
+    return family is not None and family.runs_code
 
 
 def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, ...]]:
@@ -123,10 +136,8 @@ def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, .
     """
     name, path = find_folder(name_or_path)
     if name in REMOTE:
-        return name, layout.read_class_names(path, REMOTE[name].num_classes)
-    if brock_files.is_checkpoint(path):  # Only the weights tell.
-        return name, load_generator(name_or_path, device="cpu").class_names
-    return name, layout.read_class_names(path, layout.read_config(path).num_classes)
+        return name, read_class_names(path, REMOTE[name].num_classes)
+    return name, _known_family(name, path).class_names(path)
 
 
 def list_generators() -> list[Entry]:
@@ -135,10 +146,10 @@ def list_generators() -> list[Entry]:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """The torch device of a name; "auto" is a GPU where there is one, else the CPU.
+    """The torch device of a name; "auto" is a GPU if there is one, else the CPU.
 
     Raises:
-        UserError: unknown, or not in this machine.
+        UserError: unknown, or not on this machine.
     """
     import torch
 
@@ -155,9 +166,9 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 def checkpoints_folder() -> Path:
-    """Where generators lie: what BIGGAN_DISCOVERY_CHECKPOINTS says, else `checkpoints/` of the clone.
+    """The folder of generators: BIGGAN_DISCOVERY_CHECKPOINTS if set, else `checkpoints/` of the clone.
 
-    Where the package is installed without its clone, a folder in the user's cache.
+    Without a clone, it is in the user's cache.
     """
     chosen = os.environ.get(CHECKPOINTS_VARIABLE)
     if chosen:
@@ -166,42 +177,70 @@ def checkpoints_folder() -> Path:
     return root / "checkpoints"
 
 
+def _find(text: str) -> tuple[str, Path]:
+    """See `find_folder`."""
+    folders = _catalogue()
+    if text in folders:
+        if not folders[text].is_dir() and text not in REMOTE:
+            raise UserError(
+                f"the bundled generator {text!r} is not in {folders[text]}; run from the clone, or set "
+                f"{CHECKPOINTS_VARIABLE} to its folder checkpoints"
+            )
+        return text, folders[text]
+    if not text.strip():
+        raise UserError(f"no generator given; there are: {', '.join(folders)}")
+    try:
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # ValueError: a null character, or half of a surrogate pair.
+        raise UserError(f"no generator {_shown(text)}: {getattr(error, 'strerror', None) or error}") from error
+    path = Path(text)
+    family = family_of(path)
+    if family is not None:
+        path = family.absolute(path)
+        return str(path), path
+    if path.exists():
+        raise UserError(f"{text} is not a generator; give {looked_for()}")
+    known = near_matches(text, folders) or f" (known: {', '.join(folders)})"
+    raise UserError(f"no generator {text[:_LONGEST]!r}{known}; or give {looked_for()}")
+
+
+def _shown(text: str) -> str:
+    """A name as a user has to write it; one that is long or has control characters, cut and escaped."""
+    return text if text.isprintable() and len(text) <= _LONGEST else ascii(text[:_LONGEST])
+
+
+def _known_family(name: str, path: Path) -> Family:
+    family = family_of(path)
+    if family is None:
+        raise UserError(f"the folder {path} of {name!r} does not contain it; it should be {looked_for()}")
+    return family
+
+
 def _catalogue() -> dict[str, Path]:
     root = checkpoints_folder()
-    telling = (layout.CONFIG, *brock_files.WEIGHTS)
-    others = sorted(path.parent.name for name in telling for path in root.glob(f"*/{name}")) if root.is_dir() else []
-    folders = {name: root / name for name in dict.fromkeys((*BUNDLED, *REMOTE, *others))}
-    # Who keeps downloads elsewhere still has the bundled generators in the clone.
-    bundled = {name: _CLONE / "checkpoints" / name for name in BUNDLED if not folders[name].is_dir()}
-    return folders | {name: folder for name, folder in bundled.items() if folder.is_dir()}
-
-
-def _unpacked_or_zip(name: str, folder: Path) -> Path:
-    """The folder of a downloaded generator, or the zip in it that nobody has unpacked."""
-    archive = folder / f"{name}.zip"
-    return archive if archive.is_file() and not brock_files.is_checkpoint(folder) else folder
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    others = [path.name for path in folders if family_of(path) is not None]
+    found = {name: root / name for name in dict.fromkeys((*BUNDLED, *REMOTE, *others))}
+    # Users who keep downloads elsewhere still have the bundled generators in the clone.
+    bundled = {name: _CLONE / "checkpoints" / name for name in BUNDLED if not found[name].is_dir()}
+    return found | {name: folder for name, folder in bundled.items() if folder.is_dir()}
 
 
 def _entry(name: str, folder: Path) -> Entry:
-    if name in REMOTE and missing_files(name, folder):
+    known = REMOTE.get(name)
+    figures = (known.resolution, known.z_dim, known.num_classes) if known else None
+    if known and missing_files(name, folder):
         problem = "in the package's cache" if is_in_package_cache(name, folder) else "not downloaded"
-        return Entry(name, folder, None, problem, REMOTE[name].about or 0)
+        return Entry(name, folder, figures, known.about or 0, problem)
     if not folder.is_dir():
-        return Entry(name, folder, None, "missing")
-    path = _unpacked_or_zip(name, folder)
-    if brock_files.is_checkpoint(path):
-        return Entry(name, folder, None, size=_size(path / each for each in brock_files.WEIGHTS) or _size([path]))
-    try:
-        config = layout.read_config(folder)
-    except UserError as error:
-        return Entry(name, folder, None, str(error))
-    size = _size([layout.weights_path(folder)])
-    return Entry(name, folder, config, "" if size else "weights missing", size)
-
-
-def _size(paths: Iterable[Path]) -> int:
-    """Size in bytes of the first file that is there, else 0."""
-    return next((path.stat().st_size for path in paths if path.is_file()), 0)
+        return Entry(name, folder, problem="missing")
+    family = family_of(folder)
+    if family is None or family.describe is None:
+        return Entry(name, folder, problem="not a generator")
+    listing = family.describe(folder)
+    return Entry(name, folder, listing.figures or figures, listing.size, listing.problem)
 
 
 def _devices() -> list[str]:

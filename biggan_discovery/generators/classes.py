@@ -35,13 +35,16 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], text: str) -> list[int]:
-    """Class indices from what a user wrote, in the order written, each once.
+    """Parse what a user wrote for classes.
 
     Args:
         generator_or_class_names: a generator, or its class names (the index of a name is its y).
         text: "3", "0-2", "cone", "golden_retriever", "cube,torus" or "all". In names, case, spaces, underscores,
-            hyphens and apostrophes do not matter, and a beginning that fits one class only is enough. A number is
-            always an index. ImageNet's classes answer to all their names in WordNet, and to their ids (n02099601).
+            hyphens and apostrophes do not matter, and a prefix that matches one class only is enough. A number is
+            always an index. ImageNet's classes are found by all their names in WordNet, and by their ids (n02099601).
+
+    Returns:
+        Class indices in the order written, each once.
 
     Raises:
         UserError: unknown or ambiguous name, or an index out of range.
@@ -59,7 +62,7 @@ def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], tex
 
 
 def filter_classes(names: Sequence[str], query: str) -> list[int]:
-    """Indices of the classes of which a name contains `query` (spelled as freely as in `parse_classes`).
+    """Indices of the classes with a name that contains `query`, compared as `parse_classes` does.
 
     ImageNet's classes are found by any of their names, by WordNet id and by index.
     """
@@ -74,7 +77,7 @@ def filter_classes(names: Sequence[str], query: str) -> list[int]:
 
 
 def describe_class(names: Sequence[str], index: int) -> str:
-    """All that is known of a class on one line: its name, or for ImageNet's its WordNet id and all its names."""
+    """A class on one line: its name; for ImageNet its WordNet id and all its names."""
     if tuple(names) != imagenet_names():
         return names[index]
     wordnet_id, *synonyms = imagenet_synonyms()[index]
@@ -85,7 +88,7 @@ def _parse_piece(names: tuple[str, ...], piece: str) -> Sequence[int]:
     numbers = re.fullmatch(r"(-?[0-9]+)(?:\s*-\s*([0-9]+))?", piece)
     if numbers is None:
         return [_by_name(names, piece)]
-    # The length guard keeps int() away from texts of thousands of digits.
+    # int() refuses strings of thousands of digits.
     first, last = (int(number) if len(number) < 20 else len(names) for number in (numbers[1], numbers[2] or numbers[1]))
     if not (0 <= first < len(names) and last < len(names)):
         raise UserError(f"class {_short(piece)} is out of range; the generator's classes are 0-{len(names) - 1}")
@@ -97,7 +100,7 @@ def _parse_piece(names: tuple[str, ...], piece: str) -> Sequence[int]:
 def _by_name(names: tuple[str, ...], piece: str) -> int:
     plain = _plain(piece)
     if not plain:
-        raise UserError("there is an empty place in the list of classes; write for example cube,torus or 0-2")
+        raise UserError("an item of the list of classes is empty; write for example cube,torus or 0-2")
     found = _named(names, piece) or [
         index
         for index, spellings in enumerate(_spellings(names))
@@ -117,7 +120,7 @@ def _by_name(names: tuple[str, ...], piece: str) -> int:
 
 
 def _near(names: tuple[str, ...], piece: str) -> str:
-    """Names with a word that begins with `piece` (retriever), else those spelled nearly so."""
+    """Names with a word that begins with `piece` (retriever), else names spelled similarly."""
     known = [name for synonyms in _synonyms(names) for name in synonyms]
     holding = [name for name in known if any(_plain(word).startswith(_plain(piece)) for word in name.split())]
     return f" (did you mean {' or '.join(map(repr, holding[:5]))}?)" if holding else near_matches(piece, known)
@@ -130,7 +133,7 @@ def _named(names: tuple[str, ...], text: str) -> list[int]:
 
 @functools.lru_cache(maxsize=8)
 def _spellings(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Plain forms of all the names of each class, and of ImageNet's also all names of a class together."""
+    """Normalised names of each class; for ImageNet also all names of a class joined."""
     return tuple(
         tuple(map(_plain, synonyms if len(synonyms) == 1 else (*synonyms, ", ".join(synonyms[1:]))))
         for synonyms in _synonyms(names)

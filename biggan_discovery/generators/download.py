@@ -1,8 +1,8 @@
-"""Bringing the files of real generators here: from the package's own cache, their host, or a mirror. Needs no torch.
+"""Downloading published generators from their host, a mirror or the package's own cache. Needs no torch.
 
-A file arrives under its name with `.part` and gets its own name only when its size, checksum and content are right. A
-broken download goes on where it stopped. Checksums that nobody published are recorded at the first download, in
-SHA256SUMS beside the file, and hold from then on.
+A file is downloaded to its name with `.part` and renamed once its size, checksum and content are verified. An
+interrupted download resumes. Checksums that nobody published are recorded at the first download, in SHA256SUMS beside
+the file, and enforced from then on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,106 +29,39 @@ from filelock import FileLock, Timeout
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
-from biggan_discovery.generators import layout
-from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.generators import biggan_deep_files, layout
+from biggan_discovery.generators.remote import DRIVE, REMOTE, RemoteFile
 from biggan_discovery.progress import Progress
 
 OFFLINE_VARIABLE = "BIGGAN_DISCOVERY_OFFLINE"
 MIRROR_VARIABLE = "BIGGAN_DISCOVERY_MIRROR"
 
-_DEEP_HOST = "https://s3.amazonaws.com/models.huggingface.co/biggan"
-_DRIVE = "https://drive.google.com/uc?id="
-_BROCK_ID = "1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW"
 _TIMEOUT = 30.0
 _WAITS = (0.5, 1.0, 2.0)  # Seconds before each further attempt after a lost connection.
 _CHUNK = 1 << 16
 _RETRIED = (408, 429, 500, 502, 503, 504)
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a generator elsewhere; size and checksum are None where nobody published them."""
-
-    saved_as: str
-    url: str
-    mirrored_as: str
-    instead: tuple[str, ...] = ()  # Files that do as well, where they are there.
-    size: int | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class RemoteGenerator:
-    """A generator that can be fetched by name."""
-
-    resolution: int
-    z_dim: int
-    num_layers: int
-    num_classes: int
-    about: int | None  # Bytes; of biggan-deep the size of the tensors where no file size is published.
-    files: tuple[RemoteFile, ...]
-    chunked: bool = False  # Whether each layer sees its own chunk of z.
-
-    def search_space(self, layers: str) -> slice:
-        """As `FrozenGenerator.search_space`, without the weights."""
-        reached = parse_layers(layers, self.num_layers)
-        return reached.chunk(self.z_dim) if self.chunked else slice(0, self.z_dim)
-
-
-def _deep(resolution: int, about: int, config: dict[str, Any], weights: dict[str, Any]) -> RemoteGenerator:
-    def there(name: str) -> str:
-        return f"biggan-deep-{resolution}-{name}"
-
-    def file(name: str, **known: Any) -> RemoteFile:
-        return RemoteFile(name, f"{_DEEP_HOST}/{there(name)}", there(name), **known)
-
-    files = (file(layout.CONFIG, **config), file(layout.WEIGHTS, instead=layout.SAFETENSORS, **weights))
-    num_layers = 1 + 2 * round(math.log2(resolution / 4))  # The first linear layer, and two blocks for each doubling.
-    return RemoteGenerator(resolution, 128, num_layers, 1000, about, files)
-
-
-REMOTE = {
-    "biggan-deep-128": _deep(128, 210_749_700, {}, {}),
-    "biggan-deep-256": _deep(
-        256,
-        234_411_737,
-        {"size": 715, "sha256": "edd106f65ff28ee1638491a978cfa6bc50dfa0344aab70749a7b8eb08bbec677"},
-        {"size": 234_411_737, "sha256": "5900ef4065047e3aa0d1b66197b7f2664dceb59b27080e414ad57e203c485bc5"},
-    ),
-    "biggan-deep-512": _deep(512, 235_635_460, {}, {}),
-    "brock-128": RemoteGenerator(
-        128,
-        120,
-        6,
-        1000,
-        None,
-        (RemoteFile("brock-128.zip", _DRIVE + _BROCK_ID, "brock-128.zip", ("G_ema.pth", "G.pth")),),
-        chunked=True,
-    ),
-}
-"""The generators that are fetched when they are asked for by name."""
-
-
 class _DroppedError(Exception):
-    """The connection was lost, or the host asks to try again later."""
+    """The connection was lost, or the host asked to retry later."""
 
 
 def fetch(name: str, folder: Path, *, offline: bool | None = None, mirror: str | None = None) -> None:
-    """Bring the files of a generator of `REMOTE` into its folder, where they are not there yet.
+    """Download the missing files of a generator of `REMOTE` into its folder.
 
-    Says on stderr what comes, how big it is, from where and to where, before it starts. A file in the cache of the
-    package pytorch-pretrained-biggan is linked, not copied.
+    Before it starts, it prints on stderr what is downloaded, its size, from where and to where. A file in the cache of
+    the package pytorch-pretrained-biggan is linked, not copied.
 
     Args:
         name: key of `REMOTE`.
         folder: where the files belong.
-        offline: fetch nothing; where None, as the environment variable BIGGAN_DISCOVERY_OFFLINE says.
-        mirror: address that has the files instead of their host; where None, as BIGGAN_DISCOVERY_MIRROR says.
+        offline: never download. Defaults to the environment variable BIGGAN_DISCOVERY_OFFLINE.
+        mirror: address to download from, instead of the host. Defaults to BIGGAN_DISCOVERY_MIRROR.
 
     Raises:
-        UserError: offline, the host cannot be reached or lacks a file, the connection breaks several times, a wrong
-            size or checksum, content that is none of a generator, no space, or a folder that cannot be written.
-        OSError: writing failed, for example on a disk that got full meanwhile; what has come so far is kept.
+        UserError: offline, the host cannot be reached or does not have a file, the connection is lost several times,
+            a wrong size or checksum, content that is not a generator's, no space, or a folder that is not writable.
+        OSError: writing failed, for example because the disk became full; the part so far is kept.
     """
     if not missing_files(name, folder):
         return
@@ -137,21 +69,21 @@ def fetch(name: str, folder: Path, *, offline: bool | None = None, mirror: str |
     addresses = _addresses(name, os.environ.get(MIRROR_VARIABLE) if mirror is None else mirror)
     try:
         if offline and not is_in_package_cache(name, folder):
-            raise UserError(f"{name} is not here, and downloads are off (--offline, {OFFLINE_VARIABLE})")
+            raise UserError(f"{name} is not downloaded yet, and downloads are off (--offline, {OFFLINE_VARIABLE})")
         with _locked(name, folder):
             for file in missing_files(name, folder):
                 target = folder / file.saved_as
                 if _link_from_package_cache(file, target):
                     continue
                 if offline:
-                    raise UserError(f"{name} is not here whole, and downloads are off")
+                    raise UserError(f"{name} is incomplete, and downloads are off")
                 _fetch_file(addresses[file], file, target)
     except UserError as error:
         raise UserError(f"{error}; {_by_hand(addresses, missing_files(name, folder), folder)}") from error
 
 
 def missing_files(name: str, folder: Path) -> list[RemoteFile]:
-    """The files of a generator of `REMOTE` that its folder lacks."""
+    """The files of a generator of `REMOTE` that are missing in its folder."""
     return [
         file
         for file in REMOTE[name].files
@@ -160,12 +92,12 @@ def missing_files(name: str, folder: Path) -> list[RemoteFile]:
 
 
 def is_in_package_cache(name: str, folder: Path) -> bool:
-    """Whether all that the folder lacks is in the cache of pytorch-pretrained-biggan."""
+    """Whether all missing files are in the cache of pytorch-pretrained-biggan."""
     return all(_in_package_cache(file.url) for file in missing_files(name, folder))
 
 
 def readable_size(count: int) -> str:
-    """A number of bytes for people: "715 bytes", "234.4 MB"."""
+    """A readable number of bytes: "715 bytes", "234.4 MB"."""
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
 
 
@@ -184,23 +116,24 @@ def _addresses(name: str, mirror: str | None) -> dict[RemoteFile, str]:
 
 
 def _by_hand(addresses: dict[RemoteFile, str], files: list[RemoteFile], folder: Path) -> str:
-    return "by hand: save " + " and ".join(f"{addresses[file]} as {folder / file.saved_as}" for file in files)
+    places = (f"{addresses[file]} as {folder / file.saved_as}" for file in files)
+    return f"to download it manually, save {' and '.join(places)}"
 
 
 @contextlib.contextmanager
 def _locked(name: str, folder: Path) -> Iterator[None]:
-    """Only one process at a time brings files into a folder."""
+    """Let one process at a time download into a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".download.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            _say(f"waiting for another process that is fetching {name}")
+            _say(f"waiting for another process that is downloading {name}")
             lock.acquire()
     except OSError as error:
         raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; another folder can be named by the environment "
+            f"cannot write to {folder}: {error.strerror or error}; set another folder in the environment "
             "variable BIGGAN_DISCOVERY_CHECKPOINTS"
         ) from error
     try:
@@ -210,7 +143,7 @@ def _locked(name: str, folder: Path) -> Iterator[None]:
 
 
 def _link_from_package_cache(file: RemoteFile, target: Path) -> bool:
-    """Link the file from the cache of pytorch-pretrained-biggan, where it is there and right."""
+    """Link the file from the cache of pytorch-pretrained-biggan; whether it is there and valid."""
     cached = _in_package_cache(file.url)
     if cached is None:
         return False
@@ -220,10 +153,10 @@ def _link_from_package_cache(file: RemoteFile, target: Path) -> bool:
         _say(f"{cached} is not used: {error}")
         return False
     _say(f"using {cached} (from pytorch-pretrained-biggan) as {target}")
-    target.unlink(missing_ok=True)  # A link that points nowhere.
+    target.unlink(missing_ok=True)  # It may be a broken link.
     try:
         target.symlink_to(cached)
-    except OSError:  # Windows allows links to some only.
+    except OSError:  # Windows restricts who may create links.
         part = _part(target)
         shutil.copyfile(cached, part)
         part.replace(target)
@@ -235,7 +168,7 @@ def _in_package_cache(url: str) -> Path | None:
     chosen = os.environ.get("PYTORCH_PRETRAINED_BIGGAN_CACHE")
     folder = Path(chosen).resolve() if chosen else Path.home() / ".pytorch_pretrained_biggan"
     found = folder.glob(f"{hashlib.sha256(url.encode()).hexdigest()}*")
-    # The package writes the .json when the file is whole.
+    # The package writes the .json once the file is complete.
     whole = [path for path in found if path.suffix != ".json" and Path(f"{path}.json").is_file()]
     return max(whole, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -244,7 +177,7 @@ def _fetch_file(url: str, file: RemoteFile, target: Path) -> None:
     """Download to `.part`, check, and rename; a resumed file with a wrong checksum is fetched once more, whole."""
     part = _part(target)
     resumed = part.exists()
-    (_download_from_drive if url.startswith(_DRIVE) else _download)(url, file, target)
+    (_download_from_drive if url.startswith(DRIVE) else _download)(url, file, target)
     try:
         _accept(part, file, target)
     except UserError as error:
@@ -252,7 +185,7 @@ def _fetch_file(url: str, file: RemoteFile, target: Path) -> None:
         if resumed:
             _say(f"{error}; starting over")
             return _fetch_file(url, file, target)
-        raise UserError(f"{url}: {error}; it was thrown away") from error
+        raise UserError(f"{url}: {error}; it was deleted") from error
     part.replace(target)
     _discard(part)
     return None
@@ -277,27 +210,27 @@ def _accept(path: Path, file: RemoteFile, target: Path) -> None:
 
 
 def _check_content(path: Path, name: str) -> None:
-    """Tell a generator's file from, say, the page of a network that asks to log in first."""
-    if name == layout.CONFIG:
-        layout.read_config_file(path)
+    """Check that the content is a generator's, not, say, the login page of a network."""
+    if name == biggan_deep_files.CONFIG:
+        biggan_deep_files.read_config_file(path)
     elif name.endswith(".zip"):
         if not zipfile.is_zipfile(path):
-            raise UserError("it is no zip file")
+            raise UserError("it is not a zip file")
     else:
-        from biggan_discovery.generators.weights import read_tensors  # Here, as it loads torch.
+        from biggan_discovery.generators.weights import read_tensors  # Imported here, as it imports torch.
 
         with path.open("rb") as content:
             read_tensors(content, "it")
 
 
 def _download(url: str, file: RemoteFile, target: Path) -> None:
-    """Bring `.part` to its full size, through several lost connections if need be."""
+    """Download `.part` completely, reconnecting several times if necessary."""
     for wait in (*_WAITS, None):
         try:
             return _attempt(url, file, target)
         except _DroppedError as error:
             if wait is None:
-                raise UserError(f"{url} broke off: {error}; the same command again goes on where it stopped") from error
+                raise UserError(f"{url} was interrupted: {error}; run the same command again to resume") from error
             _say(f"{url}: {error}; trying again")
             time.sleep(wait)
     return None
@@ -318,7 +251,7 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
         _check_size(url, file, total, response)
         size = total or file.size
         far = f", the last {readable_size(size - here)} of it" if here and size else ""
-        _say(f"fetching {url} ({readable_size(size) if size else 'of unknown size'}{far}) to {target}")
+        _say(f"downloading {url} ({readable_size(size) if size else 'of unknown size'}{far}) to {target}")
         _check_space(target, (size or 0) - here)
         if not here:
             atomic_write(_note(part), json.dumps({"size": total, "version": _version(response)}))
@@ -330,7 +263,7 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
 
 
 def _resumable(part: Path) -> tuple[int, dict[str, Any]]:
-    """How many bytes of an earlier download can be kept, and what its host said then about the file."""
+    """How many bytes of an earlier download can be kept, and what the host said about the file then."""
     try:
         note = json.loads(_note(part).read_text(encoding="utf-8"))
         here = part.stat().st_size
@@ -369,12 +302,12 @@ def _open(url: str, part: Path, here: int) -> Iterator[http.client.HTTPResponse]
 
 
 def _version(response: http.client.HTTPResponse) -> str | None:
-    """What the host has to tell one state of a file from another."""
+    """What identifies the version of a file at its host."""
     return response.headers.get("ETag") or response.headers.get("Last-Modified")
 
 
 def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """The byte at which an answer begins, and the size of the whole file where the host tells it."""
+    """The byte at which a response begins, and the size of the whole file if the host states it."""
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         return (int(match[1]), int(match[2])) if match else (-1, None)
@@ -384,7 +317,7 @@ def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 
 def _check_size(url: str, file: RemoteFile, total: int | None, response: http.client.HTTPResponse) -> None:
     if total is None and file.size is None and response.headers.get("Transfer-Encoding", "").lower() != "chunked":
-        raise UserError(f"{url}: the host does not tell the size, so a broken download would look like a whole one")
+        raise UserError(f"{url}: the host does not state the size, so an incomplete download would go unnoticed")
     if total is not None and file.size is not None and total != file.size:
         raise UserError(f"{url} has {total} bytes instead of {file.size}, so it is another file")
 
@@ -393,13 +326,13 @@ def _check_space(target: Path, needed: int) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise UserError(
-            f"{target} needs {readable_size(needed)} more, but only {readable_size(free)} are free there; another "
-            "folder can be named by the environment variable BIGGAN_DISCOVERY_CHECKPOINTS"
+            f"{target} needs {readable_size(needed)} more, but only {readable_size(free)} are free there; set "
+            "another folder in the environment variable BIGGAN_DISCOVERY_CHECKPOINTS"
         )
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, here: int, size: int | None, label: str) -> None:
-    """Append what comes to the part; what has come is kept whatever happens."""
+    """Append the response to the part; data received is kept whatever happens."""
     million = 10**6
     total = math.ceil((size or 0) / million)
     with (
@@ -425,22 +358,22 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"nothing came for {_TIMEOUT:.0f} s"
+        return f"no data for {_TIMEOUT:.0f} s"
     return "the connection was lost"
 
 
 def _download_from_drive(url: str, file: RemoteFile, target: Path) -> None:
-    """Google Drive asks back before it gives large files; gdown knows how to answer, and resumes by itself."""
+    """Google Drive asks for confirmation before large downloads; gdown handles that, and resumes."""
     try:
         import gdown  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
-            f"{file.saved_as} lies on Google Drive, for which gdown is needed: pip install 'biggan-discovery[download]'"
+            f"{file.saved_as} is on Google Drive, which needs gdown: pip install 'biggan-discovery[download]'"
         ) from error
-    _say(f"fetching {url} (Google Drive tells the size when it starts) to {target}")
+    _say(f"downloading {url} (size known once it starts) to {target}")
     try:
-        gdown.download(id=url.removeprefix(_DRIVE), output=str(_part(target)), resume=True)
-    except Exception as error:  # It raises its own kinds, those of requests, and OSError.
+        gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True)
+    except Exception as error:  # It raises its own exceptions, those of requests, and OSError.
         raise UserError(f"gdown could not fetch {url}: {' '.join(str(error).split())}") from error
     if not _part(target).is_file():
         raise UserError(f"gdown could not fetch {url}")
@@ -451,7 +384,7 @@ def _part(target: Path) -> Path:
 
 
 def _note(part: Path) -> Path:
-    """What the host said about the file of which there is a part."""
+    """What the host said about a partly downloaded file."""
     return part.with_name(f"{part.name}.json")
 
 

@@ -95,11 +95,12 @@ def fidelity_command(generator: str, count: int, truncation: float) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and scenes.")
 def predictor_command(scene_name: str, state: Path | None, out: Path | None, renders: int, **settings: int) -> None:
     """Fit the network that reads factors off images to the renders of a fit; about ten minutes on one core."""
-    from biggan_discovery.scenes.predictor import FILE, fit_predictor
+    from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR
+    from biggan_discovery.scenes.predictor import fit_predictor
     from biggan_discovery.scenes.table import find_scene
 
     scene = find_scene(scene_name)
-    path = (out or Path("checkpoints", scene.checkpoint)) / FILE
+    path = (out or Path("checkpoints", scene.checkpoint)) / FACTOR_PREDICTOR
     folder = _state_file(scene.checkpoint, state).parent / "renders"
     explained = fit_predictor(scene, folder, path, count=renders, **settings)
     by_factor = ", ".join(f"{name} {share:.4f}" for name, share in zip(scene.factors, explained, strict=True))

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.biggan_deep_files import CONFIG as CONFIG_FILE
+from biggan_discovery.generators.biggan_deep_files import WEIGHTS
 from biggan_discovery.generators.layout import CLASSES as CLASSES_FILE
-from biggan_discovery.generators.layout import CONFIG as CONFIG_FILE
-from biggan_discovery.generators.layout import DIRECTIONS, SETTINGS, WEIGHTS
+from biggan_discovery.generators.layout import DIRECTIONS, SETTINGS
 from biggan_discovery.scenes.network import (
     config,
     images,

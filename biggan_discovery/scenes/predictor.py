@@ -1,28 +1,24 @@
-"""The predictor of a scene's factors: fitted to renders, kept beside the generator fitted to the same scene."""
+"""Training the network that reads a scene's factors off its images, on renders."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.factor_predictor import (
-    FactorPredictor,
-    load_factor_predictor,
-    save_factor_predictor,
-    train_factor_predictor,
-)
-from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.catalogue import find_folder
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators.factor_predictor import FactorPredictor, load_factor_predictor
 from biggan_discovery.progress import Progress
 from biggan_discovery.scenes.fit import load_renders
 from biggan_discovery.scenes.scene import Scene
-from biggan_discovery.scenes.table import scene_of
 
-FILE = "factor_predictor.safetensors"
 _HELD_OUT = 1000
+_BATCH = 64
+_LR = 2e-3
 
 
 def fit_predictor(scene: Scene, renders: Path, out: Path, *, count: int, epochs: int, seed: int) -> Tensor:
@@ -51,14 +47,38 @@ def fit_predictor(scene: Scene, renders: Path, out: Path, *, count: int, epochs:
     return 1 - (predicted - truth).square().mean(dim=0) / truth.var(dim=0, unbiased=False)
 
 
-def find_predictor(generator: FrozenGenerator) -> FactorPredictor | None:
-    """The predictor for the scene that a generator was fitted to; None where there is none.
+def train_factor_predictor(
+    images: Tensor, factors: Tensor, *, epochs: int, seed: int = 0, progress: Progress | None = None
+) -> FactorPredictor:
+    """A predictor fitted to images of known factors by least squares; Adam, learning rate falling along a cosine.
 
-    Raises:
-        UserError: where its file is damaged.
+    Args:
+        images: (N, 3, 64, 64) uint8, 0 to 255 for -1 to 1, as `scenes.fit.load_renders` keeps them.
+        factors: (N, n) in [0, 1].
+        epochs: passes over the images.
+        seed: of weights and order; the global random state is left as it was.
+        progress: advanced by one for each image.
     """
-    try:
-        path = find_folder(scene_of(generator).checkpoint)[1] / FILE
-    except UserError:
-        return None
-    return load_factor_predictor(path, len(generator.factor_names)).to(generator.device) if path.exists() else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = FactorPredictor(factors.shape[1])
+    random = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_LR)
+    steps, step = epochs * -(-len(images) // _BATCH), 0
+    for _ in range(epochs):
+        for batch in torch.randperm(len(images), generator=random).split(_BATCH):
+            optimizer.param_groups[0]["lr"] = _LR * 0.5 * (1 + math.cos(math.pi * step / steps))
+            loss = functional.mse_loss(network(images[batch].float() / 127.5 - 1), factors[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            if progress is not None:
+                progress.advance(len(batch), loss=loss.item())
+    return network.eval().requires_grad_(False)
+
+
+def save_factor_predictor(network: FactorPredictor, path: Path) -> None:
+    """Write the weights, in half precision."""
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    atomic_write(path, safetensors.torch.save(state))

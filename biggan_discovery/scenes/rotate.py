@@ -12,6 +12,8 @@ import torch
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import layout, load_generator
+from biggan_discovery.generators.biggan_deep_files import CONFIG, WEIGHTS, weights_path
+from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR
 from biggan_discovery.generators.weights import read_tensors
 from biggan_discovery.scenes.network import random_frame
 
@@ -34,7 +36,7 @@ def rotate(folder: Path, out: Path, seed: int) -> None:
     frame = random_frame(seed)
     if generator.true_directions is None or generator.z_dim != len(frame):
         raise UserError(f"{folder} cannot be rotated; that takes known true directions and a z_dim of {len(frame)}")
-    path = layout.weights_path(folder)
+    path = weights_path(folder)
     with path.open("rb") as file:
         state, _ = read_tensors(file, path)
     for key, weight in state.items():
@@ -47,7 +49,10 @@ def rotate(folder: Path, out: Path, seed: int) -> None:
     torch.save(state, weights)
     directions = {"directions": (generator.true_directions.double() @ frame).float().contiguous()}
     names = {"names": json.dumps(generator.factor_names)}
-    atomic_write(out / layout.WEIGHTS, weights.getvalue())
+    atomic_write(out / WEIGHTS, weights.getvalue())
     atomic_write(out / layout.DIRECTIONS, safetensors.torch.save(directions, names))
-    for name in (layout.CONFIG, layout.CLASSES, layout.SETTINGS):
+    for name in (CONFIG, layout.CLASSES, layout.SETTINGS):
         atomic_write(out / name, (folder / name).read_bytes())
+    # It reads images, which are the same in all frames.
+    if (folder / FACTOR_PREDICTOR).is_file():
+        atomic_write(out / FACTOR_PREDICTOR, (folder / FACTOR_PREDICTOR).read_bytes())

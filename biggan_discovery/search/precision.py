@@ -42,7 +42,7 @@ def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
     """
     if precision == "tf32" and generator.device.type != "cuda":
         raise UserError(f"precision is 'tf32', which {generator.device} does not have; use float32")
-    return generator.halved(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
+    return generator.half_precision(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
 
 
 def gradient_precision(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +12,6 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.dci import dci, disentanglement, mutual_information_gap
-from biggan_discovery.evaluation.factor_predictor import (
-    load_factor_predictor,
-    save_factor_predictor,
-    train_factor_predictor,
-)
 from biggan_discovery.evaluation.factors import (
     Response,
     codes_and_factors,
@@ -184,43 +178,6 @@ def test_the_gap_of_noisy_codes_is_that_of_the_gaussian() -> None:
         codes = torch.stack((rho * factor + (1 - rho**2) ** 0.5 * noise, other), dim=1)
         expected = -math.log(1 - rho**2) / 2 / math.log(20)
         assert mutual_information_gap(codes, factor[:, None]).mean == pytest.approx(expected, rel=0.08)
-
-
-# The predictor.
-
-
-@pytest.fixture(scope="module")
-def coloured() -> tuple[Tensor, Tensor]:
-    """Plain images whose colour is the factors."""
-    factors = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
-    return (factors * 255).round().byte()[:, :, None, None].expand(-1, -1, 64, 64), factors
-
-
-def test_a_predictor_learns_survives_its_file_and_leaves_the_random_state(
-    coloured: tuple[Tensor, Tensor], tmp_path: Path
-) -> None:
-    images, factors = coloured
-    state = torch.get_rng_state()
-    network = train_factor_predictor(images[:240], factors[:240], epochs=5)
-    assert torch.equal(torch.get_rng_state(), state)
-    save_factor_predictor(network, tmp_path / "predictor.safetensors")
-    restored = load_factor_predictor(tmp_path / "predictor.safetensors", 3)
-    held = images[240:].float() / 127.5 - 1
-    torch.testing.assert_close(restored(held), network(held), rtol=0, atol=5e-3)
-    error = (restored(held) - factors[240:]).square().mean(dim=0) / factors[240:].var(dim=0)
-    assert error.max() < 0.5
-
-
-def test_bad_predictor_files_and_images_are_named(tmp_path: Path) -> None:
-    (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 40)
-    with pytest.raises(UserError, match=r"bad\.safetensors is not a predictor of 3 factors"):
-        load_factor_predictor(tmp_path / "bad.safetensors", 3)
-    network = train_factor_predictor(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.rand(2, 3), epochs=1)
-    save_factor_predictor(network, tmp_path / "three.safetensors")
-    with pytest.raises(UserError, match="not a predictor of 4 factors"):
-        load_factor_predictor(tmp_path / "three.safetensors", 4)
-    with pytest.raises(UserError, match=r"images have shape \(1, 3, 32, 32\)"):
-        network(torch.zeros(1, 3, 32, 32))
 
 
 # Bad input.

@@ -203,7 +203,7 @@ def test_bad_uniform(uniform: Tensor, part: str) -> None:
         ({"fn": lambda z: z}, r"shape \(1, 4\) for 1 latents"),
         ({"fn": lambda z: z.view(2, 2, 1, 1)}, r"shape \(2, 2, 1, 1\)"),
         ({"fn": lambda z: z.view(1, 4, 1, 1)[:, :0]}, "shape"),
-        ({"fn": lambda z: [z]}, "gave list"),
+        ({"fn": lambda z: [z]}, "returned list"),
     ],
 )
 def test_bad_function_generators(arguments: dict[str, Any], part: str) -> None:

@@ -295,10 +295,10 @@ GAMMA, BIAS = "generator.layers.2.gamma", "generator.gen_z.bias"
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (lambda state: state.pop(GAMMA), ["lacks", GAMMA]),
-        (lambda state: state.clear(), ["lacks", "embeddings.weight", "and ", " more"]),
-        (lambda state: state.update(extra=torch.zeros(1)), ["extra", "no place"]),
-        (lambda state: state.update({7: torch.zeros(1)}), ["7", "no place"]),
+        (lambda state: state.pop(GAMMA), ["missing", GAMMA]),
+        (lambda state: state.clear(), ["missing", "embeddings.weight", "and ", " more"]),
+        (lambda state: state.update(extra=torch.zeros(1)), ["extra", "do not belong"]),
+        (lambda state: state.update({7: torch.zeros(1)}), ["7", "do not belong"]),
         (lambda state: state.update({GAMMA: torch.zeros(2)}), [GAMMA, "(2,) instead of (1,)"]),
         (lambda state: state.update({GAMMA: torch.zeros(())}), [GAMMA, "() instead of (1,)"]),
         (lambda state: state.update({GAMMA: 0.5}), [GAMMA, "floating"]),
@@ -413,7 +413,7 @@ def test_channels_too_few(copied: Path) -> None:
 
 def test_config_of_another_network(copied: Path) -> None:
     (copied / "config.json").write_text(json.dumps({**TINY, "channel_width": 16}))
-    _refused(copied, "do not fit", "instead of")
+    _refused(copied, "does not match", "instead of")
     (copied / "config.json").write_text(json.dumps({**TINY, "attention_layer_position": 1}))
     _refused(copied, "generator.layers")
 
@@ -424,7 +424,7 @@ def test_config_of_another_network(copied: Path) -> None:
         ("{}", "list of class names"),
         ('["a"]', "5 classes"),
         ('["a", "b", "c", "d", ""]', "empty"),
-        ("[1,2,3,4,5]", "text"),
+        ("[1,2,3,4,5]", "string"),
     ],
 )
 def test_bad_class_names(copied: Path, content: str, part: str) -> None:

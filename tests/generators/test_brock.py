@@ -173,7 +173,7 @@ def test_facts_of_the_reference(reference: tuple[BrockBigGAN, dict[str, Tensor]]
     assert generator.class_names[207] == "golden retriever"
     assert generator.sha256 == hashlib.sha256((folder / "G_ema.pth").read_bytes()).hexdigest()
     # The papers' coarse, mid and fine.
-    assert [generator.layer_slice(*ends) for ends in ((0, 1), (2, 3), (4, 5))] == [
+    assert [generator.search_space(layers) for layers in ("0-1", "2-3", "4-5")] == [
         slice(0, 40),
         slice(40, 80),
         slice(80, 120),
@@ -266,7 +266,7 @@ def test_a_layer_sees_its_own_chunk_of_its_own_latent(generator: BrockBigGAN) ->
     images = generator(z, y)
     assert torch.equal(generator(layers, y), images)
     for layer in range(4):
-        own = generator.layer_slice(layer, layer)
+        own = generator.search_space(str(layer))
         assert own == slice(4 * layer, 4 * layer + 4)
         shifted, elsewhere = layers.clone(), layers.clone()
         shifted[:, layer] += 0.5
@@ -294,7 +294,7 @@ def test_one_layer_where_not_hierarchical(tmp_path: Path) -> None:
     z, y = _inputs(2)
     z = z.float()
     assert generator.num_layers == 1
-    assert generator.layer_slice(0, 0) == slice(0, 16)
+    assert generator.search_space("0") == slice(0, 16)
     assert torch.equal(generator(z[:, None], y), generator(z, y))
 
 
@@ -401,10 +401,10 @@ def _set(key: str, *shape: int) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (lambda state: state.clear(), ["lacks linear.weight"]),
-        (lambda state: state.update({CONV: 3}), ["lacks " + CONV]),
-        (lambda state: state.update({7: torch.zeros(1)}), ["7", "no place"]),
-        (_set("extra", 1), ["extra", "no place"]),
+        (lambda state: state.clear(), ["linear.weight is missing"]),
+        (lambda state: state.update({CONV: 3}), [CONV + " is missing"]),
+        (lambda state: state.update({7: torch.zeros(1)}), ["7", "do not belong"]),
+        (_set("extra", 1), ["extra", "do not belong"]),
         (_set(CONV, 16), [CONV, "(16,)", "4 dimensions"]),
         (_set(CONV, 0, 16, 3, 3), [CONV, "above 0"]),
         (_set(CONV, 16, 16, 5, 5), [CONV, "(16, 16, 5, 5) instead of (16, 16, 3, 3)"]),
@@ -416,7 +416,7 @@ def _set(key: str, *shape: int) -> Callable[[dict[str, Any]], object]:
         (_set("shared.weight", 5, 7), [GAIN, "(16, 10) instead of (16, 11)"]),
         (_set("shared.weight", 5), ["shared.weight", "2 dimensions"]),
         (_set("blocks.9.0.conv1.weight", 1), ["10 blocks"]),
-        (_set("blocks.3.0.conv1.weight", 16, 16, 3, 3), ["lacks", "blocks.3.0.conv1.bias", "more"]),
+        (_set("blocks.3.0.conv1.weight", 16, 16, 3, 3), ["missing", "blocks.3.0.conv1.bias", "more"]),
         (_set("blocks.1.1.gamma", 1), ["blocks.1.1.gamma (1,) instead of ()"]),
         (_set("output_layer.0.gain", 17), ["output_layer.0.gain (17,) instead of (16,)"]),
         (lambda state: state.update({CONV: torch.zeros(16, 16, 3, 3, dtype=torch.int64)}), [CONV, "floating"]),
@@ -438,7 +438,7 @@ def test_missing_tensors_are_named(copied: Path, changes: dict[str, Any]) -> Non
     state = tiny_state(**changes)
     for key in list(state)[::3]:
         torch.save({other: value for other, value in state.items() if other != key}, copied / "G_ema.pth")
-        _refused(copied, "lacks", key)
+        _refused(copied, "missing", key)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.999])

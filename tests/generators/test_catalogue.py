@@ -71,15 +71,15 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("scenes-64", ["'scenes-64'", "no such folder"]),
+        ("scenes-64", ["'scenes-64' is not in", "run from the clone", CHECKPOINTS_VARIABLE]),
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
         (
             "zzz",
             ["no generator 'zzz'", "known: scenes-64, ", "overlap, biggan-deep-128, ", "brock-128, mine", "a folder"],
         ),
         ("", ["no generator given"]),
-        ("folder", ["no config.json"]),
-        ("file", ["is a file", "give the folder"]),
+        ("folder", ["folder is not a generator", "config.json", "G_ema.pth", "my_gan.py:G"]),
+        ("file", ["file is not a generator", "a folder with config.json"]),
         ("/no/such/folder", ["no generator '/no/such/folder'"]),
     ],
 )
@@ -123,11 +123,10 @@ def test_list(checkpoints: Path) -> None:
     *named, broken, mine, without = list_generators()
     (scenes, *_), remote = named[: len(BUNDLED)], named[len(BUNDLED) :]
     assert [entry.name for entry in remote] == ["biggan-deep-128", "biggan-deep-256", "biggan-deep-512", "brock-128"]
-    assert (scenes.name, scenes.config, scenes.problem) == ("scenes-64", None, "missing")
-    assert (broken.name, broken.config) == ("broken", None)
-    assert "lacks 'z_dim'" in broken.problem
-    assert mine.config is not None
-    assert (mine.name, mine.config.resolution, mine.config.num_layers, mine.problem) == ("mine", 32, 5, "")
+    assert (scenes.name, scenes.figures, scenes.problem) == ("scenes-64", None, "missing")
+    assert (broken.name, broken.figures) == ("broken", None)
+    assert "'z_dim' is missing" in broken.problem
+    assert (mine.name, mine.figures, mine.problem) == ("mine", (32, 16, 5), "")
     assert without.problem == "weights missing"
 
 

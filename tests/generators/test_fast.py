@@ -1,4 +1,4 @@
-"""The fast form: every transformation against plain torch, whole generators against their textbook form."""
+"""The fast form: every transformation against plain torch, whole generators against their reference form."""
 
 from __future__ import annotations
 
@@ -228,8 +228,8 @@ def single(generator: FrozenGenerator) -> FrozenGenerator:
 
 
 @pytest.fixture(scope="module")
-def textbook(generator: FrozenGenerator) -> FrozenGenerator:
-    return generator.textbook()
+def reference(generator: FrozenGenerator) -> FrozenGenerator:
+    return generator.reference()
 
 
 def _load(folder: Path, dtype: torch.dtype) -> FrozenGenerator:
@@ -252,13 +252,13 @@ def _penalty(generator: FrozenGenerator, like: FrozenGenerator, step: int = 0) -
     return found.value, found.gradient.double()
 
 
-def test_equals_the_textbook_in_float64(generator: FrozenGenerator, textbook: FrozenGenerator) -> None:
-    assert type(textbook.network) is not type(generator.network)
+def test_equals_the_reference_in_float64(generator: FrozenGenerator, reference: FrozenGenerator) -> None:
+    assert type(reference.network) is not type(generator.network)
     z, y = _inputs(generator)
-    torch.testing.assert_close(generator(z, y), textbook(z, y), atol=1e-10, rtol=0)
+    torch.testing.assert_close(generator(z, y), reference(z, y), atol=1e-10, rtol=0)
     layers = _normal(3, generator.num_layers, generator.z_dim, seed=7)
-    torch.testing.assert_close(generator(layers, y), textbook(layers, y), atol=1e-10, rtol=0)
-    (value, gradient), (expected, expected_gradient) = (_penalty(each, generator) for each in (generator, textbook))
+    torch.testing.assert_close(generator(layers, y), reference(layers, y), atol=1e-10, rtol=0)
+    (value, gradient), (expected, expected_gradient) = (_penalty(each, generator) for each in (generator, reference))
     assert value == pytest.approx(expected, rel=1e-10)
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-10 * float(gradient.abs().max()))
 
@@ -280,13 +280,13 @@ def _error(found: Tensor, truth: Tensor) -> float:
     return float((found.double() - truth).norm() / truth.norm())
 
 
-def test_float32_is_as_close_to_float64_as_the_textbook(generator: FrozenGenerator, single: FrozenGenerator) -> None:
+def test_float32_is_as_close_to_float64_as_the_reference(generator: FrozenGenerator, single: FrozenGenerator) -> None:
     """Medians of several draws: in some, rounding moves an activation across the kink of its ReLU, on either side."""
     z, y = _inputs(generator, 8)
     images = generator(z, y)
-    plain = generator.textbook().float()
+    plain = generator.reference().float()
     assert _error(single(z.float(), y), images) <= 2 * _error(plain(z.float(), y), images)
-    truth, ours, textbooks = (
+    truth, ours, references = (
         [_penalty(each, generator, step) for step in range(9)] for each in (generator, single, plain)
     )
 
@@ -295,7 +295,7 @@ def test_float32_is_as_close_to_float64_as_the_textbook(generator: FrozenGenerat
         of_gradients = [_error(gradient, right) for (_, gradient), (_, right) in zip(found, truth, strict=True)]
         return median(of_values), median(of_gradients)
 
-    (of_value, of_gradient), (bound, gradient_bound) = errors(ours), errors(textbooks)
+    (of_value, of_gradient), (bound, gradient_bound) = errors(ours), errors(references)
     assert of_gradient <= 2 * gradient_bound
     assert of_value <= 2 * bound + 1e-5
 
@@ -334,26 +334,26 @@ def test_images_are_contiguous_and_batches_may_be_empty(generator: FrozenGenerat
     assert generator(*_inputs(generator, 0)).shape == (0, 3, size, size)
 
 
-def test_textbook_shares_facts_and_no_weights(generator: FrozenGenerator, textbook: FrozenGenerator) -> None:
+def test_reference_shares_facts_and_no_weights(generator: FrozenGenerator, reference: FrozenGenerator) -> None:
     for fact in ("name", "z_dim", "num_layers", "resolution", "class_names", "truncation", "sha256", "dtype", "device"):
-        assert getattr(textbook, fact) == getattr(generator, fact)
+        assert getattr(reference, fact) == getattr(generator, fact)
     uniform = torch.rand(4, generator.z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(textbook.latents(uniform), generator.latents(uniform))
+    assert torch.equal(reference.latents(uniform), generator.latents(uniform))
     own = {tensor.data_ptr() for tensor in (*generator.parameters(), *generator.buffers()) if tensor.numel()}
-    assert not own & {tensor.data_ptr() for tensor in (*textbook.parameters(), *textbook.buffers()) if tensor.numel()}
-    assert not any(weight.requires_grad for weight in textbook.parameters())
-    assert generator.textbook().float().dtype == torch.float32
-    assert generator.dtype == textbook.dtype == torch.float64
+    assert not own & {tensor.data_ptr() for tensor in (*reference.parameters(), *reference.buffers()) if tensor.numel()}
+    assert not any(weight.requires_grad for weight in reference.parameters())
+    assert generator.reference().float().dtype == torch.float32
+    assert generator.dtype == reference.dtype == torch.float64
 
 
-def test_textbook_of_changed_weights_is_refused(tmp_path: Path) -> None:
+def test_reference_of_changed_weights_is_refused(tmp_path: Path) -> None:
     folder = save_tiny_biggan(tmp_path)
     generator = load_generator(folder, device="cpu")
     save_tiny_biggan(tmp_path, seed=1)
     with pytest.raises(UserError, match="changed"):
-        generator.textbook()
+        generator.reference()
 
 
-def test_a_function_is_its_own_textbook() -> None:
+def test_a_function_is_its_own_reference() -> None:
     generator = FunctionGenerator(lambda z: z.view(-1, 1, 2, 2), z_dim=4)
-    assert generator.textbook() is generator
+    assert generator.reference() is generator

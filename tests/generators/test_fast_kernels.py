@@ -10,16 +10,19 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from biggan_discovery.objectives.through_directions import penalty_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from biggan_discovery.generators import fast
+from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.biggan_deep import BigGANDeep
 from biggan_discovery.generators.brock import BrockBigGAN
 from biggan_discovery.generators.fast import dispatch
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import draw
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
 
@@ -283,18 +286,18 @@ def test_a_search_step_with_and_without_kernels(family: str, tmp_path: Path, lau
     kind, save, used = FAMILIES[family]
     folder = save(tmp_path / "weights")
     double, single = (kind(folder, name="tiny", dtype=dtype).to(DEVICE) for dtype in (torch.float64, torch.float32))
-    samples = draw(single, [0], 5, count=1, probes=3, path_size=3.0, seed=1, purpose=Purpose.SEARCH, step=0)
+    samples = draw(single, [0], 5, count=1, probes=3, path_size=3.0, seed=1, stream=Stream.SEARCH, step=0)
     Q = torch.linalg.qr(torch.randn(single.z_dim, 5, generator=torch.Generator().manual_seed(0)))[0].T.to(DEVICE)
     assert not any(launches.values())
-    found = penalty_gradient(single, Q, samples, 0.1, micro_batch=4)
+    found = objective_gradient(HESSIAN_PENALTY, single, Q, samples, 0.1, batch=Batch(4))
     assert {name for name, count in launches.items() if count} == used
-    again = penalty_gradient(single, Q, samples, 0.1, micro_batch=4)
+    again = objective_gradient(HESSIAN_PENALTY, single, Q, samples, 0.1, batch=Batch(4))
     with fast.plain():
         before = dict(launches)
-        plain = penalty_gradient(single, Q, samples, 0.1, micro_batch=4)
+        plain = objective_gradient(HESSIAN_PENALTY, single, Q, samples, 0.1, batch=Batch(4))
         assert launches == before
     wide = type(samples)(samples.z.double(), samples.y, samples.w.double(), samples.probes.double())
-    truth = penalty_gradient(double, Q.double(), wide, 0.1, micro_batch=4).gradient
+    truth = objective_gradient(HESSIAN_PENALTY, double, Q.double(), wide, 0.1, batch=Batch(4)).gradient
     assert truth.norm() > 0
     assert found.value == again.value
     assert torch.equal(found.gradient, again.gradient)

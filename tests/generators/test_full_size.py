@@ -12,8 +12,8 @@ from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from benchmarks.full_size import NETWORKS
 from benchmarks.random_networks import save_biggan_deep, save_brock
 from biggan_discovery.generators import load_generator
-from biggan_discovery.generators.download import REMOTE
-from biggan_discovery.generators.layout import read_config_file
+from biggan_discovery.generators.biggan_deep_files import read_config_file
+from biggan_discovery.generators.remote import REMOTE
 from tests.tiny import TINY
 
 SMALL_BROCK = {**NETWORKS["brock-128"], "G_ch": 8, "n_classes": 5}

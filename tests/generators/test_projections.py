@@ -82,7 +82,7 @@ def test_columns_are_the_coordinates_of_the_search_space(tmp_path: Path, family,
 
 def test_a_function_has_none():
     generator = FunctionGenerator(lambda z: z[:, :3, None, None], z_dim=3)
-    with pytest.raises(UserError, match=r"'function' has no first linear layer .* jacobian"):
+    with pytest.raises(UserError, match=r"first linear layer of 'function' is not known.* jacobian"):
         generator.projections()
     with pytest.raises(UserError, match="this generator has layers 0 to 0"):
         generator.projections("4")

@@ -145,10 +145,10 @@ def test_spread_of_the_estimate_falls_with_k():
         assert many < 0.65 * few
 
 
-# The same as the textbook's form, gradients, precision
+# The same as the reference implementation, gradients, precision
 
 
-def textbook(G, z: torch.Tensor, probes: torch.Tensor, epsilon: float) -> torch.Tensor:
+def reference(G, z: torch.Tensor, probes: torch.Tensor, epsilon: float) -> torch.Tensor:
     second = [(G(z + epsilon * v) - 2 * G(z) + G(z - epsilon * v)) / epsilon**2 for v in probes]
     return torch.stack(second).var(0, unbiased=True).mean()
 
@@ -163,7 +163,7 @@ def test_leaving_out_the_centre_changes_neither_value_nor_gradients(k: int):
     results = []
     for penalty in (
         lambda z: hessian_penalty(G, z, k, reduction=torch.mean, probes=probes),
-        lambda z: textbook(G, z, probes, 0.1),
+        lambda z: reference(G, z, probes, 0.1),
     ):
         leaf = z.clone().requires_grad_()
         value = penalty(leaf)

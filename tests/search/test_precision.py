@@ -68,7 +68,7 @@ def test_sixteen_bits_change_images_by_their_rounding_only(
     z = torch.randn(3, generator.z_dim, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1, 2])
     exact = generator(z, y)
-    images = generator.halved(dtype)(z, y)
+    images = generator.half_precision(dtype)(z, y)
     assert images.dtype == torch.float32
     assert 0 < (images - exact).abs().max() < 50 * rounding
     assert torch.equal(generator(z, y), exact)  # the original is as it was
@@ -103,7 +103,7 @@ def test_auto_takes_the_first_that_is_good_enough(generator: FrozenGenerator, mo
 def test_overflowing_gradients_are_computed_again_at_a_smaller_scale(
     generator: FrozenGenerator, monkeypatch: pytest.MonkeyPatch
 ):
-    halved = generator.halved(torch.float16)
+    halved = generator.half_precision(torch.float16)
     gradients = []
     for scales in ((16.0,), (2.0**60, 16.0), (2.0**60, 16.0, 1.0)):
         monkeypatch.setattr(gradients_in_parts, "_SCALES", scales)

@@ -9,14 +9,14 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.samples import Samples
 
 
-def textbook_step(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float) -> tuple[float, Tensor]:
+def reference_step(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float) -> tuple[float, Tensor]:
     """The Hessian Penalty of a whole batch and its gradient as published (Peebles et al. 2020, eq. 5).
 
     The second derivative along each of k probes takes G(w), G(w + εv) and G(w - εv), the first computed once: 2k + 1
     passes of the batch, all kept for the backward pass.
 
     Args:
-        generator: what `FrozenGenerator.textbook` gives.
+        generator: what `FrozenGenerator.reference` gives.
         Q: (ndirs, z_dim) rows.
         samples: the batch.
         epsilon: finite-difference step in w.

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator, load_generator
-from biggan_discovery.generators.download import REMOTE
-from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.generators import layer_range as layer_range_module
+from biggan_discovery.generators.layer_range import LayerRange, parse_layers, to_layer_range
+from biggan_discovery.generators.remote import REMOTE
 from tests.brock_tiny import save_tiny_brock
 
 LAYERS, Z_DIM = 4, 3
@@ -56,7 +57,45 @@ def test_the_papers_search_spaces() -> None:
 )
 def test_texts(text: str, first: int, last: int, canonical: str) -> None:
     layers = parse_layers(text, 13)
-    assert (layers.first, layers.last, layers.text) == (first, last, canonical)
+    assert (layers.first, layers.last, str(layers)) == (first, last, canonical)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_strings_of_ranges_are_read_back(num_layers: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, num_layers - 1))
+    layers = LayerRange(first, data.draw(st.integers(first, num_layers - 1)), num_layers)
+    assert parse_layers(str(layers), num_layers) == layers
+    if num_layers > 2:
+        third = parse_layers("mid", num_layers)
+        assert str(third) == "mid"
+        assert parse_layers(f"{third.first}-{third.last}", num_layers) == third
+
+
+def test_generators_take_ranges_as_they_are(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep, brock = load_generator(tiny_folder, device="cpu"), load_generator(save_tiny_brock(tmp_path), device="cpu")
+    z, delta = torch.randn(2, 2, 16)
+    for generator in (deep, brock, showing()):
+        texts = {text: parse_layers(text, generator.num_layers) for text in ("all", "mid", "1-2", "0")}
+        z_dim = generator.z_dim
+        jobs = [lambda g, x: g.search_space(x), lambda g, x: g.shift(z[:, : g.z_dim], delta[:, : g.z_dim], x)]
+        jobs += [lambda g, x: g.projections(x)] * (z_dim == 16)
+        by_text = [[job(generator, text) for text in texts] for job in jobs]
+        with monkeypatch.context() as patch:
+            patch.setattr(layer_range_module, "_RANGE", None)  # no regular expression
+            by_range = [[job(generator, layers) for layers in texts.values()] for job in jobs]
+        torch.testing.assert_close(by_text[1:], by_range[1:], rtol=0, atol=0)
+        assert by_text[0] == by_range[0]
+    remote = REMOTE["brock-128"]
+    assert remote.search_space(parse_layers("mid", 6)) == remote.search_space("mid") == slice(40, 80)
+
+
+def test_a_range_of_another_generator_is_refused(tiny_folder: Path) -> None:
+    generator = load_generator(tiny_folder, device="cpu")
+    fine = parse_layers("fine", 5)
+    assert to_layer_range(fine, 5) is fine
+    with pytest.raises(UserError, match="layers fine are of 6 layers, but this generator has 5"):
+        generator.search_space(parse_layers("fine", 6))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The network of BigGAN-PyTorch as the original computes it, layer by layer: what the fast form has to equal."""
+"""The reference implementation of BigGAN-PyTorch's generator, layer by layer as the original computes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from biggan_discovery.generators import fast
 
-LAST_EPS = 1e-5  # The original leaves the last norm at its default, whatever BN_eps is.
+LAST_EPS = 1e-5  # The original keeps the default for the last norm, whatever BN_eps is.
 
 
-class OriginalNetwork(fast.Network):
+class ReferenceNetwork(fast.Network):
     """A generator of BigGAN-PyTorch in eval mode.
 
     Args:
@@ -25,7 +25,7 @@ class OriginalNetwork(fast.Network):
 
     def __init__(self, state: dict[str, Tensor], attention: Sequence[int], bn_eps: float, sn_eps: float):
         super().__init__()
-        # Buffers' names must not have dots.
+        # Names of buffers must not contain dots.
         self._names = {key: key.replace(".", "/") for key in state}
         for key, name in self._names.items():
             self.register_buffer(name, state[key])
@@ -55,9 +55,9 @@ class OriginalNetwork(fast.Network):
     def _attend(self, key: str, x: Tensor) -> Tensor:
         queries = self._convolve(f"{key}.theta", x).flatten(2)
         keys, values = (F.max_pool2d(self._convolve(f"{key}.{part}", x), 2).flatten(2) for part in ("phi", "g"))
-        looks = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
-        seen = torch.bmm(values, looks.transpose(1, 2)).unflatten(2, x.shape[2:])
-        return x + self._tensor(f"{key}.gamma") * self._convolve(f"{key}.o", seen)
+        weights = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
+        attended = torch.bmm(values, weights.transpose(1, 2)).unflatten(2, x.shape[2:])
+        return x + self._tensor(f"{key}.gamma") * self._convolve(f"{key}.o", attended)
 
     def _norm(self, key: str, x: Tensor, condition: Tensor) -> Tensor:
         gain, bias = (self._condition(f"{key}.{part}", condition)[:, :, None, None] for part in ("gain", "bias"))
@@ -74,7 +74,7 @@ class OriginalNetwork(fast.Network):
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
     def _weight(self, key: str) -> Tensor:
-        """A weight over its spectral norm, by one step of the power iteration at every call."""
+        """A weight divided by its spectral norm, which one step of power iteration finds at every call."""
         weight = self._tensor(f"{key}.weight")
         if f"{key}.u0" not in self._names:
             return weight

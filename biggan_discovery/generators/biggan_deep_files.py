@@ -1,0 +1,139 @@
+"""The files of a BigGAN-deep generator in the layout of `pytorch_pretrained_biggan`, read and checked without torch.
+
+config.json                   the architecture, as `BigGANConfig` writes it
+pytorch_model.bin             the weights; or model.safetensors, or pytorch_model.safetensors
+factor_predictor.safetensors  optional: reads known factors off images, see `factor_predictor`
+
+Beside them may be the files of `layout`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators.layout import (
+    check_integer,
+    check_sum,
+    is_integer,
+    is_number,
+    kind,
+    read_json,
+)
+
+CONFIG = "config.json"
+WEIGHTS = "pytorch_model.bin"
+SAFETENSORS = ("model.safetensors", "pytorch_model.safetensors")
+
+_FIRST_WIDTH = 16  # The package's first linear layer always makes 4 × 4 × 16·channel_width.
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual block: channels are multiples of the channel width."""
+
+    upsample: bool
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """The architecture of a BigGAN-deep generator, checked."""
+
+    z_dim: int
+    channel_width: int
+    num_classes: int
+    blocks: tuple[Block, ...]
+    attention_layer_position: int
+    eps: float
+    n_stats: int
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that see z: the first linear layer and every block."""
+        return 1 + len(self.blocks)
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the images: 4 pixels, doubled by every upsampling block."""
+        return 4 * 2 ** sum(block.upsample for block in self.blocks)
+
+
+def weights_path(folder: Path) -> Path:
+    """The file with the weights: `WEIGHTS`, or if it is missing, one of `SAFETENSORS`."""
+    paths = [folder / name for name in (WEIGHTS, *SAFETENSORS)]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def read_config(folder: Path) -> Config:
+    """Read and check `config.json`, and its checksum if one is recorded; see `read_config_file`."""
+    path = folder / CONFIG
+    if path.is_file():
+        check_sum(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    return read_config_file(path)
+
+
+def read_config_file(path: Path) -> Config:
+    """Read and check a `config.json` under any name.
+
+    Keys that do not shape the network (`output_dim`, `class_embed_dim`) are ignored, as the package does.
+
+    Raises:
+        UserError: missing or broken file, missing key, wrong type, or blocks that do not fit together.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {kind(content)}; it should be an object with the settings of a BigGANConfig")
+    sizes = {
+        key: _integer(path, content, key, least)
+        for key, least in (("z_dim", 1), ("channel_width", 3), ("num_classes", 1), ("n_stats", 2))
+    }
+    eps = _value(path, content, "eps")
+    if not is_number(eps) or not 0 < eps < 1:
+        raise UserError(f"{path}: 'eps' is {eps!r}; it should be a small positive number such as 0.0001")
+    blocks = _blocks(path, _value(path, content, "layers"))
+    # -1 stands for no attention, as does any position behind the last block.
+    attention = _integer(path, content, "attention_layer_position", -1)
+    _check_widths(path, blocks, sizes["channel_width"], attention)
+    return Config(blocks=blocks, attention_layer_position=attention, eps=float(eps), **sizes)
+
+
+def _blocks(path: Path, layers: Any) -> tuple[Block, ...]:
+    if not isinstance(layers, list) or not layers:
+        raise UserError(f"{path}: 'layers' should be a list of [upsample, inputs, outputs], one for each block")
+    for index, layer in enumerate(layers):
+        upsample, *widths = layer if isinstance(layer, list) and len(layer) == 3 else (None, 0, 0)
+        if not isinstance(upsample, bool) or not all(is_integer(width) and width >= 1 for width in widths):
+            raise UserError(f"{path}: layer {index} is {layer!r}; it should look like [true, 16, 8]")
+    return tuple(Block(*layer) for layer in layers)
+
+
+def _check_widths(path: Path, blocks: tuple[Block, ...], channel_width: int, attention: int) -> None:
+    width = _FIRST_WIDTH
+    for index, block in enumerate(blocks):
+        if block.inputs != width:
+            raise UserError(f"{path}: layer {index} takes {block.inputs} channel widths, but gets {width}")
+        # The shortcut of a block keeps all of its input channels or drops the second half.
+        if block.inputs not in (block.outputs, 2 * block.outputs):
+            raise UserError(f"{path}: layer {index} goes from {block.inputs} to {block.outputs}; keep or halve")
+        if index == attention and block.inputs * channel_width < 8:
+            raise UserError(f"{path}: attention before layer {index} needs at least 8 channels")
+        if block.inputs * channel_width < 4:
+            raise UserError(f"{path}: layer {index} needs at least 4 channels, but has {block.inputs * channel_width}")
+        width = block.outputs
+    if width != 1:
+        raise UserError(f"{path}: the last layer gives {width} channel widths; it should give 1")
+
+
+def _value(path: Path, content: dict[str, Any], key: str) -> Any:
+    if key not in content:
+        raise UserError(f"{path}: {key!r} is missing; it should be the config.json of a BigGAN-deep generator")
+    return content[key]
+
+
+def _integer(path: Path, content: dict[str, Any], key: str, least: int) -> int:
+    return check_integer(path, key, _value(path, content, key), least)

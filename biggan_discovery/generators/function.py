@@ -1,0 +1,198 @@
+"""Any function from latents to images as a generator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.generators.base import FrozenGenerator
+from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
+from biggan_discovery.generators.priors import PRIORS, Prior
+
+
+class FunctionGenerator(FrozenGenerator):
+    """Any function from latents to images as a generator, so that every tool here works on a user's own network.
+
+    Args:
+        fn: fn(z, y) or fn(z), returning images (N, C, H, W) of any number of channels and any size, displayed as
+            [-1, 1]. y is passed if the second positional argument is required or is called "y"; of
+            `nn.DataParallel` and compiled modules, that of the module inside counts.
+            z is (N, z_dim); with `num_layers` > 1 it is always (N, num_layers, z_dim). An `nn.Module` is put in eval
+            mode and frozen, in place; weights that a plain function refers to are not touched.
+        z_dim: size of a latent.
+        resolution: height of the images. If this or `channels` is not given, `fn` is called once to find out.
+        channels: channels of the images.
+        num_classes: number of classes, if they have no names. Defaults to 1.
+        class_names: names of the classes. Defaults to their indices.
+        num_layers: layers that can get different latents.
+        truncation: in (0, 1]; latents of the prior are multiplied by it.
+        prior: distribution of z before truncation: "normal", N(0, I); "uniform", U(-1, 1); "truncated", a normal
+            truncated at ±2, as BigGAN has it; "sphere", uniform on the sphere of radius √z_dim; or a function from
+            float64 numbers (N, z_dim), uniform in (0, 1), to latents (N, z_dim).
+        projections: (rows, z_dim), the weight of the first linear layer, which the methods sefa and ganspace decompose.
+            For a linear layer it is `linear.weight`; for a transposed convolution of z, `conv.weight.flatten(1).T`.
+        name: what files and messages call it.
+        device: where `fn` computes. Defaults to the device of its weights, or the CPU.
+
+    Raises:
+        UserError: sizes below 1, `num_classes` and `class_names` that disagree, an unknown prior, projections of
+            another shape, or a function that takes other arguments or returns something other than images.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(8, 3 * 16 * 16), nn.Tanh(), nn.Unflatten(1, (3, 16, 16)))
+        >>> generator = FunctionGenerator(network, z_dim=8, prior="uniform", projections=network[0].weight)
+        >>> directions = discover(generator, method="sefa")
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Tensor],
+        *,
+        z_dim: int,
+        resolution: int | None = None,
+        channels: int | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
+        num_layers: int = 1,
+        truncation: float = 1.0,
+        prior: str | Prior = "normal",
+        projections: Tensor | None = None,
+        name: str = "function",
+        device: str | torch.device | None = None,
+    ):
+        for key, size in (("z_dim", z_dim), ("num_layers", num_layers), ("num_classes", num_classes)):
+            _check_size(key, size)
+        _check_size("resolution", resolution)
+        _check_size("channels", channels)
+        if class_names is None:
+            class_names = [str(index) for index in range(num_classes or 1)]
+        elif isinstance(class_names, str) or len(class_names) != (num_classes or len(class_names) or 1):
+            raise UserError(f"class_names is {class_names!r}; it should be a list with a name for each class")
+        super().__init__(
+            fn if isinstance(fn, nn.Module) else None,
+            name=name,
+            z_dim=z_dim,
+            num_layers=num_layers,
+            resolution=resolution or 0,
+            channels=channels or 0,
+            class_names=class_names,
+            truncation=truncation,
+        )
+        self._fn = fn if self.network is None else None
+        self._takes_y = _takes_y(fn)
+        self._prior = _checked_prior(prior)
+        # A buffer, so that it follows .to(), .double() and the like.
+        weight = None if projections is None else _checked_projections(projections, z_dim).to(self._anchor)
+        self.register_buffer("_projections", weight, persistent=False)
+        self._projections: Tensor | None
+        if device is not None:
+            self.to(device)
+        if not (resolution and channels):
+            self._probe(resolution, channels)
+
+    def projections(self, layers: LayerRange | str = ALL) -> Tensor:
+        """The weight that was given; see `FrozenGenerator.projections`."""
+        reached = to_layer_range(layers, self.num_layers)
+        if self._projections is None:
+            return super().projections(reached)
+        if not reached.covers_all:
+            raise UserError(f"the projections of {self.name!r} are for all layers, not for {reached}; give layers all")
+        return self._projections
+
+    def _from_uniform(self, uniform: Tensor) -> Tensor:
+        latents = self._prior(uniform)
+        if not isinstance(latents, Tensor) or latents.shape != uniform.shape or not latents.is_floating_point():
+            found = f"{latents.dtype} {tuple(latents.shape)}" if isinstance(latents, Tensor) else type(latents).__name__
+            raise UserError(f"the prior returned {found}; it should return float latents {tuple(uniform.shape)}")
+        return self.truncation * latents
+
+    def _finish(self, *state: Tensor) -> Tensor:
+        z, y = state
+        images = self._call(z, y)
+        _check_images(images, len(z))
+        if images.shape[1:3] != (self.channels, self.resolution):
+            right = f"{self.channels} channels and a height of {self.resolution}"
+            raise UserError(f"{self.name} returned images of shape {tuple(images.shape)}; they should have {right}")
+        return images
+
+    def _call(self, z: Tensor, y: Tensor) -> Tensor:
+        if self.num_layers == 1:
+            z = z.reshape(len(z), self.z_dim)
+        elif z.ndim == 2:
+            z = z[:, None].expand(-1, self.num_layers, -1)
+        fn = self.network if self._fn is None else self._fn
+        assert fn is not None
+        return fn(z, y) if self._takes_y else fn(z)
+
+    def _probe(self, resolution: int | None, channels: int | None) -> None:
+        with torch.no_grad():
+            z = torch.zeros(1, self.z_dim, device=self.device, dtype=self.dtype)
+            images = self._call(z, torch.zeros(1, device=self.device, dtype=torch.int64))
+        _check_images(images, 1)
+        self.channels = channels or images.shape[1]
+        self.resolution = resolution or images.shape[2]
+
+
+def _check_size(key: str, size: Any) -> None:
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise UserError(f"{key} is {size!r}; it should be an integer, at least 1")
+
+
+def _check_images(images: Any, count: int) -> None:
+    if not isinstance(images, Tensor):
+        raise UserError(f"the function returned {type(images).__name__}; it should return images (N, C, H, W)")
+    if images.ndim != 4 or len(images) != count or 0 in images.shape[1:]:
+        raise UserError(
+            f"the function returned shape {tuple(images.shape)} for {count} latents; it should be ({count}, C, H, W)"
+        )
+
+
+def _checked_prior(prior: str | Prior) -> Prior:
+    if callable(prior):
+        return prior
+    if prior not in PRIORS:
+        known = f"{', '.join(PRIORS)}, or a function"
+        raise UserError(f"prior is {prior!r}{near_matches(str(prior), PRIORS)}; it should be {known}")
+    return PRIORS[prior]
+
+
+def _checked_projections(weight: Tensor, z_dim: int) -> Tensor:
+    if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[1] != z_dim:
+        shape = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise UserError(f"projections has shape {shape}; it should be (rows, {z_dim})")
+    return weight.detach()
+
+
+def unwrapped(fn: Any) -> Any:
+    """The module inside `nn.DataParallel`, `DistributedDataParallel` and `torch.compile`; anything else as it is."""
+    if isinstance(fn, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(fn.module)
+    # The class of compiled modules is not looked up, as that imports torch's compiler.
+    compiled = getattr(fn, "_orig_mod", None)
+    return unwrapped(compiled) if isinstance(compiled, nn.Module) else fn
+
+
+def _takes_y(fn: Callable[..., Tensor]) -> bool:
+    if not callable(fn):
+        raise UserError(f"fn is {type(fn).__name__}; it should be a function fn(z, y) or fn(z) to images")
+    inner = unwrapped(fn)
+    try:
+        signature = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner)
+    except ValueError:  # Some built-in functions have no signature.
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    arguments = [p for p in signature.parameters.values() if p.kind in positional]
+    if len(arguments) > 1:
+        takes_y = arguments[1].name == "y" or arguments[1].default is inspect.Parameter.empty
+    else:
+        takes_y = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
+    try:
+        signature.bind(*((None, None) if takes_y else (None,)))
+    except TypeError as error:
+        raise UserError(f"fn{signature} cannot be called as fn(z, y) or fn(z): {error}") from error
+    return takes_y

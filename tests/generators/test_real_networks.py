@@ -1,0 +1,87 @@
+"""Networks that others trained, as a user of this tool has them: plain torch modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from biggan_discovery import discover, load_generator
+from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
+from tests.generators import real_networks
+
+NAMES = ("celeba64-dcgan", "celeba32-dcgan", "mnist28-cwgan")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest, fixtures_dir: Path) -> str:
+    assert (fixtures_dir / "real" / request.param).is_dir()
+    return request.param
+
+
+def expected(name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents, classes and images that the original code computed."""
+    known = load_file(real_networks.FOLDER / name / "expected.safetensors")
+    z, y = known["input"], torch.zeros(len(known["input"]), dtype=torch.int64)
+    if name == "mnist28-cwgan":
+        z, part = z.split(10, dim=1)
+        table = load_file(real_networks.FOLDER / name / "generator.safetensors")["embed.weight"]
+        distance, y = torch.cdist(part, table).min(dim=1)
+        assert distance.max() < 1e-3
+    return z, y, known["image"]
+
+
+def test_function_generator_shows_what_the_original_showed(name: str) -> None:
+    network = real_networks.load(name)
+    classes: dict[str, Any] = {"num_classes": 10} if name == "mnist28-cwgan" else {}
+    generator = FunctionGenerator(network, z_dim=expected(name)[0].shape[1], **classes)
+    reproduces(generator, name)
+
+
+def reproduces(generator: FrozenGenerator, name: str) -> None:
+    z, y, images = expected(name)
+    assert (generator.z_dim, generator.channels, generator.resolution) == (z.shape[1], images.shape[1], images.shape[2])
+    torch.testing.assert_close(generator(z, y), images, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("form", ["instance", "function", "file of a generator"])
+def test_by_module_and_attribute(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    prior = "uniform" if name == "celeba32-dcgan" else "normal"
+    (tmp_path / "my_gan.py").write_text(
+        "from biggan_discovery import FunctionGenerator\n"
+        "from tests.generators import real_networks\n"
+        f"def make(): return real_networks.load({name!r})\n"
+        "network = make()\n"
+        f"generator = FunctionGenerator(network, z_dim=network.z_dim, prior={prior!r}, "
+        "num_classes=getattr(network, 'num_classes', None))\n"
+    )
+    attribute = {"instance": "network", "function": "make", "file of a generator": "generator"}[form]
+    generator = load_generator(f"{tmp_path}/my_gan.py:{attribute}", device="cpu")
+    reproduces(generator, name)
+    assert len(generator.sha256) == 64
+    assert generator.num_classes == (10 if name == "mnist28-cwgan" else 1)
+    if attribute == "generator" and prior == "uniform":
+        uniform = torch.rand(5, 100, dtype=torch.float64)
+        torch.testing.assert_close(generator.latents(uniform), (2 * uniform - 1).float())
+
+
+def test_closed_forms_take_the_first_layer_of_a_dcgan(fixtures_dir: Path) -> None:  # noqa: ARG001
+    network = real_networks.load("celeba32-dcgan")
+    assert isinstance(network, nn.Sequential)
+    first = network[1]
+    assert isinstance(first, nn.ConvTranspose2d)
+    generator = FunctionGenerator(network, z_dim=100, prior="uniform", projections=first.weight.flatten(1).T)
+    z = generator.latents(torch.rand(3, 100, dtype=torch.float64))
+    # One row per output of the layer, before the norm.
+    torch.testing.assert_close(
+        (z @ generator.projections().T), first(z[:, :, None, None]).flatten(1), atol=1e-4, rtol=1e-4
+    )
+    for method in ("sefa", "ganspace"):
+        found = discover(generator, method=method, directions=3, judge=False, quiet=True)
+        torch.testing.assert_close(found.Q @ found.Q.T, torch.eye(3), atol=1e-4, rtol=0)

@@ -44,10 +44,11 @@ class Writer(abc.ABC):
 class _Ffmpeg:
     """An ffmpeg process that takes raw RGB frames, or nothing, and whose failure is one line.
 
-    It does what `imageio_ffmpeg.write_frames` does, and keeps three things that are lost there and in the plugins of
-    imageio built on it: the exit code, without which a disk that is full at the end of a film goes unnoticed; ffmpeg's
-    own words; and the process, to stop it at once. Time, memory and films are the same. imageio's pyav plugin cannot
-    set quality or colours; its pillow plugin holds the whole film. See `python -m benchmarks.encode`.
+    It does what `imageio_ffmpeg.write_frames` and imageio's plugin above it do, with the same films (MP4: 38.3 dB) in
+    the same memory (87 and 91 MB), and keeps what is lost there: ffmpeg's exit code, without which a short GIF or WebP
+    on a full disk ends without an error, its own words, and the process, to stop it. imageio's pyav plugin cannot set
+    quality or colours (37.2 dB). Its pillow plugin holds the whole film and takes over twice as long. See `python -m
+    benchmarks.encode`.
     """
 
     def __init__(self, *arguments: str | Path):

@@ -123,6 +123,20 @@ def test_affine_relu_backward(
         _compare(result, terms.sum((1, 2), keepdim=True), size + slack, exact=exact, terms=shape[1] * shape[2] + 4)
 
 
+@pytest.mark.parametrize("skipped", [0, 5, 17])
+def test_gradients_of_an_image_in_several_parts_of_several_tiles(skipped: int) -> None:
+    shape = 2, 13, 11, 17  # nine tiles of 16 pixels for each block of channels
+    x, grad = (_draw(*shape, dtype=torch.float32, seed=number, exact=True) for number in (0, 1))
+    skip_grad = _draw(*shape[:-1], skipped, dtype=torch.float32, seed=2, exact=True)
+    gain, shift = _affine(2, 17, 3, exact=True, shared=False)
+    with patch.multiple(kernels, _ENOUGH_PROGRAMS=1, _TILE=256, _MOST_STEPS=2):
+        grad_x, grad_gain, grad_shift = kernels.affine_relu_backward(grad, skip_grad, x, gain, shift, sums=True)
+    masked = grad * (x * gain + shift > 0)
+    assert torch.equal(grad_x, masked * gain + torch.nn.functional.pad(skip_grad, (0, 17 - skipped)))
+    assert torch.equal(grad_gain, (masked * x).sum((1, 2), keepdim=True))
+    assert torch.equal(grad_shift, masked.sum((1, 2), keepdim=True))
+
+
 @by_kernel
 @given(shapes, dtypes, st.booleans(), seeds)
 def test_scaled_relu_backward(shape: tuple[int, ...], dtype: torch.dtype, exact: bool, seed: int) -> None:

@@ -8,6 +8,7 @@ others. `--only` chooses. With `--out`, what each prints is kept as NAME.md and 
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from biggan_discovery.cli.options import POSITIVE_INT, Name
 from biggan_discovery.files import atomic_write
 
 _BATCH, _PROBES, _EPSILON, _PATH_SIZE = 96, 2, 0.1, 5.0
+_DEVICE = "cuda"
 _LONGEST = 240  # seconds of a section
 _STEP_NETWORKS = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512", "brock-128")
 _PRECISIONS = ("float32", "tf32", "float16")
@@ -127,7 +129,7 @@ def _correct(say: Callable[[str], None], **_: Any) -> Figures:
     with tempfile.TemporaryDirectory() as place:
         for title, command in commands.items():
             results = []
-            for device in ("cpu", "cuda"):
+            for device in ("cpu", _DEVICE):
                 suffix = "" if command.startswith("discover") else ".png"
                 out = Path(place) / f"{title.replace(', ', '-').replace(' ', '-')}-{device}{suffix}"
                 error = _command([*command.split(), "--device", device, "--out", str(out), "--quiet"])
@@ -155,7 +157,7 @@ def _correct(say: Callable[[str], None], **_: Any) -> Figures:
 def _evaluations(say: Callable[[str], None], found: str, place: Path) -> Figures:
     """Figures of `evaluate` on both devices."""
     reports = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", _DEVICE):
         error = _command(["evaluate", found, "--device", device, "--out", str(place / device), "--quiet"])
         if error:
             say(f"| evaluate | {error} |")
@@ -172,11 +174,15 @@ def _evaluations(say: Callable[[str], None], found: str, place: Path) -> Figures
 
 
 def _command(arguments: list[str]) -> str:
-    """Run a command; the last line of its errors, or nothing."""
-    done = subprocess.run(
-        [sys.executable, "-m", "biggan_discovery", *arguments], capture_output=True, text=True, check=False
-    )
-    return "" if not done.returncode else (done.stderr.strip().splitlines() or ["failed"])[-1][:160]
+    """Run a command in this process; its error as one line, or nothing."""
+    from biggan_discovery.cli import cli
+
+    try:
+        with redirect_stdout(io.StringIO()):
+            cli.main(arguments, standalone_mode=False)
+    except Exception as error:  # whatever it is, the other commands are tried
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
+    return ""
 
 
 def _kernels(say: Callable[[str], None], **_: Any) -> Figures:
@@ -308,7 +314,7 @@ def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figur
     with generator_folder("random:biggan-deep-128") as folder, tempfile.TemporaryDirectory() as place:
         begin = time.monotonic()
         out = Path(place) / "run"
-        command = ["discover", "--generator", folder, "--class", "207", "--device", "cuda", "--out", str(out)]
+        command = ["discover", "--generator", folder, "--class", "207", "--device", _DEVICE, "--out", str(out)]
         done = subprocess.run(
             [sys.executable, "-m", "biggan_discovery", *command, "--samples", str(latents)],
             capture_output=True,
@@ -332,7 +338,7 @@ def _films(say: Callable[[str], None], **_: Any) -> Figures:
     for network in ("biggan-deep-128", "biggan-deep-256"):
         with _loaded(network) as generator:
             z = torch.randn(2048, generator.z_dim)
-            y = torch.full((len(z),), 207)
+            y = torch.zeros(len(z), dtype=torch.int64)
             list(generate(generator, z[:256], y[:256]))
             torch.cuda.synchronize()
             begin = time.perf_counter()
@@ -404,7 +410,7 @@ def _loaded(network: str) -> Iterator[Any]:
 
     assert network in NETWORKS
     with generator_folder(f"random:{network}") as folder:
-        yield load_generator(folder, device="cuda")
+        yield load_generator(folder, device=_DEVICE)
 
 
 @contextmanager
@@ -427,7 +433,7 @@ def _samples(generator: Any, count: int) -> Any:
     from biggan_discovery.objectives.samples import draw
 
     sizes = {"count": count, "probes": _PROBES, "path_size": _PATH_SIZE}
-    return draw(generator, [207], generator.z_dim, **sizes, seed=0, stream=Stream.SEARCH, step=0)
+    return draw(generator, [0], generator.z_dim, **sizes, seed=0, stream=Stream.SEARCH, step=0)
 
 
 def _convolve(x: Any, weight: Any) -> Any:

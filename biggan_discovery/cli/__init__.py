@@ -90,14 +90,15 @@ def _print_log() -> None:
     """Print what the library logs as lines on stderr; `--quiet` leaves warnings."""
     log = logging.getLogger("biggan_discovery")
     log.setLevel(logging.INFO)
-    log.addHandler(_Lines())
+    log.handlers = [_Lines()]
 
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(record.getMessage(), file=sys.stderr)
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
 
 
 def _with_others() -> contextlib.AbstractContextManager[None]:

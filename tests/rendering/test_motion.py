@@ -11,7 +11,8 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.rendering import edit_shares, loop_amounts, move, strip_amounts, traversal
-from biggan_discovery.rendering.traversal import EASINGS, generate
+from biggan_discovery.rendering.motion import generate
+from biggan_discovery.rendering.table import EASINGS
 from tests.rendering.toy import Z_DIM, levels, toy_generator
 
 

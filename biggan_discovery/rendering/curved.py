@@ -182,8 +182,7 @@ class CurvedFilm(Walk):
         direction, curved = divmod(row, 2)
         delta = (self.paths.curved if curved else self.paths.straight)(direction, amount)
         space = self.generator.search_space(self.layers)
-        z = self.z.to(self.generator.device, self.generator.dtype)
-        return self.generator.shift(z, pad(delta, space, self.generator.z_dim), self.layers)
+        return self.generator.shift(self.z.to(delta), pad(delta, space, self.generator.z_dim), self.layers)
 
 
 def _parts(generator: FrozenGenerator, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -113,7 +113,7 @@ def move(
     Returns:
         Latents as `FrozenGenerator.shift` gives them, on the generator's device.
     """
-    z = z.to(generator.device, generator.dtype)
+    z = z.to(generator.device)
     row = directions.row(direction).to(z)
     own = 0 if keep_projection else z @ row / row.square().sum()
     amounts = z.new_full(z.shape[:-1], amount) - own

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from biggan_discovery.generators.layers import parse_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator, load_generator
 from biggan_discovery.generators.download import REMOTE
+from biggan_discovery.generators.layer_range import parse_layers
 from tests.brock_tiny import save_tiny_brock
 
 LAYERS, Z_DIM = 4, 3

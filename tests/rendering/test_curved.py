@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from biggan_discovery.directions.eigenvectors import nearest_eigenvectors
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator, load_generator
+from biggan_discovery.numerics.eigenvectors import nearest_eigenvectors
 from biggan_discovery.rendering import CurvedFilm, Label, Sheet, curved_paths, leading_directions, lines_of, to_uint8
 from tests.brock_tiny import save_tiny_brock
 

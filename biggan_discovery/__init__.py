@@ -1,49 +1,63 @@
 """Find, judge and use interpretable directions in the latent space of pretrained BigGANs.
 
-The public names below are imported when first used, so that the command line starts without loading torch.
+`discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do. The names below
+are imported when first used, so that the command line starts without loading torch.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions, orthonormalize
     from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
-    from biggan_discovery.objectives import hessian_penalty, orojar
+    from biggan_discovery.objectives.hessian_penalty import hessian_penalty
+    from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
+    from biggan_discovery.objectives.orojar import orojar
+    from biggan_discovery.rendering import Edit, draw, edit
+    from biggan_discovery.reports.compare import compare
+    from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.search import discover, ganspace, jacobian, sefa
 
-_HOME = {
+_HOMES = {
     "Directions": "directions",
+    "Edit": "rendering",
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
+    "compare": "reports.compare",
     "discover": "search",
+    "draw": "rendering",
+    "edit": "rendering",
+    "evaluate": "reports.evaluate",
     "ganspace": "search",
-    "hessian_penalty": "objectives",
+    "hessian_penalty": "objectives.hessian_penalty",
+    "hessian_penalty_numpy": "objectives.hessian_penalty_numpy",
     "jacobian": "search",
     "load_generator": "generators",
-    "orojar": "objectives",
+    "orojar": "objectives.orojar",
     "orthonormalize": "directions",
     "sefa": "search",
 }
 
 __all__ = [
     "Directions",
+    "Edit",
     "FrozenGenerator",
     "FunctionGenerator",
+    "compare",
     "discover",
+    "draw",
+    "edit",
+    "evaluate",
     "ganspace",
     "hessian_penalty",
+    "hessian_penalty_numpy",
     "jacobian",
     "load_generator",
     "orojar",
     "orthonormalize",
     "sefa",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = attach(__name__, _HOMES)

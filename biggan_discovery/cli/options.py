@@ -62,12 +62,16 @@ class Name(click.ParamType):
 class Grouped(click.Command):
     """A command whose help lists options in labelled groups; see `group`."""
 
+    def __init__(self, *args: Any, context_settings: dict[str, Any] | None = None, **kwargs: Any):
+        wide = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        super().__init__(*args, context_settings={**wide, **(context_settings or {})}, **kwargs)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):  # The usage line has the arguments.
                 sections.setdefault(getattr(param, "group", "Options"), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):

@@ -122,7 +122,7 @@ def draw(
     z = chosen_latents(network, latents, samples, seed=seed, default=count)
     scene = _scene(network, directions, only=only, classes=classes, layers=layers, z=z)
     if transfer and len(scene.shown) > 1 and not per_direction:
-        raise UserError("transfer shows one direction on many classes; choose one with only, or one file per direction")
+        raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
     way = _way(
         scene,
         path_size,

@@ -1,6 +1,7 @@
 """Find, judge and use interpretable directions in the latent space of pretrained BigGANs.
 
-The public names below are imported when first used, so that the command line starts without loading torch.
+`discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do. The names below
+are imported when first used, so that the command line starts without loading torch.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
     from biggan_discovery.objectives.hessian_penalty import hessian_penalty
     from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
     from biggan_discovery.objectives.orojar import orojar
+    from biggan_discovery.rendering import Edit, draw, edit
+    from biggan_discovery.reports.compare import compare
+    from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.search import discover, ganspace, jacobian, sefa
 
 _HOMES = {
     "Directions": "directions",
+    "Edit": "rendering",
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
+    "compare": "reports.compare",
     "discover": "search",
+    "draw": "rendering",
+    "edit": "rendering",
+    "evaluate": "reports.evaluate",
     "ganspace": "search",
     "hessian_penalty": "objectives.hessian_penalty",
     "hessian_penalty_numpy": "objectives.hessian_penalty_numpy",
@@ -34,9 +43,14 @@ _HOMES = {
 
 __all__ = [
     "Directions",
+    "Edit",
     "FrozenGenerator",
     "FunctionGenerator",
+    "compare",
     "discover",
+    "draw",
+    "edit",
+    "evaluate",
     "ganspace",
     "hessian_penalty",
     "hessian_penalty_numpy",

@@ -97,7 +97,8 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(record.getMessage(), file=sys.stderr)
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
 
 
 def _with_others() -> contextlib.AbstractContextManager[None]:

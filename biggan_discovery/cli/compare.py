@@ -47,6 +47,8 @@ def compare_command(
     generator: str | None,
     truncation: float | None,
     device: str,
+    offline: bool | None,
+    mirror: str | None,
     quiet: bool,
 ) -> None:
     """Match the directions of two or more files one to one, and say how far they and the spaces they span agree.
@@ -72,7 +74,13 @@ def compare_command(
     out = out or first.with_name(f"{first.stem}-comparison")
     check_writable(out / HTML)
     sets, network, known_classes = open_sets(
-        paths, generator=generator, truncation=truncation, classes=classes, device=device
+        paths,
+        generator=generator,
+        classes=classes,
+        truncation=truncation,
+        device=device,
+        offline=offline,
+        mirror=mirror,
     )
     size = path_size or setting(paths[0], next(iter(sets.values())), network, "path_size")
 

@@ -130,6 +130,8 @@ def discover_command(
     classes: str | None,
     truncation: float | None,
     device: str,
+    offline: bool | None,
+    mirror: str | None,
     layers: str | None,
     out: str | None,
     each: bool,
@@ -147,7 +149,9 @@ def discover_command(
 
     check_request(settings["method"], settings["solver"], settings)
     place = own_device(device)
-    loaded = first_then_others(lambda: load_generator(generator, truncation=truncation, device=place))
+    loaded = first_then_others(
+        lambda: load_generator(generator, truncation=truncation, device=place, offline=offline, mirror=mirror)
+    )
     chosen = None if classes is None else parse_classes(loaded, classes)
     settings["layers"] = str(parse_layers(layers or "all", loaded.num_layers))
     if out is None:

@@ -74,6 +74,8 @@ def evaluate_command(
     generator: str | None,
     truncation: float | None,
     device: str,
+    offline: bool | None,
+    mirror: str | None,
     quiet: bool,
 ) -> None:
     """Judge directions: penalties, the Hessian, activeness, VP, RCA and more, and known factors where there are any.
@@ -95,7 +97,13 @@ def evaluate_command(
     out = out or first.with_name(f"{first.stem}-report")
     check_writable(out / HTML)
     sets, network, known_classes = open_sets(
-        paths, generator=generator, truncation=truncation, classes=classes, device=device
+        paths,
+        generator=generator,
+        classes=classes,
+        truncation=truncation,
+        device=device,
+        offline=offline,
+        mirror=mirror,
     )
     leading = next(iter(sets.values()))
     conditions = Conditions(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from biggan_discovery.cli.subject import check_layers, open_subject
 from biggan_discovery.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,23 +14,28 @@ if TYPE_CHECKING:
 
 
 def open_sets(
-    paths: Sequence[str], *, generator: str | None, truncation: float | None, classes: str | None, device: str
+    paths: Sequence[str], *, generator: str | None, classes: str | None, **loading: Any
 ) -> tuple[dict[str, Directions], FrozenGenerator, list[int]]:
-    """Load directions files by their labels, the generator of the first, and its classes; see `open_subject`.
+    """Load directions files by their labels, the generator of the first, and its classes.
+
+    `loading` goes to `load_generator_for`.
 
     Raises:
-        UserError: as `open_subject`; a file that is given twice, or one for another generator than the first.
+        UserError: as `load_generator_for`, `classes_for` and `layers_for`; a file that is given twice, or one for
+            another generator than the first.
     """
     from biggan_discovery.directions import Directions
+    from biggan_discovery.directions.defaults import check_fits, classes_for, layers_for, load_generator_for
 
     names = labels(paths)
-    first, network, known_classes = open_subject(
-        paths[0], generator=generator, truncation=truncation, classes=classes, device=device
-    )
+    first = Directions.load(paths[0])
+    network = load_generator_for(first, generator, **loading)
+    check_fits(first, network)
+    known_classes = classes_for(first, network, classes)
     sets = [first, *map(Directions.load, paths[1:])]
     for path, directions in zip(paths, sets, strict=True):
         _check_same_generator(path, directions, paths[0], first, network, chosen=generator is not None)
-        check_layers(path, directions, network)
+        layers_for(directions, network)
     return dict(zip(names, sets, strict=True)), network, known_classes
 
 

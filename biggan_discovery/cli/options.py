@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from biggan_discovery.errors import near_matches
+from biggan_discovery.rendering.table import RANGES
 
 LARGEST = 3.4e38  # of what float32 holds
 _LONGEST_RANGE = 100_000
@@ -63,12 +62,16 @@ class Name(click.ParamType):
 class Grouped(click.Command):
     """A command whose help lists options in labelled groups; see `group`."""
 
+    def __init__(self, *args: Any, context_settings: dict[str, Any] | None = None, **kwargs: Any):
+        wide = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        super().__init__(*args, context_settings={**wide, **(context_settings or {})}, **kwargs)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):  # The usage line has the arguments.
                 sections.setdefault(getattr(param, "group", "Options"), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
@@ -118,43 +121,10 @@ POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
 PATH_SIZE = OrAuto(POSITIVE_FLOAT)
 
 
-@contextlib.contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
-
-
-def _for_this_command(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Set an environment variable as long as the command runs, so that what it loads needs no further argument."""
-
-    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
-        if value:
-            ctx.with_resource(_variable(name, "1" if value is True else value))
-
-    return callback
-
-
 def _with_download_options(option: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    offline = click.option(
-        "--offline",
-        is_flag=True,
-        expose_value=False,
-        callback=_for_this_command("BIGGAN_DISCOVERY_OFFLINE"),
-        help="Never download weights.",
-    )
-    mirror = click.option(
-        "--mirror",
-        metavar="URL",
-        expose_value=False,
-        callback=_for_this_command("BIGGAN_DISCOVERY_MIRROR"),
-        help="Address to download weights from.",
-    )
+    """`--offline` and `--mirror` beside an option that chooses a generator; they go to `load_generator`."""
+    offline = click.option("--offline", is_flag=True, default=None, help="Never download weights.")
+    mirror = click.option("--mirror", metavar="URL", help="Address to download weights from.")
     return lambda command: option(offline(mirror(command)))
 
 
@@ -174,7 +144,7 @@ device_option = click.option(
     help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything random."
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
 class_option = click.option(
@@ -199,8 +169,8 @@ def layers_option(what: str, default: str) -> Callable[[Any], Any]:
 
 scale_option = click.option(
     "--scale",
-    type=click.IntRange(1, 32),
-    help="Enlarge pictures by a whole number.  [default: small ones to a comfortable size]",
+    type=click.IntRange(*RANGES["scale"]),
+    help="Enlarge pictures by an integer.  [default: small pictures are enlarged automatically]",
 )
 of_file_generator_option = _with_download_options(
     click.option(

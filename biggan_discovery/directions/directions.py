@@ -32,6 +32,7 @@ class Directions:
         Q: (ndirs, z_dim) float32 on the CPU, the directions themselves: orthonormal rows made from A.
         metadata: JSON-able settings and origins, such as "generator", "classes", "settings", "layers"; only "format",
             "names" and "notes" are sure to be there.
+        source: the file that they were read from, or "the directions"; what messages call them.
 
     Args:
         A: (ndirs, z_dim), any floating type, finite.
@@ -52,6 +53,7 @@ class Directions:
             raise UserError(f"A has shape {tuple(A.shape)} and Q {tuple(Q.shape)}; they must be the same")
         self.A = A.detach().to("cpu", torch.float32, copy=True).contiguous()
         self.Q = Q.detach().to("cpu", torch.float32, copy=True).contiguous()
+        self.source = "the directions"
         self.metadata: dict[str, Any] = {"format": FORMAT, **copy.deepcopy(metadata or {})}
         for key in ("names", "notes"):
             self.metadata.setdefault(key, [""] * len(A))
@@ -207,12 +209,14 @@ class Directions:
         """
         path = existing_file(path)
         try:
-            return cls(*_read(path))
+            directions = cls(*_read(path))
         except (safetensors.SafetensorError, OSError) as error:
             hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads .npy, .npz, .pt and .csv"
             raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
+        directions.source = str(path)
+        return directions
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor, dict[str, Any]]:

@@ -14,7 +14,6 @@ from biggan_discovery.evaluation.held_out import (
 )
 from biggan_discovery.evaluation.path_length import PathLength, path_length
 from biggan_discovery.evaluation.recovery import Recovery, recovery
-from biggan_discovery.evaluation.step_size import equal_path_sizes
 
 __all__ = [
     "HELD_OUT_SAMPLES",
@@ -26,7 +25,6 @@ __all__ = [
     "class_transfer",
     "contrastive_accuracy",
     "diagonalness",
-    "equal_path_sizes",
     "held_out_penalty",
     "held_out_values",
     "inactive",

@@ -61,6 +61,23 @@ def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], tex
     return list(dict.fromkeys(index for piece in text.split(",") for index in _parse_piece(names, piece.strip())))
 
 
+def class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:
+    """Class indices from an argument: indices, what `parse_classes` reads, or None for all.
+
+    Raises:
+        UserError: as `parse_classes`.
+
+    Example:
+        >>> class_indices(generator, "cone"), class_indices(generator, [0, 2]), class_indices(generator, 4)
+        ([3], [0, 2], [4])
+    """
+    if classes is None:
+        return list(range(generator.num_classes))
+    if isinstance(classes, int):
+        classes = [classes]
+    return parse_classes(generator, classes if isinstance(classes, str) else ",".join(map(str, classes)))
+
+
 def filter_classes(names: Sequence[str], query: str) -> list[int]:
     """Indices of the classes with a name that contains `query`, compared as `parse_classes` does.
 

@@ -1,12 +1,56 @@
 """Pictures: walks along directions, sheets with labels, and the files they are written to."""
 
-from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
-from biggan_discovery.rendering.encode import check_output, open_writer
-from biggan_discovery.rendering.film import Film
-from biggan_discovery.rendering.latents import load_latents, sample_classes, sample_latents, save_latents
-from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
-from biggan_discovery.rendering.traversal import Edit, edit_shares, edited, loop_amounts, move, strip_amounts, traversal
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from biggan_discovery.lazy import attach
+
+if TYPE_CHECKING:
+    from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
+    from biggan_discovery.rendering.drawing import draw
+    from biggan_discovery.rendering.editing import edit
+    from biggan_discovery.rendering.encode import check_output, open_writer
+    from biggan_discovery.rendering.film import Film
+    from biggan_discovery.rendering.latents import load_latents, sample_classes, sample_latents, save_latents
+    from biggan_discovery.rendering.motion import (
+        Edit,
+        edit_shares,
+        edited,
+        loop_amounts,
+        move,
+        strip_amounts,
+        traversal,
+    )
+    from biggan_discovery.rendering.path_size import equal_path_sizes
+    from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
+
+_HOMES = {
+    "CurvedFilm": "curved",
+    "Edit": "motion",
+    "Film": "film",
+    "Label": "sheet",
+    "Sheet": "sheet",
+    "check_output": "encode",
+    "curved_paths": "curved",
+    "draw": "drawing",
+    "edit": "editing",
+    "edit_shares": "motion",
+    "edited": "motion",
+    "equal_path_sizes": "path_size",
+    "leading_directions": "curved",
+    "lines_of": "curved",
+    "load_latents": "latents",
+    "loop_amounts": "motion",
+    "move": "motion",
+    "open_writer": "encode",
+    "sample_classes": "latents",
+    "sample_latents": "latents",
+    "save_latents": "latents",
+    "strip_amounts": "motion",
+    "to_uint8": "sheet",
+    "traversal": "motion",
+}
 __all__ = [
     "CurvedFilm",
     "Edit",
@@ -15,8 +59,11 @@ __all__ = [
     "Sheet",
     "check_output",
     "curved_paths",
+    "draw",
+    "edit",
     "edit_shares",
     "edited",
+    "equal_path_sizes",
     "leading_directions",
     "lines_of",
     "load_latents",
@@ -30,3 +77,4 @@ __all__ = [
     "to_uint8",
     "traversal",
 ]
+__getattr__ = attach(__name__, _HOMES)

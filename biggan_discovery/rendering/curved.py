@@ -15,6 +15,7 @@ from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import gradient_batch
+from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.derivatives import Products
 from biggan_discovery.numerics.eigenvectors import leading_eigenvectors, nearest_eigenvectors
 from biggan_discovery.progress import Progress
@@ -54,7 +55,9 @@ class Paths:
         return torch.lerp(points[:, before], points[:, before + 1], place - before)
 
 
-def leading_directions(generator: FrozenGenerator, z: Tensor, y: Tensor, count: int, *, layers: str = "all") -> Tensor:
+def leading_directions(
+    generator: FrozenGenerator, z: Tensor, y: Tensor, count: int, *, layers: LayerRange | str = "all"
+) -> Tensor:
     """Leading right-singular vectors of the Jacobian of each sample's image, by themselves (Ramesh et al. 2018).
 
     Args:
@@ -81,11 +84,11 @@ def leading_directions(generator: FrozenGenerator, z: Tensor, y: Tensor, count: 
         found.append(leading_eigenvectors(lambda v, G=images, at=origin: products(G, at, v), first, count)[1])
     vectors = torch.cat(found).permute(2, 0, 1)
     turned = (vectors * vectors[:, :1]).sum(dim=-1, keepdim=True) < 0
-    return torch.where(turned, -vectors, vectors).to(z)
+    return torch.where(turned, -vectors, vectors).to(generator.device, generator.dtype)
 
 
 def lines_of(
-    generator: FrozenGenerator, directions: Directions, shown: Sequence[int], samples: int, *, layers: str
+    generator: FrozenGenerator, directions: Directions, shown: Sequence[int], samples: int, *, layers: LayerRange | str
 ) -> Tensor:
     """Known directions as lines for `curved_paths`: (len(shown), samples, coordinates of the search space).
 
@@ -97,7 +100,7 @@ def lines_of(
     for row, length in zip(shown, lengths, strict=True):
         if not length:
             raise UserError(f"direction {row} does not reach the layers {layers}; choose others")
-    return (rows / lengths)[:, None].expand(-1, samples, -1).to(generator.dtype)
+    return (rows / lengths)[:, None].expand(-1, samples, -1).to(generator.device, generator.dtype)
 
 
 def curved_paths(
@@ -107,7 +110,7 @@ def curved_paths(
     lines: Tensor,
     path_size: float,
     *,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     quiet: bool = False,
 ) -> Paths:
     """Follow, for each line and sample, the singular vector nearest to it (Ramesh et al. 2018, section 3).
@@ -132,6 +135,7 @@ def curved_paths(
     longest = _STEP * _MOST_STEPS
     if not 0 < path_size <= longest:
         raise UserError(f"path size is {path_size:g}; for a curved path it should be above 0 and at most {longest:g}")
+    z, lines = (each.to(generator.device, generator.dtype) for each in (z, lines))
     ndirs, samples, width = lines.shape
     steps = math.ceil(path_size / _STEP)
     # A track for each line, sample and side; all are alike.
@@ -171,14 +175,14 @@ class CurvedFilm(Walk):
     paths: Paths
     z: Tensor
     y: Tensor
-    layers: str = "all"
+    layers: LayerRange | str = "all"
     batch: int | None = None
 
     def _moved(self, row: int, amount: float) -> Tensor:
         direction, curved = divmod(row, 2)
         delta = (self.paths.curved if curved else self.paths.straight)(direction, amount)
         space = self.generator.search_space(self.layers)
-        return self.generator.shift(self.z, pad(delta, space, self.generator.z_dim), self.layers)
+        return self.generator.shift(self.z.to(delta), pad(delta, space, self.generator.z_dim), self.layers)
 
 
 def _parts(generator: FrozenGenerator, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:

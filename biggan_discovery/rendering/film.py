@@ -13,8 +13,9 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.rendering.motion import Edit, edited, generate, move
 from biggan_discovery.rendering.sheet import Sheet, to_uint8
-from biggan_discovery.rendering.traversal import Edit, edited, generate, move
 
 _REUSE_BYTES = 128 * 2**20
 
@@ -86,7 +87,7 @@ class Film(Walk):
         directions: the directions.
         z: (N, z_dim) latents of the samples.
         y: see `Walk`.
-        layers: which layers the directions reach; those that `directions` are for where None.
+        layers: which layers the directions reach. Defaults to those that `directions` are for.
         keep_projection: see `move`.
         batch: images that are made at a time; see `generate`.
         reach: how far along a direction an amount of 1 is; 1 for directions that are not in it.
@@ -96,7 +97,7 @@ class Film(Walk):
     directions: Directions
     z: Tensor
     y: Tensor
-    layers: str | None = None
+    layers: LayerRange | str | None = None
     keep_projection: bool = False
     batch: int | None = None
     reach: Mapping[int, float] = field(default_factory=dict)

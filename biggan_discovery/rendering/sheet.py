@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.rendering.fonts import Font, Fonts
 
 _BACKGROUND, _DARK, _GREY = (255, 255, 255), (32, 32, 32), (128, 128, 128)
 _COMFORTABLE = 128  # pixels; smaller pictures are enlarged to about this
@@ -35,6 +37,12 @@ class Label:
 
     number: str = ""
     name: str = ""
+
+
+class _Line(NamedTuple):
+    text: str
+    colour: tuple[int, int, int]
+    font: Font
 
 
 class Sheet:
@@ -68,9 +76,9 @@ class Sheet:
         self._side = tile * (scale or max(1, round(_COMFORTABLE / tile)))
         self._gap = max(2, self._side // 32)
         font_size = min(max(self._side // 8, 11), 20)
-        self._font, self._line_height = ImageFont.load_default(font_size), round(1.25 * font_size)
+        self._fonts, self._line_height = Fonts(font_size), round(1.25 * font_size)
         texts = [self._wrapped(label) for label in labels]
-        widest = max((self._font.getlength(line) for lines in texts for line, _ in lines), default=0)
+        widest = max((line.font.getlength(line.text) for lines in texts for line in lines), default=0)
         self._label_width = int(widest) + 3 * self._gap if widest else 0
         self._header_height = self._line_height + self._gap if header else 0
         self._block_width = self._label_width + columns * (self._side + self._gap)
@@ -84,6 +92,7 @@ class Sheet:
                 f"a sheet of {self.width} x {self.height} pixels is too large; show fewer directions or samples, or a "
                 "smaller scale"
             )
+        self._fonts.warn_of_boxes(label.name for label in labels)
         self._blank = self._drawn_labels(texts, header)
 
     @property
@@ -134,45 +143,50 @@ class Sheet:
                     yield left + self._label_width + column * step, top + row * step
 
     def _enlarged(self, tile: np.ndarray) -> np.ndarray:
+        if tile.shape[:2] != (self._tile, self._tile):
+            height, width = tile.shape[:2]
+            raise UserError(f"an image of {width} x {height} pixels cannot be drawn; it should be as wide as high")
         if self._side == self._tile:
             return tile
         return np.asarray(Image.fromarray(tile).resize((self._side, self._side), Image.Resampling.BICUBIC))
 
-    def _wrapped(self, label: Label) -> list[tuple[str, tuple[int, int, int]]]:
-        """Lines of a label with their colours: as many as fit beside a picture, none much wider than one."""
-        limit = max(self._side, 96)
+    def _wrapped(self, label: Label) -> list[_Line]:
+        """Lines of a label: as many as fit beside a picture, none much wider than one."""
+        font, limit = self._fonts.of(label.name), max(self._side, 96)
         lines: list[str] = []
         for word in label.name.split():
             joined = f"{lines[-1]} {word}" if lines else word
-            if lines and self._font.getlength(joined) <= limit:
+            if lines and font.getlength(joined) <= limit:
                 lines[-1] = joined
             else:
                 lines.append(word)
         most = max(1, self._rows * self._side // self._line_height - 1)
         if len(lines) > most:
             lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
-        number = [(label.number, _GREY if lines else _DARK)] if label.number else []
-        return number + [(self._cut(line, limit), _DARK) for line in lines]
+        number = [_Line(label.number, _GREY if lines else _DARK, self._fonts.default)] if label.number else []
+        return number + [_Line(_cut(line, font, limit), _DARK, font) for line in lines]
 
-    def _cut(self, line: str, limit: int) -> str:
-        if self._font.getlength(line) <= limit:
-            return line
-        fitting = next(n for n in range(len(line), -1, -1) if self._font.getlength(line[:n] + "…") <= limit or n == 0)
-        return line[:fitting] + "…"
-
-    def _drawn_labels(self, texts: list[list[tuple[str, tuple[int, int, int]]]], header: Sequence[str]) -> np.ndarray:
+    def _drawn_labels(self, texts: list[list[_Line]], header: Sequence[str]) -> np.ndarray:
         image = Image.new("RGB", (self.width, self.height), _BACKGROUND)
         pen = ImageDraw.Draw(image)
         step = self._side + self._gap
         for block, lines in enumerate(texts):
             left, top = self._corner(block)
             middle = top + (self._rows * step - self._gap) / 2
-            for i, (line, colour) in enumerate(lines):
+            for i, line in enumerate(lines):
                 y = middle + (i - (len(lines) - 1) / 2) * self._line_height
-                pen.text((left + self._label_width - 2 * self._gap, y), line, colour, self._font, anchor="rm")
+                place = (left + self._label_width - 2 * self._gap, y)
+                pen.text(place, line.text, line.colour, line.font, anchor="rm")
         for across in range(self._across):
             left = self._gap + across * self._block_width + self._label_width + self._side / 2
             for column, text in enumerate(header):
                 y = self._gap + self._header_height / 2 - self._gap / 2
-                pen.text((left + column * step, y), text, _GREY, self._font, anchor="mm")
+                pen.text((left + column * step, y), text, _GREY, self._fonts.default, anchor="mm")
         return np.asarray(image)
+
+
+def _cut(line: str, font: Font, limit: int) -> str:
+    if font.getlength(line) <= limit:
+        return line
+    fitting = next(n for n in range(len(line), -1, -1) if font.getlength(line[:n] + "…") <= limit or n == 0)
+    return line[:fitting] + "…"

@@ -16,7 +16,8 @@ from torch import Tensor
 from biggan_discovery.directions import Directions, initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
-from biggan_discovery.generators import FrozenGenerator, load_generator, parse_classes
+from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.progress import Progress
@@ -116,7 +117,7 @@ def discover(
         generator = load_generator(generator)
     by = f"{method} by {solver}" if solver else method
     asked = {
-        "classes": _class_indices(generator, classes),
+        "classes": class_indices(generator, classes),
         "layers": layers,
         "directions": directions,
         "seed": seed,
@@ -330,15 +331,6 @@ def _of_all_processes(make: Callable[[], Settings]) -> Settings:
                     "of them the same files"
                 )
     return first
-
-
-def _class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:
-    if classes is None:
-        return list(range(generator.num_classes))
-    text = (
-        classes if isinstance(classes, str) else ",".join(map(str, [classes] if isinstance(classes, int) else classes))
-    )
-    return parse_classes(generator, text)
 
 
 @contextlib.contextmanager

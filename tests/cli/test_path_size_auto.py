@@ -85,7 +85,7 @@ def test_directions_that_were_searched_for_at_the_samples_are_shown_at_the_usual
         (["d.safetensors", "--path-size", "automatic"], "automatic"),
         (["d.safetensors", "--path-size", "0"], "--path-size"),
         (["d.safetensors", "--path-size", "nan"], "nan"),
-        (["d.safetensors", "--curved", "--path-size", "auto"], "--curved"),
+        (["d.safetensors", "--curved", "--path-size", "auto"], "path_size is 'auto', which curved paths"),
     ],
 )
 def test_other_path_sizes_are_refused(

@@ -222,7 +222,13 @@ def test_bad_files(visualize, file: Path, generator: Path) -> None:
     foreign.metadata["classes"] = [17]
     foreign.save(file.with_name("foreign.safetensors"))
     file.with_name("cut.safetensors").write_bytes(file.read_bytes()[:100])
-    cases = {"wide": "z_dim 20", "odd": "'far'", "foreign": "--class", "cut": "cut.safetensors", "gone": "gone"}
+    cases = {
+        "wide": "z_dim 20",
+        "odd": "'far'",
+        "foreign": "names classes that",
+        "cut": "cut.safetensors",
+        "gone": "gone",
+    }
     for name, said in cases.items():
         code, _, err = visualize(path=file.with_name(f"{name}.safetensors"))
         assert code == 2

@@ -14,7 +14,6 @@ from biggan_discovery.evaluation import (
     class_transfer,
     contrastive_accuracy,
     diagonalness,
-    equal_path_sizes,
     held_out_values,
     inactive,
     path_length,
@@ -224,39 +223,6 @@ def test_class_transfer_of_a_direction_that_does_nothing_is_zero() -> None:
     )
 
 
-# Path sizes of equal change.
-
-
-def test_equal_path_sizes_are_inverse_to_the_slope() -> None:
-    Q = frame()
-    change = slopes_along(Q).sqrt()
-    found = torch.tensor(equal_path_sizes(linear(), Q, path_size=4.0, change=3.0, samples=2), dtype=torch.float64)
-    torch.testing.assert_close(found, (3.0 / change).clamp(max=8.0), rtol=1e-6, atol=0)
-
-
-def test_equal_path_sizes_aim_for_the_usual_change() -> None:
-    Q = frame(5)
-    usual = (4.0 * slopes_along(Q).sqrt()).median()
-    found = torch.tensor(equal_path_sizes(linear(), Q, path_size=4.0, samples=2), dtype=torch.float64)
-    torch.testing.assert_close(found, usual / slopes_along(Q).sqrt(), rtol=1e-6, atol=0)
-
-
-def test_dead_directions_go_as_far_as_any_and_do_not_lower_the_usual_change() -> None:
-    found = equal_path_sizes(dead(living=3), AXES, path_size=4.0, samples=2)
-    assert found[3:] == [8.0] * 3
-    assert found[:3] == pytest.approx(equal_path_sizes(dead(living=3), AXES[:3], path_size=4.0, samples=2))
-
-
-def test_path_sizes_are_for_walks_that_take_the_own_component_away_unless_kept() -> None:
-    # A step at 1: walks from the middle of the axis cross it at 1, whatever z is; those from z at |1 - z|.
-    step = generator(lambda z: torch.tanh(200 * (z[:, :1] - 1)).expand(-1, PIXELS).view(-1, *SHAPE))
-    found = equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, samples=3)[0]
-    assert found == pytest.approx(1.0, abs=0.51)
-    z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, stream=Stream.STEP_SIZE, step=0).z
-    assert (z[:, 0] - 1).abs().max() > 1.6
-    assert equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, keep_projection=True, samples=3)[0] != found
-
-
 # Held-out objectives.
 
 
@@ -320,8 +286,6 @@ def test_the_penalty_map_says_which_pixels_are_not_diagonal() -> None:
         (diagonalness, {"Q": torch.eye(1, Z_DIM)}, "1 direction"),
         (contrastive_accuracy, {"Q": torch.eye(1, Z_DIM)}, "1 direction"),
         (class_transfer, {"classes": [0, 0]}, "classes [0, 0]"),
-        (equal_path_sizes, {"path_size": 0.0}, "path_size is 0.0"),
-        (equal_path_sizes, {"change": float("nan")}, "change is nan"),
     ],
 )
 def test_bad_input_is_named(metric, settings: dict, message: str) -> None:

@@ -16,7 +16,6 @@ from biggan_discovery.evaluation import (
     class_transfer,
     contrastive_accuracy,
     diagonalness,
-    equal_path_sizes,
     held_out_values,
     path_length,
 )
@@ -26,7 +25,6 @@ from biggan_discovery.evaluation.contrastive import contrastive_accuracy_cost
 from biggan_discovery.evaluation.diagonalness import diagonalness_cost
 from biggan_discovery.evaluation.held_out import held_out_cost
 from biggan_discovery.evaluation.path_length import path_length_cost
-from biggan_discovery.evaluation.step_size import equal_path_sizes_cost
 from biggan_discovery.generators import FunctionGenerator
 from tests.evaluation.known import Z_DIM, Counted, curved, frame
 
@@ -44,7 +42,6 @@ PER_DIRECTION: dict[str, Metric] = {
     "length": lambda G, Q: tensor(path_length(G, Q, samples=2).length),
     "change": lambda G, Q: tensor(path_length(G, Q, samples=2).change_per_unit),
     "class transfer": lambda G, Q: tensor(class_transfer(G, Q, classes=[0, 1], samples=2)),
-    "path sizes": lambda G, Q: tensor(equal_path_sizes(G, Q, change=0.4, samples=2))[:, None],
     "mean |H|": lambda G, Q: diagonalness(G, Q, epsilon=EPSILON, samples=2).magnitudes.diagonal()[:, None],
 }
 
@@ -111,7 +108,6 @@ class Advanced:
 COSTS: dict[str, tuple[Callable[..., object], int]] = {
     "activeness": (lambda G, Q, p: activeness(G, Q, samples=3, progress=p), activeness_cost(5, samples=3)),
     "path length": (lambda G, Q, p: path_length(G, Q, samples=3, progress=p), path_length_cost(5, samples=3)),
-    "path sizes": (lambda G, Q, p: equal_path_sizes(G, Q, samples=3, progress=p), equal_path_sizes_cost(5, samples=3)),
     "contrastive": (
         lambda G, Q, p: contrastive_accuracy(G, Q, samples=3, progress=p),
         contrastive_accuracy_cost(5, samples=3),

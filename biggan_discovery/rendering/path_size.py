@@ -8,10 +8,10 @@ from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
-from biggan_discovery.evaluation.path_length import squared_error
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
 
 _GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
@@ -33,7 +33,7 @@ def equal_path_sizes(
     change: float | None = None,
     keep_projection: bool = False,
     samples: int = 4,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[float]:
@@ -46,13 +46,13 @@ def equal_path_sizes(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: the usual path size, such as that of the search.
-        change: the RMS difference to aim for, of pixels in [-1, 1]. Where None, the median over directions of what they
-            change at `path_size`, not counting those that change less than a tenth of the strongest.
+        change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the median over directions of what
+            they change at `path_size`, not counting those that change less than a tenth of the strongest.
         keep_projection: walk from the sample itself, instead of taking its own component along the direction away
             first; as `rendering.move`.
-        samples: how many z.
+        samples: how many z, 2 or more.
         layers: which layers of the generator the directions reach.
         seed: of the samples.
         progress: advanced by one for each image.
@@ -61,19 +61,39 @@ def equal_path_sizes(
         ndirs path sizes, in (0, 2·path_size].
 
     Raises:
-        UserError: for fewer than two samples, a path size or change that is not positive, or a Q that does not fit.
+        UserError: fewer than two samples, a path size or change that is not positive, or a Q that does not fit.
+
+    Example:
+        >>> generator = load_generator("scenes-64")
+        >>> sizes = equal_path_sizes(generator, Directions.load("directions/scenes-64.safetensors").Q)
+        >>> len(sizes)
+        16
     """
     for name, value in (("path_size", path_size), ("change", change)):
         if value is not None and not 0 < value < float("inf"):
             raise UserError(f"{name} is {value}; it should be a positive number")
-    drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.STEP_SIZE)
+    if samples < 2:
+        raise UserError(f"samples is {samples}; it should be at least 2")
+    if Q.ndim != 2 or not len(Q) or Q.shape[1] != generator.z_dim:
+        raise UserError(f"Q has shape {tuple(Q.shape)}; directions for this generator are (ndirs, {generator.z_dim})")
+    drawn = draw_samples(
+        generator,
+        list(range(generator.num_classes)) if classes is None else classes,
+        len(Q),
+        count=samples,
+        probes=0,
+        path_size=1.0,
+        seed=seed,
+        stream=Stream.STEP_SIZE,
+        step=0,
+    )
     sizes = path_size * torch.tensor(_GRID, dtype=torch.float64)
     amounts = torch.cat((sizes, -sizes[1:]))
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
     own = (drawn.z.double() @ Q.to(drawn.z).double().T / Q.to(drawn.z).double().square().sum(dim=1)).cpu()
     for z, y, part in zip(drawn.z, drawn.y, own * (not keep_projection), strict=True):
         for direction, images in enumerate(along_directions(generator, Q, z, y, amounts - part[:, None], layers)):
-            changes = squared_error(images[1:].double(), images[:1].double()).sqrt().view(2, -1).mean(dim=0)
+            changes = _rms(images[1:].double() - images[:1].double()).view(2, -1).mean(dim=0)
             curves[direction, 1:] += changes.cpu() / samples
         if progress is not None:
             progress.advance(len(Q) * len(amounts))
@@ -81,6 +101,10 @@ def equal_path_sizes(
         usual = curves[:, _GRID.index(1.0)]
         change = usual[usual >= _SEEN * usual.max()].median().item()
     return [_first_crossing(sizes.numpy(), curve.numpy(), change) for curve in curves]
+
+
+def _rms(difference: Tensor) -> Tensor:
+    return difference.square().flatten(1).mean(dim=1).sqrt()
 
 
 def _first_crossing(sizes: np.ndarray, curve: np.ndarray, change: float) -> float:

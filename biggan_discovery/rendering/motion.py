@@ -13,16 +13,16 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch, forward_batch
-
-# A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1).
-EASINGS: dict[str, Callable[[float], float]] = {
-    "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
-    "linear": lambda time: time,
-    "smooth": lambda time: time * time * (3 - 2 * time),  # rests at the centre too
-}
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.rendering.table import EASINGS
 
 
-def _easing(name: str) -> Callable[[float], float]:
+def easing_named(name: str) -> Callable[[float], float]:
+    """An easing of `table.EASINGS`.
+
+    Raises:
+        UserError: another name, with those that are nearly the same.
+    """
     if name not in EASINGS:
         raise UserError(f"no easing {name!r}{near_matches(name, EASINGS)}; there are {', '.join(EASINGS)}")
     return EASINGS[name]
@@ -37,7 +37,7 @@ def loop_amounts(frames: int, path_size: float, easing: str = "sine") -> list[fl
     Raises:
         UserError: for fewer than four frames, a path size that is not positive, or an unknown easing.
     """
-    ease = _easing(easing)
+    ease = easing_named(easing)
     if frames < 4:
         raise UserError(f"a loop of {frames} frames cannot reach both ends; give at least 4")
     if not (path_size > 0 and math.isfinite(path_size)):
@@ -92,7 +92,7 @@ def move(
     direction: int,
     amount: float,
     *,
-    layers: str | None = None,
+    layers: LayerRange | str | None = None,
     keep_projection: bool = False,
 ) -> Tensor:
     """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
@@ -104,15 +104,16 @@ def move(
     Args:
         generator: the generator.
         directions: the directions.
-        z: (N, z_dim) or (N, num_layers, z_dim) latents.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents, on any device.
         direction: row of `directions`.
         amount: in units of z.
-        layers: which layers the direction reaches; those that `directions` are for where None.
+        layers: which layers the direction reaches. Defaults to those that `directions` are for.
         keep_projection: leave the own component.
 
     Returns:
-        Latents as `FrozenGenerator.shift` gives them.
+        Latents as `FrozenGenerator.shift` gives them, on the generator's device.
     """
+    z = z.to(generator.device)
     row = directions.row(direction).to(z)
     own = 0 if keep_projection else z @ row / row.square().sum()
     amounts = z.new_full(z.shape[:-1], amount) - own
@@ -120,11 +121,17 @@ def move(
 
 
 class Edit(NamedTuple):
-    """How far along which direction, for which layers; those that the directions are for where None."""
+    """A step along one direction.
 
-    direction: int
+    Attributes:
+        direction: row of the directions; `edit` takes a name, or the beginning of a name, too.
+        amount: how far, in units of z.
+        layers: which layers of the generator it reaches. Defaults to those that the directions are for.
+    """
+
+    direction: int | str
     amount: float
-    layers: str | None = None
+    layers: LayerRange | str | None = None
 
 
 def edited(
@@ -135,15 +142,16 @@ def edited(
     Args:
         generator: the generator.
         directions: the directions.
-        z: (N, z_dim) or (N, num_layers, z_dim) latents.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents, on any device.
         edits: what to do, each on top of those before.
         share: how much of the edit.
 
     Returns:
-        Latents as `FrozenGenerator.shift` gives them.
+        Latents as `FrozenGenerator.shift` gives them, on the generator's device.
     """
     for direction, amount, layers in edits:
-        z = move(generator, directions, z, direction, share * amount, layers=layers, keep_projection=True)
+        row = direction if isinstance(direction, int) else directions.index(direction)
+        z = move(generator, directions, z, row, share * amount, layers=layers, keep_projection=True)
     return z
 
 
@@ -175,7 +183,7 @@ def traversal(
     direction: int,
     amounts: Sequence[float],
     *,
-    layers: str | None = None,
+    layers: LayerRange | str | None = None,
     keep_projection: bool = False,
     batch: int | None = None,
 ) -> Iterator[Tensor]:
@@ -188,7 +196,7 @@ def traversal(
         y: (N,) int64 class indices.
         direction: row of `directions`.
         amounts: how far, for example from `loop_amounts`.
-        layers: which layers the direction reaches; those that `directions` are for where None.
+        layers: which layers the direction reaches. Defaults to those that `directions` are for.
         keep_projection: leave the latents' own component along the direction.
         batch: images that are made at a time; see `generate`.
 

@@ -1,0 +1,157 @@
+"""What directions say about their use: their generator, classes, layers and settings of the search."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from biggan_discovery.directions.directions import Directions
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators.catalogue import DEFAULT
+from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.layer_range import LayerRange, parse_layers
+
+if TYPE_CHECKING:
+    import torch
+
+_LARGEST = 3.4e38  # of what float32 holds
+_log = logging.getLogger(__name__)
+
+
+def load_generator_for(
+    directions: Directions | None,
+    generator: str | os.PathLike[str] | None = None,
+    *,
+    truncation: float | None = None,
+    device: str | torch.device = "auto",
+    offline: bool | None = None,
+    mirror: str | None = None,
+) -> FrozenGenerator:
+    """Load the generator that directions were found in.
+
+    Args:
+        directions: the directions, or None for the bundled generator.
+        generator: another generator, as `load_generator` takes it. Defaults to the one that `directions` name, or the
+            bundled one.
+        truncation: in (0, 1]. Defaults to that of the search, or 1.
+        device: see `load_generator`.
+        offline: see `load_generator`.
+        mirror: see `load_generator`.
+
+    Raises:
+        UserError: as `load_generator`.
+
+    Example:
+        >>> found = Directions.load("directions/scenes-64.safetensors")
+        >>> load_generator_for(found, device="cpu").name
+        'scenes-64'
+    """
+    known = {} if directions is None else directions.metadata
+    named = known.get("generator")
+    return load_generator(
+        str(generator or named or DEFAULT),
+        truncation=truncation or known.get("truncation"),
+        device=device,
+        offline=offline,
+        mirror=mirror,
+        named_by=directions.source if directions is not None and named and not generator else None,
+    )
+
+
+def open_directions(
+    generator: FrozenGenerator | str | os.PathLike[str] | None, directions: Directions | str | os.PathLike[str]
+) -> tuple[FrozenGenerator, Directions]:
+    """Load what is not loaded yet, and check that both belong together; see `load_generator_for` and `check_fits`.
+
+    Args:
+        generator: a frozen generator, or what `load_generator` takes. None for the generator that `directions` name.
+        directions: the directions, or their file.
+
+    Raises:
+        UserError: a file that cannot be read, no such generator, or one that the directions are not for.
+
+    Example:
+        >>> generator, found = open_directions(None, "directions/scenes-64.safetensors")
+        >>> generator.name, len(found)
+        ('scenes-64', 16)
+    """
+    if not isinstance(directions, Directions):
+        directions = Directions.load(directions)
+    if not isinstance(generator, FrozenGenerator):
+        generator = load_generator_for(directions, generator)
+    check_fits(directions, generator)
+    return generator, directions
+
+
+def check_fits(directions: Directions, generator: FrozenGenerator) -> None:
+    """Refuse a generator that directions cannot be for, and warn if its weights are not those of the search.
+
+    Raises:
+        UserError: latents of another size.
+    """
+    if generator.z_dim != directions.z_dim:
+        raise UserError(
+            f"{directions.source} has directions for z_dim {directions.z_dim}, but {generator.name} has z_dim "
+            f"{generator.z_dim}; give the generator they were found in"
+        )
+    expected = directions.metadata.get("generator_sha256")
+    if expected and generator.sha256 and expected != generator.sha256:
+        _log.warning("%s was made for other weights than those of %s", directions.source, generator.name)
+
+
+def classes_for(
+    directions: Directions | None, generator: FrozenGenerator, classes: str | int | Sequence[int] | None = None
+) -> list[int]:
+    """Class indices: those given, else those of the search, else all.
+
+    Args:
+        directions: the directions, or None.
+        generator: the generator.
+        classes: indices, or a string such as "cone" or "0-2"; see `parse_classes`.
+
+    Raises:
+        UserError: a class that the generator does not have.
+    """
+    if classes is not None or directions is None:
+        return class_indices(generator, classes)
+    known = directions.metadata.get("classes")
+    if not known:
+        return class_indices(generator, None)
+    if not isinstance(known, list) or not all(type(y) is int and 0 <= y < generator.num_classes for y in known):
+        raise UserError(f"{directions.source} names classes that {generator.name} does not have; choose its classes")
+    return known
+
+
+def layers_for(
+    directions: Directions | None, generator: FrozenGenerator, layers: LayerRange | str | None = None
+) -> LayerRange:
+    """Layers that directions reach: those given, else those of the search, else all.
+
+    Raises:
+        UserError: layers that the generator does not have, naming the file if it says so.
+    """
+    if layers is not None or directions is None:
+        return parse_layers("all" if layers is None else str(layers), generator.num_layers)
+    try:
+        return parse_layers(directions.layers, generator.num_layers)
+    except UserError as error:
+        raise UserError(f"{directions.source}: {error}; give the generator they were found in") from error
+
+
+def setting_for(directions: Directions | None, generator: FrozenGenerator, key: str) -> float:
+    """A setting of the search that found the directions, such as "path_size" or "epsilon".
+
+    Defaults to the generator's own, also where the search used 0.
+
+    Raises:
+        UserError: something else than a positive number.
+    """
+    settings = {} if directions is None else directions.metadata.get("settings", {})
+    value = settings.get(key) or generator.defaults().get(key)
+    if not isinstance(value, int | float) or not 0 < value <= _LARGEST:
+        source = generator.name if directions is None else directions.source
+        raise UserError(f"{source} gives the {key} {value!r}, which is not a positive number; choose another {key}")
+    return float(value)

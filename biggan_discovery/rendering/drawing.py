@@ -1,0 +1,289 @@
+"""Drawing: what directions do, as a film or a strip of stills."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from biggan_discovery.directions import Directions
+from biggan_discovery.directions.defaults import (
+    classes_for,
+    layers_for,
+    load_generator_for,
+    open_directions,
+    setting_for,
+)
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.progress import Progress
+from biggan_discovery.rendering.encode import check_output
+from biggan_discovery.rendering.latents import chosen_latents
+from biggan_discovery.rendering.motion import easing_named, loop_amounts, strip_amounts
+from biggan_discovery.rendering.output import write_frames
+from biggan_discovery.rendering.sheet import Sheet
+from biggan_discovery.rendering.table import STILL, check_integers
+from biggan_discovery.rendering.ways import Curved, Scene, Straight, Transfer, Way, equal_reach
+
+_LARGEST = 3.4e38  # of what float32 holds
+_SAMPLES, _FRAMES, _PICTURES, _LEADING = 5, 60, 7, 3
+
+
+def draw(
+    generator: FrozenGenerator | str | os.PathLike[str] | None,
+    directions: Directions | str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    only: Sequence[int] | None = None,
+    samples: int | None = None,
+    frames: int | None = None,
+    fps: float = 20.0,
+    path_size: float | Literal["auto"] | None = None,
+    easing: str = "sine",
+    transfer: bool = False,
+    curved: bool = False,
+    layers: LayerRange | str | None = None,
+    classes: str | int | Sequence[int] | None = None,
+    seed: int = 0,
+    latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
+    columns: int | None = None,
+    scale: int | None = None,
+    per_direction: bool = False,
+    format: str | None = None,  # noqa: A002
+    keep_projection: bool = False,
+    report: Callable[[str], object] | None = None,
+    quiet: bool = False,
+) -> Path | list[Path]:
+    """Draw what directions do: rows are directions, columns are samples.
+
+    Each sample moves from the centre to one end of the direction, to the other, and back, without a jump. A .png is a
+    strip of stills from end to end instead. As in the papers, the part of z along the direction is replaced:
+    z - (z·q/|q|²)q + amount·q.
+
+    Args:
+        generator: a frozen generator, or what `load_generator` takes. None for the generator that `directions` name.
+            Images of 1 or 3 channels can be drawn.
+        directions: the directions, or their file. None, with `curved`, for the leading right-singular vectors of the
+            Jacobian of each sample.
+        out: file to write, .gif, .mp4, .webp or .png; with `per_direction` a folder.
+        only: which directions. Defaults to all, or to the three leading ones without `directions`.
+        samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 5; to 1 for .png or without
+            `directions`.
+        frames: frames of the loop, 4 to 100,000, or pictures of a strip, 2 or more. Defaults to 60, or 7.
+        fps: frames per second, above 0; a GIF takes up to 50.
+        path_size: how far to go to each side, above 0, in units of z. "auto" goes along each direction as far as makes
+            all of them change the image equally, see `equal_path_sizes`. Defaults to that of the search.
+        easing: pace of the motion, "sine", "linear" or "smooth".
+        transfer: show one direction on many classes: rows are classes, with the same samples.
+        curved: below each straight line show the path that turns with the generator, see `curved_paths`. Both start at
+            the sample itself.
+        layers: which layers of the generator the directions reach. Defaults to those of the search.
+        classes: class indices, or a string such as "cone" or "0-2"; samples take turns. Defaults to those of the
+            search.
+        seed: of the latents, 0 to 2⁶³ - 1.
+        latents: (N, z_dim) latents to draw instead, or a .npy file with them.
+        columns: directions side by side. Defaults to a sheet about as wide as high; 1 with `transfer` or `curved`.
+        scale: enlarge pictures by this integer, 1 to 32. By default small ones are enlarged to about 128 pixels.
+        per_direction: write a file for each direction to the folder `out`.
+        format: "gif", "mp4", "webp" or "png". Defaults to the suffix of `out`; with `per_direction` to "gif".
+        keep_projection: start at the sample itself: keep its part along the direction.
+        report: called with a line about each file that was written.
+        quiet: no progress.
+
+    Returns:
+        The file; with `per_direction` a list of files.
+
+    Raises:
+        UserError: a value that cannot be, a generator that the directions are not for, or a picture that is too large.
+        OSError: writing fails, for example on a full disk; no partial file is left.
+
+    Example:
+        >>> found = discover("scenes-64", classes="cone", samples=4)
+        >>> draw("scenes-64", found, "cones.gif", only=[0, 1, 2])
+        PosixPath('cones.gif')
+    """
+    check_target(out, fps, format=format, per_direction=per_direction)
+    check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
+    easing_named(easing)
+    _check_way(directions, path_size, transfer=transfer, curved=curved)
+    target = _Target.of(out, format, per_direction)
+    if directions is None:
+        network = load_generator_for(None, generator) if not isinstance(generator, FrozenGenerator) else generator
+    else:
+        network, directions = open_directions(generator, directions)
+    count = 1 if target.still or directions is None else _SAMPLES
+    z = chosen_latents(network, latents, samples, seed=seed, default=count)
+    scene = _scene(network, directions, only=only, classes=classes, layers=layers, z=z)
+    if transfer and len(scene.shown) > 1 and not per_direction:
+        raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
+    way = _way(
+        scene,
+        path_size,
+        transfer=transfer,
+        curved=curved,
+        keep_projection=keep_projection,
+        seed=seed,
+        quiet=quiet,
+    )
+    if target.still:
+        amounts = strip_amounts(frames or _PICTURES, way.path_size)
+    else:
+        amounts = loop_amounts(frames or _FRAMES, way.path_size, easing)
+    return target.write(way, amounts, fps, columns=columns, scale=scale, report=report, quiet=quiet)
+
+
+def check_target(
+    out: str | os.PathLike[str],
+    fps: float,
+    *,
+    format: str | None = None,  # noqa: A002
+    per_direction: bool = False,
+) -> None:
+    """Raise what `draw` would raise about its output, before anything is loaded.
+
+    Raises:
+        UserError: see `check_output`; or a format that is not that of `out`.
+    """
+    check_output(_Target.of(out, format, per_direction).file(0, ""), fps)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One file for all directions, or a folder with one for each."""
+
+    out: Path
+    suffix: str
+    per_direction: bool
+
+    @classmethod
+    def of(cls, out: str | os.PathLike[str], form: str | None, per_direction: bool) -> _Target:
+        out = Path(out)
+        suffix = f".{form or 'gif'}" if per_direction else out.suffix.lower()
+        if form and suffix != f".{form}":
+            raise UserError(f"{out} is not a .{form} file, which is the format asked for; leave one of them out")
+        return cls(out, suffix, per_direction)
+
+    @property
+    def still(self) -> bool:
+        return self.suffix == STILL
+
+    def file(self, row: int, name: str) -> Path:
+        return self.out / f"{row:03d}{_slug(name)}{self.suffix}" if self.per_direction else self.out
+
+    def write(
+        self,
+        way: Way,
+        amounts: list[float],
+        fps: float,
+        *,
+        columns: int | None,
+        scale: int | None,
+        report: Callable[[str], object] | None,
+        quiet: bool,
+    ) -> Path | list[Path]:
+        """Draw and write each file."""
+        shown, names = way.scene.shown, way.scene.names
+        groups = [[row] for row in shown] if self.per_direction else [shown]
+        sheets = [self._sheet(way, rows, amounts, columns, scale) for rows in groups]  # Those too large are refused
+        walk = way.walk(quiet=quiet)  # before paths are followed.
+        files = [self.file(rows[0], names[rows[0]]) for rows in groups]
+        count = (1 if self.still else len(amounts)) * len(files)
+        with Progress(count, "drawing", unit="frame", quiet=quiet) as progress:
+            for file, rows, sheet in zip(files, groups, sheets, strict=True):
+                numbers = [number for row in rows for _, number in way.blocks(row)]
+                drawn = (walk.strip if self.still else walk.loop)(numbers, amounts, sheet)
+                written = write_frames(file, drawn, fps, progress)
+                if report is not None:
+                    report(written)
+        return files if self.per_direction else files[0]
+
+    def _sheet(self, way: Way, rows: list[int], amounts: list[float], columns: int | None, scale: int | None) -> Sheet:
+        count = len(way.scene.z)
+        return Sheet(
+            [label for row in rows for label, _ in way.blocks(row)],
+            tile=way.scene.generator.resolution,
+            rows=count if self.still else 1,
+            columns=len(amounts) if self.still else count,
+            header=[way.amount(amount) for amount in amounts] if self.still else (),
+            across=columns or way.across,
+            scale=scale,
+        )
+
+
+def _check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool) -> None:
+    if directions is None and not curved:
+        raise UserError("no directions are given; only curved paths show a generator without any")
+    if curved and transfer:
+        raise UserError("curved follows each sample on its own and transfer shows one on many classes; choose one")
+    if path_size is None:
+        return
+    if path_size == "auto":
+        if curved:
+            raise UserError("path_size is 'auto', which curved paths do not take; give a number")
+    elif isinstance(path_size, bool) or not isinstance(path_size, int | float) or not 0 < path_size <= _LARGEST:
+        raise UserError(f"path_size is {path_size!r}; it should be a positive number, or 'auto'")
+
+
+def _scene(
+    generator: FrozenGenerator,
+    directions: Directions | None,
+    *,
+    only: Sequence[int] | None,
+    classes: str | int | Sequence[int] | None,
+    layers: LayerRange | str | None,
+    z: Tensor,
+) -> Scene:
+    reached = layers_for(directions, generator, layers)
+    if directions is None:
+        space = generator.search_space(reached)
+        names = [""] * (space.stop - space.start)
+        shown = range(min(_LEADING, len(names)))
+    else:
+        names, shown = directions.names, range(len(directions))
+    if only is not None:
+        source = generator.name if directions is None else directions.source
+        shown = _existing(only, len(names), source)
+    return Scene(generator, directions, list(shown), names, classes_for(directions, generator, classes), reached, z)
+
+
+def _existing(only: Sequence[int], count: int, source: str) -> list[int]:
+    """Each index once, in the order given."""
+    if not len(only):
+        raise UserError("only is empty; give at least one direction, or leave it out")
+    for index in only:
+        if not 0 <= index < count:
+            raise UserError(f"there is no direction {index}; {source} has 0 to {count - 1}")
+    return list(dict.fromkeys(map(int, only)))
+
+
+def _way(
+    scene: Scene,
+    path_size: float | Literal["auto"] | None,
+    *,
+    transfer: bool,
+    curved: bool,
+    keep_projection: bool,
+    seed: int,
+    quiet: bool,
+) -> Way:
+    known = isinstance(path_size, int | float)
+    size = float(path_size) if known else setting_for(scene.directions, scene.generator, "path_size")
+    if curved:
+        return Curved(scene, size)
+    reach: dict[int, float] = {}
+    if path_size == "auto":
+        reach = equal_reach(scene, size, keep_projection=keep_projection, seed=seed, quiet=quiet)
+        size = 1.0
+    return (Transfer if transfer else Straight)(scene, size, keep_projection, reach)
+
+
+def _slug(name: str) -> str:
+    words = re.sub(r"[^\w]+", "-", name).strip("-")[:60]
+    return f"-{words}" if words else ""

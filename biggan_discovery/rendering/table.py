@@ -1,0 +1,44 @@
+"""Easings and formats by name: a new one is one line here. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from biggan_discovery.errors import UserError
+
+EASINGS: dict[str, Callable[[float], float]] = {
+    "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
+    "linear": lambda time: time,
+    "smooth": lambda time: time * time * (3 - 2 * time),  # rests at the centre too
+}
+"""A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1)."""
+
+FORMATS = ("gif", "mp4", "webp", "png")
+"""Suffixes of the files that `encode` writes, each with a writer there."""
+STILL = ".png"
+"""Suffix of the one format that holds a still instead of a film."""
+
+RANGES: dict[str, tuple[int, int | None]] = {
+    "samples": (1, 10_000),
+    "frames": (2, 100_000),
+    "columns": (1, None),
+    "scale": (1, 32),
+    "seed": (0, 2**63 - 1),
+}
+"""Smallest and largest value of each integer that drawing takes."""
+
+
+def check_integers(**values: object) -> None:
+    """Check arguments against `RANGES`; None stands for a default.
+
+    Raises:
+        UserError: not an integer, or out of its range.
+    """
+    for name, value in values.items():
+        least, most = RANGES[name]
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least or (most and value > most):
+            limits = f"at least {least}" + f" and at most {most}" * (most is not None)
+            raise UserError(f"{name} is {value!r}; it should be an integer, {limits}")

@@ -1,0 +1,179 @@
+"""Ways to draw directions: straight on, one on many classes, or beside the paths that turn with the generator."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from biggan_discovery.directions import Directions
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.progress import Progress
+from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
+from biggan_discovery.rendering.film import Film, Walk
+from biggan_discovery.rendering.latents import sample_classes
+from biggan_discovery.rendering.path_size import equal_path_sizes, equal_path_sizes_cost
+from biggan_discovery.rendering.sheet import Label
+
+_MEASURED = 4  # samples, for equal path sizes
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn.
+
+    Attributes:
+        generator: the generator.
+        directions: the directions, or None for the leading ones of each sample.
+        shown: which of them.
+        names: of all of them.
+        classes: class indices.
+        layers: which layers of the generator the directions reach.
+        z: (N, z_dim) latents of the samples.
+    """
+
+    generator: FrozenGenerator
+    directions: Directions | None
+    shown: list[int]
+    names: Sequence[str]
+    classes: list[int]
+    layers: LayerRange
+    z: Tensor
+
+
+@dataclass(frozen=True)
+class Way(abc.ABC):
+    """A way to draw a scene.
+
+    Attributes:
+        scene: the scene.
+        path_size: how far to go to each side.
+    """
+
+    scene: Scene
+    path_size: float
+
+    @property
+    def across(self) -> int | None:
+        """Blocks side by side. Defaults to what makes the sheet about square."""
+        return 1
+
+    @abc.abstractmethod
+    def blocks(self, row: int) -> list[tuple[Label, int]]:
+        """For each block of a direction its label, and the number by which the walk knows it."""
+
+    @abc.abstractmethod
+    def walk(self, *, quiet: bool) -> Walk:
+        """What draws the blocks."""
+
+    def amount(self, amount: float) -> str:
+        """An amount, as it stands above a column of a strip."""
+        return f"{amount:+.3g}" if amount else "0"
+
+
+@dataclass(frozen=True)
+class Straight(Way):
+    """Each direction on the same samples.
+
+    Attributes:
+        keep_projection: see `move`.
+        reach: how far along a direction an amount of 1 is, for each that is shown. Defaults to 1 for all.
+    """
+
+    keep_projection: bool = False
+    reach: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def across(self) -> int | None:
+        """See `Way`."""
+        return None
+
+    def blocks(self, row: int) -> list[tuple[Label, int]]:
+        """One for each direction."""
+        extent = f"±{self.reach[row]:.2g}" if row in self.reach else ""
+        return [(Label(str(row), f"{self.scene.names[row]} {extent}".strip()), row)]
+
+    def walk(self, *, quiet: bool) -> Film:
+        """See `Way`."""
+        scene = self.scene
+        assert scene.directions is not None  # Only `Curved` goes without.
+        return Film(
+            scene.generator,
+            scene.directions,
+            scene.z,
+            self._classes(),
+            scene.layers,
+            self.keep_projection,
+            reach=self.reach,
+        )
+
+    def amount(self, amount: float) -> str:
+        """In percent where each direction goes its own way."""
+        return f"{amount:+.0%}" if self.reach and amount else super().amount(amount)
+
+    def _classes(self) -> Tensor:
+        return sample_classes(self.scene.classes, len(self.scene.z))
+
+
+@dataclass(frozen=True)
+class Transfer(Straight):
+    """One direction on the same samples in many classes."""
+
+    @property
+    def across(self) -> int | None:
+        """See `Way`."""
+        return 1
+
+    def blocks(self, row: int) -> list[tuple[Label, int]]:
+        """One for each class."""
+        names = self.scene.generator.class_names
+        return [(Label(str(index), names[index]), row) for index in self.scene.classes]
+
+    def _classes(self) -> Tensor:
+        return torch.tensor(self.scene.classes)[:, None].expand(-1, len(self.scene.z))
+
+
+@dataclass(frozen=True)
+class Curved(Way):
+    """Each direction as a straight line, and below it the path that turns with the generator."""
+
+    def blocks(self, row: int) -> list[tuple[Label, int]]:
+        """The line and the path, as `CurvedFilm` counts them."""
+        line = 2 * self.scene.shown.index(row)
+        kinds = (("straight", line), ("curved", line + 1))
+        return [(Label(str(row), f"{self.scene.names[row]} {kind}".strip()), number) for kind, number in kinds]
+
+    def walk(self, *, quiet: bool) -> CurvedFilm:
+        """See `Way`."""
+        scene = self.scene
+        generator, z, layers = scene.generator, scene.z, scene.layers
+        y = sample_classes(scene.classes, len(z))
+        if scene.directions is None:
+            lines = leading_directions(generator, z, y, max(scene.shown) + 1, layers=layers)[scene.shown]
+        else:
+            lines = lines_of(generator, scene.directions, scene.shown, len(z), layers=layers)
+        paths = curved_paths(generator, z, y, lines, self.path_size, layers=layers, quiet=quiet)
+        return CurvedFilm(generator, paths, z, y, layers)
+
+
+def equal_reach(scene: Scene, path_size: float, *, keep_projection: bool, seed: int, quiet: bool) -> dict[int, float]:
+    """How far to go along each direction that is shown, such that all change the image equally."""
+    assert scene.directions is not None
+    cost = equal_path_sizes_cost(len(scene.shown), samples=_MEASURED)
+    with Progress(cost, "measuring", unit="image", quiet=quiet) as progress:
+        sizes = equal_path_sizes(
+            scene.generator,
+            scene.directions.Q[scene.shown],
+            classes=scene.classes,
+            path_size=path_size,
+            keep_projection=keep_projection,
+            samples=_MEASURED,
+            layers=scene.layers,
+            seed=seed,
+            progress=progress,
+        )
+    return dict(zip(scene.shown, sizes, strict=True))

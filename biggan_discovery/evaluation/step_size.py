@@ -8,9 +8,11 @@ from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
-from biggan_discovery.evaluation.path_length import squared_error
+from biggan_discovery.evaluation.metrics.path_length import squared_error
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -24,6 +26,7 @@ def equal_path_sizes_cost(ndirs: int, *, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def equal_path_sizes(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -33,7 +36,7 @@ def equal_path_sizes(
     change: float | None = None,
     keep_projection: bool = False,
     samples: int = 4,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[float]:
@@ -46,7 +49,7 @@ def equal_path_sizes(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: the usual path size, such as that of the search.
         change: the RMS difference to aim for, of pixels in [-1, 1]. Where None, the median over directions of what they
             change at `path_size`, not counting those that change less than a tenth of the strongest.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -118,11 +118,6 @@ class View:
     sizes: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[Figure, Any] = field(default_factory=dict)
     progress: Progress | None = None
-
-    def of(self, metric: Metric, preset: str, sizes: Mapping[str, Any] | None = None) -> View:
-        """The view with the sizes of a metric; those in `sizes` that the metric has replace its preset's."""
-        own = metric.presets[preset]
-        return replace(self, sizes={**own, **{name: size for name, size in (sizes or {}).items() if name in own}})
 
     @property
     def sampling(self) -> dict[str, Any]:

@@ -104,7 +104,11 @@ class Suite:
         for name in self.names:
             metric = metric_named(name)
             if not metric.lacks(view):
-                yield name, metric, view.of(metric, self.preset, self.sizes)
+                yield name, metric, replace(view, sizes=self._sizes(metric))
+
+    def sizes_by_metric(self) -> dict[str, dict[str, Any]]:
+        """The sizes of each metric by its name."""
+        return {name: self._sizes(metric_named(name)) for name in self.names}
 
     def left_out(self, sets: Sequence[Judged]) -> list[str]:
         """A sentence for each metric that some sets lack something for."""
@@ -113,10 +117,11 @@ class Suite:
             for metric in map(metric_named, self.names):
                 if lacking := metric.lacks(each.view):
                     lacks.setdefault((metric.title, " and ".join(lacking)), []).append(each.label)
-        return [
-            f"Not measured{'' if len(labels) == len(sets) else f' for {', '.join(labels)}'}: {title} needs {lacking}."
-            for (title, lacking), labels in lacks.items()
-        ]
+        notes = []
+        for (title, lacking), labels in lacks.items():
+            of_some = "" if len(labels) == len(sets) else f" for {', '.join(labels)}"
+            notes.append(f"Not measured{of_some}: {title}, which needs {lacking}.")
+        return notes
 
     def costs(self, sets: Sequence[Judged]) -> dict[str, int]:
         """Images of each metric for all sets together, by its title, as far as it takes some; what is done is free."""
@@ -146,7 +151,8 @@ class Suite:
                 begin = time.monotonic()
                 with metric.progress(view, f"{each.label}: {metric.title}", quiet=quiet) as progress:
                     each.found.update(metric(replace(view, found=each.found, progress=progress)))
-                each.measured.append(name)
+                if _is_reported(metric):
+                    each.measured.append(name)
                 done()
                 if pace is None and metric.cost(view) and metric.shared_cost is no_images:
                     pace = (time.monotonic() - begin) / metric.cost(view)
@@ -154,6 +160,10 @@ class Suite:
                         _log.info("about %s for the images left", _duration(pace * sum(self.costs(sets).values())))
             for figure in [figure for figure in each.found if figure.kind is Kind.INTERMEDIATE]:
                 del each.found[figure]
+
+    def _sizes(self, metric: Metric) -> dict[str, Any]:
+        own = metric.presets[self.preset]
+        return {**own, **{name: size for name, size in self.sizes.items() if name in own}}
 
     def _left(self, judged: Judged) -> Iterator[tuple[str, Metric, View]]:
         """The metrics that are not measured, and those without figures of their own that they need."""

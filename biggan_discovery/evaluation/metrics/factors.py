@@ -194,7 +194,7 @@ def true_directions(generator: FrozenGenerator) -> Tensor:
 
 RESPONSE = Figure(
     "response of latents",
-    "response by the true latents",
+    "by the true latents",
     "Mean |change| of each true factor, by the true latents, from -1 to +1 along the direction.",
     kind=Kind.MATRIX,
 )
@@ -206,7 +206,7 @@ OF_LATENTS = Figure(
 )
 RESPONSE_IN_IMAGES = Figure(
     "response of images",
-    "response read off the images",
+    "read off the images",
     "Mean |change| of each true factor, read off images by a predictor, from -1 to +1 along the direction.",
     kind=Kind.MATRIX,
 )

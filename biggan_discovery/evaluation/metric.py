@@ -99,8 +99,8 @@ class View:
         epsilon: ε, finite-difference step in w.
         seed: random seed.
         predictor: from images (N, C, H, W) to true factors (N, n), where there is one.
-        references: held-out values (N,) of random frames by objective; shared by all sets with as many directions
-            of the same layers, and added to where more frames are needed.
+        references: held-out values (N,) of random frames by objective, number of directions and layers; shared by the
+            sets of a report, and added to where more frames are needed.
         sizes: the metric's own sizes, those of a preset.
         found: what the metrics before have found.
         progress: advanced while the metric is measured.
@@ -114,7 +114,7 @@ class View:
     epsilon: float
     seed: int = 0
     predictor: Predictor | None = None
-    references: dict[str, list[Tensor]] = field(default_factory=dict)
+    references: dict[tuple[str, int, str], list[Tensor]] = field(default_factory=dict)
     sizes: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[Figure, Any] = field(default_factory=dict)
     progress: Progress | None = None

@@ -67,7 +67,7 @@ def to_json(report: Report, *, finished: bool) -> str:
             }
             for kind, section in _SECTIONS.items()
         },
-        "sets": [_of_set(each) for each in report.sets],
+        "sets": [of_set(each) for each in report.sets],
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -76,13 +76,13 @@ def take_over(report: Report, path: Path) -> None:
     """Take over what an unfinished report of the same sets and circumstances has; another is left alone."""
     try:
         content = json.loads(path.read_text())
-        known = _plain(_circumstances(report))
+        known = plain(_circumstances(report))
         if not content.get(_UNFINISHED) or {key: content[key] for key in known} != known:
             return
         for saved in content["sets"]:
             for each in report.sets:
                 if all(saved[key] == value for key, value in _identity(each).items()):
-                    _restore(each, saved)
+                    restore(each, saved)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return  # No report, or one that this program did not write: all is measured.
 
@@ -129,11 +129,12 @@ def _identity(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _of_set(judged: Judged) -> dict[str, Any]:
+def of_set(judged: Judged) -> dict[str, Any]:
+    """A set and its figures as JSON values."""
     found: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS.values()}
     for figure, value in judged.found.items():
         if figure.kind in _SECTIONS:
-            found[_SECTIONS[figure.kind]][figure.key] = _plain(value)
+            found[_SECTIONS[figure.kind]][figure.key] = plain(value)
     return {
         **_identity(judged),
         "file": judged.file,
@@ -143,7 +144,8 @@ def _of_set(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _restore(judged: Judged, saved: dict[str, Any]) -> None:
+def restore(judged: Judged, saved: dict[str, Any]) -> None:
+    """Give a set the figures of `of_set`."""
     for name in saved["measured"]:
         metric = metric_named(name)
         for figure in metric.figures:
@@ -169,17 +171,17 @@ def _estimate(saved: dict[str, Any]) -> Estimate | Ratio:
     return Ratio(**numbers) if "frames" in numbers else Estimate(**numbers)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON values of figures; None for nan and infinity, which JSON does not have."""
     match value:
         case Estimate() | Ratio():
-            return _plain(value._asdict())
+            return plain(value._asdict())
         case Tensor():
-            return _plain(value.tolist())
+            return plain(value.tolist())
         case dict():
-            return {name: _plain(each) for name, each in value.items()}
+            return {name: plain(each) for name, each in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [plain(each) for each in value]
         case float() if not math.isfinite(value):
             return None
         case _:

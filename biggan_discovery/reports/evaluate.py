@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from biggan_discovery.directions import Directions
+from biggan_discovery.directions import Directions, pad, random_frame
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate, Ratio
 from biggan_discovery.evaluation.metric import PRESETS, View
@@ -17,14 +17,15 @@ from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text
 from biggan_discovery.reports.sets import DirectionSet, class_indices, command_line, open_sets, predictor_of, setting
 from biggan_discovery.search.method import one_of
 
-BASELINES = {"random": "random", "coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace"}
-"""Methods without a search that sets are judged beside, by their labels."""
+BASELINES = {"coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace"}
+"""Methods without a search that sets are judged beside, by their labels; random directions come on top."""
 
 _log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def evaluate(
     sets = [Judged(each.label, _view_of(view, each), tuple(each.directions.names), each.file) for each in given]
     more, notes = _baselines(view, [each.label for each in given]) if baselines else ([], [])
     suite = Suite(with_needed(asked), preset, {} if probes is None else {"probes": probes})
-    sets = share_references([*sets, *more])
+    sets += more
     command = command_line(
         "evaluate",
         given,
@@ -194,15 +195,6 @@ def evaluate(
     report.histories = {each.label: each.history for each in given if each.history is not None}
     _measure(report, None if out is None else Path(out), quiet=quiet)
     return report
-
-
-def share_references(sets: Sequence[Judged]) -> list[Judged]:
-    """The sets, with random frames shared by those of as many directions of the same layers."""
-    known: dict[tuple[int, str], dict] = {}
-    for each in sets:
-        key = (len(each.view.Q), str(each.view.layers))
-        each.view = replace(each.view, references=known.setdefault(key, {}))
-    return list(sets)
 
 
 def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
@@ -235,7 +227,11 @@ def _baselines(view: View, taken: Sequence[str]) -> tuple[list[Judged], list[str
     from biggan_discovery.search.discover import discover
 
     generator, ndirs, layers = view.generator, len(view.Q), str(view.layers)
-    found, notes = [], []
+    space = generator.search_space(layers)
+    # None that a search starts from or that ratios divide by.
+    random = random_frame(ndirs, space.stop - space.start, seed=view.seed, stream=Stream.BASELINE_FRAME)
+    found = [Judged(_free("random", taken), replace(view, Q=pad(random, space, generator.z_dim)))]
+    notes = []
     for label, method in BASELINES.items():
         run: dict[str, Any] = {"directions": ndirs, "layers": layers, "seed": view.seed, "judge": False, "quiet": True}
         try:

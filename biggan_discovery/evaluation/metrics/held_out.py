@@ -164,7 +164,7 @@ def held_out_metric(objective: Objective) -> Metric:
         return view.sizes["samples"] * objective.passes(view.sizes["probes"])
 
     def shared_cost(view: View) -> int:
-        return max(0, view.sizes["frames"] - len(view.references.get(objective.title, []))) * cost(view)
+        return max(0, view.sizes["frames"] - len(_known_frames(objective, view))) * cost(view)
 
     def measure(view: View) -> dict[Figure, Any]:
         values = _values(objective, view, view.Q)
@@ -197,13 +197,17 @@ def _values(objective: Objective, view: View, Q: Tensor) -> Tensor:
     )
 
 
+def _known_frames(objective: Objective, view: View) -> list[Tensor]:
+    return view.references.setdefault((objective.title, len(view.Q), str(view.layers)), [])
+
+
 def _relative(objective: Objective, view: View, values: Tensor) -> Ratio:
     """The ratio to as many random frames as make their part of the error small, or as many as the preset allows.
 
     Frames are added a few at a time until their part is at most half of the samples'. How many it takes depends on
     nothing but the set itself, so that it gets the same figure beside any other.
     """
-    known = view.references.setdefault(objective.title, [])
+    known = _known_frames(objective, view)
     count = 0
     while True:
         count = min(count + _FRAMES_AT_ONCE, view.sizes["frames"])

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.dci import dci, disentanglement, mutual_information_gap
 from biggan_discovery.evaluation.factor_predictor import (
     load_factor_predictor,
     save_factor_predictor,
     train_factor_predictor,
 )
-from biggan_discovery.evaluation.factors import (
+from biggan_discovery.evaluation.metrics.dci import dci, disentanglement, mutual_information_gap
+from biggan_discovery.evaluation.metrics.factors import (
     Response,
     codes_and_factors,
     codes_and_predictions,

@@ -23,7 +23,8 @@ from biggan_discovery.evaluation import (
     ratio,
 )
 from biggan_discovery.evaluation.estimates import Estimate, estimate
-from biggan_discovery.objectives.samples import Purpose, draw
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
 from tests.evaluation.known import (
     PIXELS,
     SHAPE,
@@ -64,15 +65,47 @@ def test_an_estimate_is_mean_and_standard_error() -> None:
 
 def test_a_ratio_of_equal_shape_is_exact() -> None:
     values = random(20).abs()
-    assert ratio(3 * values, values) == pytest.approx((3.0, 0.0), abs=1e-12)
+    assert ratio(3 * values, values.expand(4, -1)) == pytest.approx((3.0, 0.0, 0.0, 0.0, 4), abs=1e-12)
 
 
-def test_the_standard_error_of_a_ratio_is_the_spread_of_many_such_ratios() -> None:
-    reference = 5 + random(4000, 50, seed=1)
-    values = reference * 2 + random(4000, 50, seed=2)
-    ratios = values.sum(dim=1) / reference.sum(dim=1)
-    stated = torch.tensor([ratio(*rows).standard_error for rows in zip(values[:300], reference[:300], strict=True)])
-    assert stated.mean().item() == pytest.approx(ratios.std().item(), rel=0.05)
+# Spread over frames, over samples, and of what both do to each other.
+SPREADS = [(0.6, 1.0, 0.8), (0.6, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.5, 1.5), (0.8, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("spreads", SPREADS)
+@pytest.mark.parametrize("frames", [4, 8])
+def test_the_standard_error_of_a_ratio_is_the_spread_of_many_such_ratios(
+    spreads: tuple[float, float, float], frames: int
+) -> None:
+    of_frames, of_samples, of_both = spreads
+    repeats, samples = 3000, 16
+    shared = of_samples * random(repeats, samples, seed=1)
+    reference = 6 + of_frames * random(repeats, frames, 1, seed=2) + shared[:, None]
+    reference = reference + of_both * random(repeats, frames, samples, seed=3)
+    values = 3 + 0.5 * shared + 0.3 * random(repeats, samples, seed=4)
+    found = [ratio(*each) for each in zip(values, reference, strict=True)]
+    spread = torch.tensor([each.mean for each in found]).std().item()
+    variances = torch.tensor([[each.standard_error, each.of_samples, each.of_frames] for each in found]).square()
+    # A part below 0 counts as 0, so that few frames say too much of their spread rather than too little.
+    assert 0.96 * spread < variances[:, 0].mean().sqrt().item() < (1.12 if frames == 4 else 1.08) * spread
+    assert torch.allclose(variances[:, 0], variances[:, 1] + variances[:, 2])
+    if of_both == 0 and frames == 8:
+        # To first order: r = x/y varies with y by -r/y.
+        expected = 0.5 / 6 * of_frames / frames**0.5
+        assert variances[:, 2].mean().sqrt().item() == pytest.approx(expected, rel=0.1, abs=2e-3)
+
+
+def test_the_samples_alone_do_not_explain_the_spread_over_frames() -> None:
+    frames = 6 + torch.tensor([-1.0, 1.0, 0.5, -0.5])[:, None].expand(-1, 16)
+    found = ratio(torch.full((16,), 3.0), frames)
+    assert found.of_samples == pytest.approx(0, abs=1e-9)
+    # The jackknife of a mean of four, s/2, to first order.
+    assert found.of_frames == pytest.approx(0.5 / 6 * frames[:, 0].std().item() / 2, rel=0.02)
+
+
+def test_one_frame_has_no_spread() -> None:
+    with pytest.raises(UserError, match="frames is 1"):
+        ratio(torch.ones(4), torch.ones(1, 4))
 
 
 # Activeness.
@@ -89,7 +122,7 @@ def test_activeness_sees_the_curvature() -> None:
     # G(z + a·e) - G(z) for one pixel value c·z²/2 is c(az + a²/2): the variance of {-a z + a²/2, 0, a z + a²/2}·c.
     curvature = torch.diag_embed(torch.ones(PIXELS, Z_DIM, dtype=torch.float64))
     plain = generator(lambda z: (torch.einsum("ni,pij,nj->np", z, curvature, z) / 2).view(-1, *SHAPE))
-    z = draw(plain, [0], 1, count=5, probes=0, path_size=1, seed=3, purpose=Purpose.ACTIVENESS, step=0).z
+    z = draw(plain, [0], 1, count=5, probes=0, path_size=1, seed=3, stream=Stream.ACTIVENESS, step=0).z
     found = activeness(plain, AXES, extent=2.0, samples=5, seed=3)
     expected = torch.stack((-2 * z + 2, torch.zeros_like(z), 2 * z + 2)).var(dim=0, unbiased=True).mean(dim=0)
     torch.testing.assert_close(means(found), expected)
@@ -98,6 +131,12 @@ def test_activeness_sees_the_curvature() -> None:
 def test_dead_directions_are_inactive() -> None:
     assert inactive(activeness(dead(living=3), AXES, samples=2)) == [3, 4, 5]
     assert inactive(activeness(linear(), AXES, samples=2)) == []
+
+
+def test_all_directions_are_inactive_where_nothing_changes() -> None:
+    assert inactive(activeness(dead(living=0), AXES, samples=2)) == list(range(Z_DIM))
+    rounding = [Estimate(mean) for mean in (3e-15, 1e-15)]
+    assert inactive(rounding) == [0, 1]
 
 
 # Diagonalness.
@@ -251,7 +290,7 @@ def test_path_sizes_are_for_walks_that_take_the_own_component_away_unless_kept()
     step = generator(lambda z: torch.tanh(200 * (z[:, :1] - 1)).expand(-1, PIXELS).view(-1, *SHAPE))
     found = equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, samples=3)[0]
     assert found == pytest.approx(1.0, abs=0.51)
-    z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, purpose=Purpose.STEP_SIZE, step=0).z
+    z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, stream=Stream.STEP_SIZE, step=0).z
     assert (z[:, 0] - 1).abs().max() > 1.6
     assert equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, keep_projection=True, samples=3)[0] != found
 
@@ -259,18 +298,18 @@ def test_path_sizes_are_for_walks_that_take_the_own_component_away_unless_kept()
 # Held-out objectives.
 
 
-@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+@pytest.mark.parametrize("objective", ["hessian", "orojar"])
 def test_held_out_objectives_vanish_in_the_right_frame_only(objective: str) -> None:
     R = frame(seed=11)
     orthogonal = linear(torch.linalg.qr(SLOPES)[0] * torch.arange(1.0, 7.0, dtype=torch.float64))
-    subject, Q = (separable(R), R) if objective == "Hessian Penalty" else (orthogonal, AXES)
+    subject, Q = (separable(R), R) if objective == "hessian" else (orthogonal, AXES)
     right = held_out_values(subject, Q, objective=objective, samples=4)
     others = [
         held_out_values(subject, other, objective=objective, samples=4)
         for other in random_frames(subject, Z_DIM, layers="all", count=3, seed=5)
     ]
-    assert ratio(right, torch.stack(others).mean(dim=0)).mean < 1e-6
-    assert 0.2 < ratio(others[0], others[1]).mean < 5
+    assert ratio(right, torch.stack(others)).mean < 1e-6
+    assert 0.2 < ratio(others[0], torch.stack(others[1:])).mean < 5
 
 
 @pytest.mark.parametrize("living", [3, Z_DIM])
@@ -282,8 +321,8 @@ def test_held_out_objectives_of_known_derivatives(living: int) -> None:
     slopes, Q = SLOPES * alive, frame()
     products = Q @ slopes.T @ slopes @ Q.T
     for objective, subject, matrices in (
-        ("Hessian Penalty", quadratic(hessians), Q @ hessians @ Q.T),
-        ("OroJaR", linear(slopes), products[None]),
+        ("hessian", quadratic(hessians), Q @ hessians @ Q.T),
+        ("orojar", linear(slopes), products[None]),
     ):
         off = matrices - torch.diag_embed(matrices.diagonal(dim1=1, dim2=2))
         found = estimate(held_out_values(subject, Q, objective=objective, samples=100, probes=40))
@@ -297,7 +336,7 @@ def test_the_penalty_map_says_which_pixels_are_not_diagonal() -> None:
     hessians = torch.zeros(PIXELS, Z_DIM, Z_DIM, dtype=torch.float64)
     hessians[5, 0, 1] = hessians[5, 1, 0] = 3.0  # channel 0, row 1, column 1
     subject = quadratic(hessians)
-    samples = draw(subject, [0], Z_DIM, count=2, probes=400, path_size=2, seed=0, purpose=Purpose.PENALTY_MAP, step=0)
+    samples = draw(subject, [0], Z_DIM, count=2, probes=400, path_size=2, seed=0, stream=Stream.PENALTY_MAP, step=0)
     found = penalty_map(subject, AXES, samples, epsilon=0.1)
     assert found.shape == (2, *SHAPE[1:])
     # 2·Σ_{i≠j} H_ij² is 36 for one of three channels.

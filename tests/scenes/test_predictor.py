@@ -9,7 +9,7 @@ import torch
 
 from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.factors import factor_values
+from biggan_discovery.evaluation.metrics.factors import factor_values
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.scenes.predictor import FILE, find_predictor, fit_predictor
 from biggan_discovery.scenes.table import SCENES, find_scene, scene_of

@@ -18,6 +18,7 @@ from biggan_discovery.evaluation.metrics.held_out import held_out_metric
 from biggan_discovery.evaluation.table import METRICS, check_metrics, metric_named, metric_names, with_needed
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.objectives.table import OBJECTIVES, objective_named
 from tests.evaluation.known import SHAPE, curved, frame, generator
 
@@ -78,7 +79,7 @@ def test_what_is_needed_and_lacking_is_named() -> None:
 
 def test_an_objective_without_a_meaning_has_no_figure() -> None:
     with pytest.raises(TypeError, match="meaning"):
-        held_out_metric(replace(objective_named("hessian"), title=""))
+        held_out_metric(replace(objective_named("hessian"), meaning=""))
 
 
 def test_every_objective_is_a_metric_made_from_itself() -> None:
@@ -118,9 +119,7 @@ def test_unknown_names_are_refused_with_those_nearby() -> None:
 
 
 def test_the_table_needs_no_torch() -> None:
-    code = (
-        "import sys, biggan_discovery.evaluation.table as t; t.check_metrics(['vp']); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, biggan_discovery.evaluation.table as t; t.check_metrics(['vp']); exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -129,10 +128,8 @@ SAMPLED = [name for name in metric_names() if name not in ("recovery", "leakage"
 
 @pytest.mark.parametrize("name", SAMPLED)
 @pytest.mark.parametrize("before", ["tf32", "ieee"])
-def test_images_are_made_in_float32_arithmetic(name: str, before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_made_in_float32_arithmetic(name: str, before: str) -> None:
     backends = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
-    for backend in backends:
-        monkeypatch.setattr(backend, "fp32_precision", before)
     seen: set[str] = set()
 
     def images(z: Tensor, y: Tensor) -> Tensor:
@@ -145,11 +142,13 @@ def test_images_are_made_in_float32_arithmetic(name: str, before: str, monkeypat
     metric = metric_named(name)
     sizes = {size: 160 if name == "dci-images" else least[size] for size in metric.presets["quick"]}
     found = {figure: [Estimate(1.0)] * 3 for each in metric.after for figure in metric_named(each).figures}
-    metric(
-        replace(view(subject), sizes=sizes, found=found, predictor=lambda images: images.flatten(1)[:, :3].sigmoid())
+    given = replace(
+        view(subject), sizes=sizes, found=found, predictor=lambda images: images.flatten(1)[:, :3].sigmoid()
     )
+    with arithmetic(before):
+        metric(given)
+        assert {backend.fp32_precision for backend in backends} == {before}
     assert seen == {"ieee"}
-    assert {backend.fp32_precision for backend in backends} == {before}
 
 
 def test_kinds_of_figures_are_told_apart() -> None:

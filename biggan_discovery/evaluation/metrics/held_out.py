@@ -152,7 +152,8 @@ def penalty_map(
 
 def held_out_metric(objective: Objective) -> Metric:
     """An objective as a metric: on held-out samples, and over its value for random frames on the same samples."""
-    value = Figure(objective.title, objective.title, f"{objective.meaning.rstrip('.')}, on held-out samples.", "↓")
+    meaning = objective.meaning and f"{objective.meaning.rstrip('.')}, on held-out samples."
+    value = Figure(objective.title, objective.title, meaning, "↓")
     relative = Figure(
         f"{objective.title} / random",
         f"{objective.title} / random",

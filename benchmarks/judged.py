@@ -5,142 +5,113 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmarks.methods import METHODS, run_folder, search
-from biggan_discovery.evaluation import Estimate
-from biggan_discovery.evaluation.factors import true_directions
-from biggan_discovery.evaluation.lpips_distance import lpips_distance
-from biggan_discovery.evaluation.suite import (
-    PRESETS,
-    Conditions,
-    Judgement,
-    References,
-    Subject,
-    tasks,
-    true_subject,
-)
+from biggan_discovery.evaluation.estimates import Estimate, Ratio
+from biggan_discovery.evaluation.metric import Figure, Kind, View
+from biggan_discovery.evaluation.metrics.factors import true_directions
+from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
+from biggan_discovery.evaluation.table import metric_named, metric_names, with_needed
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.progress import Progress
-from biggan_discovery.reports.metrics import METRICS, Metric
+from biggan_discovery.generators.layer_range import ALL, parse_layers
+from biggan_discovery.reports.content import of_set, restore
 
 TRUE = "true directions"
-_SEED = 1000  # of judging: random directions that ratios divide by must not be those that are judged
-OF_DIRECTIONS = (
-    Metric("activeness", "activeness", "", "Mean over directions of the variance of pixels."),
-    Metric("change per unit", "RMS change", "", "Mean over directions of the RMS change per unit step."),
-    Metric("path length", "path length", "", "Mean over directions of the squared change per squared unit."),
-    Metric("path length (LPIPS)", "path length (LPIPS)", "", "The same by LPIPS."),
-)
-# Judged once more on as many directions as there are true ones: dead ones cannot be told apart.
-_LEARNED = ("image pairs", "VP", "RCA", "contrastive accuracy")
-OF_STRONGEST = tuple(
-    metric._replace(key=f"{metric.key} of the strongest", title=f"{metric.title}, strongest")
-    for metric in METRICS
-    if metric.key.startswith(_LEARNED)
-)
+_SEED = 1000  # of judging
+# Judged once more on as many directions as there are true ones: inactive ones cannot be told apart.
+_LEARNED = ("vp", "rca", "contrastive")
 
 
-class Judged(NamedTuple):
-    """Directions (ndirs, z_dim) and what came out: of all, and of the strongest ones alone."""
+def _figures(names: Sequence[str], kind: Kind) -> list[Figure]:
+    return [figure for name in names for figure in metric_named(name).figures if figure.kind is kind]
 
-    Q: Tensor
-    judgement: Judgement
-    strongest: Judgement
+
+OF_SETS = _figures(metric_names(), Kind.SET)
+OF_DIRECTIONS = [
+    replace(figure, better="", kind=Kind.SET) for figure in _figures(("activeness", "path-length"), Kind.DIRECTION)
+]
+"""Figures of single directions, of which the mean is taken."""
+OF_STRONGEST = [
+    replace(figure, key=f"{figure.key} of the strongest", title=f"{figure.title}, strongest")
+    for figure in _figures(_LEARNED, Kind.SET)
+]
+
+
+class Result(NamedTuple):
+    """What came out of a set of directions, and of its strongest ones alone."""
+
+    every: Judged
+    strongest: Judged
+
+    @property
+    def Q(self) -> Tensor:  # noqa: N802
+        """(ndirs, z_dim), the directions."""
+        return self.every.view.Q
 
     def values(self) -> dict[str, float]:
-        """One number for each metric, figures of single directions averaged."""
+        """One number for each figure, those of single directions averaged."""
         of_directions = {
-            metric.key: statistics.mean(each.mean for each in self.judgement.of_directions[metric.key])
-            for metric in OF_DIRECTIONS
-            if metric.key in self.judgement.of_directions
+            figure.key: statistics.mean(each.mean for each in self.every.of_directions[figure.key])
+            for figure in OF_DIRECTIONS
+            if figure.key in self.every.of_directions
         }
         return of_directions | {key: each.mean for key, each in self.figures().items()}
 
-    def figures(self) -> dict[str, Estimate]:
+    def figures(self) -> dict[str, Estimate | Ratio]:
         """All figures of the set."""
-        strongest = {f"{key} of the strongest": each for key, each in self.strongest.figures.items()}
-        return self.judgement.figures | strongest
+        learned = {figure.key for figure in _figures(_LEARNED, Kind.SET)}
+        strongest = {f"{key} of the strongest": each for key, each in self.strongest.figures.items() if key in learned}
+        return self.every.figures | strongest
 
 
-Sets = dict[str, list[Judged]]  # by method, one for each seed that gives other directions than the first
+Results = dict[str, list[Result]]  # by method, one for each seed that gives other directions than the first
 
 
-def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Sets:
-    """Every method's sets and the true directions, judged; runs and judgements in the folder are not made again."""
-    references, sets = References(), Sets()
+def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Results:
+    """Every method's sets and the true directions, judged; runs and figures in the folder are not made again."""
+    defaults = generator.defaults()
+    view = View(
+        generator,
+        torch.empty(0, generator.z_dim),
+        parse_layers(ALL, generator.num_layers),
+        list(range(generator.num_classes)),
+        float(str(defaults["path_size"])),
+        float(str(defaults["epsilon"])),
+        _SEED,
+        generator.factor_predictor(),
+    )
+    results = Results()
     for name in METHODS:
         found = [search(generator, name, seed, runs).Q for seed in range(seeds)]
         others = [seed for seed in range(1, seeds) if not torch.equal(found[seed], found[0])]
-        sets[name] = [
-            _judge(
-                generator,
-                Subject(f"{name}, seed {seed}", found[seed]),
-                preset,
-                run_folder(runs, name, seed),
-                references,
-            )
+        results[name] = [
+            _judge(replace(view, Q=found[seed]), f"{name}, seed {seed}", preset, run_folder(runs, name, seed))
             for seed in (0, *others)
         ]
-    truth = true_subject(generator, max(len(each[0].Q) for each in sets.values()))
-    sets[TRUE] = [_judge(generator, truth, preset, runs / TRUE, references)]
-    return sets
+    rows, _ = true_rows(generator, max(len(each[0].Q) for each in results.values()))
+    results[TRUE] = [_judge(replace(view, Q=rows), TRUE, preset, runs / TRUE)]
+    return results
 
 
-def _judge(generator: FrozenGenerator, subject: Subject, preset: str, folder: Path, references: References) -> Judged:
-    judgement = _kept(folder / f"judgement-{preset}.json", generator, subject, preset, references)
-    strongest = judgement.strongest_first[: len(true_directions(generator))]
-    few = Subject(f"{subject.label}, strongest", subject.Q[strongest], subject.layers)
-    return Judged(
-        subject.Q,
-        judgement,
-        _kept(folder / f"judgement-{preset}-strongest.json", generator, few, preset, references, _LEARNED),
-    )
+def _judge(view: View, label: str, preset: str, folder: Path) -> Result:
+    every = _kept(folder / f"judged-{preset}.json", Judged(label, view), Suite(metric_names(), preset))
+    few = every.strongest_first[: len(true_directions(view.generator))]
+    alone = Judged(f"{label}, strongest", replace(view, Q=view.Q[few]))
+    return Result(every, _kept(folder / f"judged-{preset}-strongest.json", alone, Suite(with_needed(_LEARNED), preset)))
 
 
-def _kept(path: Path, *arguments: Any) -> Judgement:
-    """The judgement in a file, which is made where it is not there."""
-    if not path.exists():
-        atomic_write(path, _to_json(_judgement(*arguments)))
-    return _from_json(path.read_text())
-
-
-def _judgement(
-    generator: FrozenGenerator, subject: Subject, preset: str, references: References, only: Sequence[str] = ()
-) -> Judgement:
-    """What comes out of all tasks, or of those with some titles only."""
-    defaults, judgement = generator.defaults(), Judgement()
-    path_size, epsilon = (float(str(defaults[key])) for key in ("path_size", "epsilon"))
-    for task in tasks(
-        generator,
-        subject,
-        Conditions(list(range(generator.num_classes)), path_size, epsilon, _SEED),
-        PRESETS[preset],
-        judgement,
-        predictor=generator.factor_predictor(),
-        perceptual=lpips_distance(generator),
-        references=References() if only else references,
-    ):
-        if not only or task.title in only:
-            with Progress(task.length, f"{subject.label}: {task.title}", unit=task.unit) as progress:
-                task.run(progress)
-    return judgement
-
-
-def _to_json(judgement: Judgement) -> str:
-    matrices = {key: matrix.tolist() for key, matrix in judgement.matrices.items()}
-    return json.dumps({**vars(judgement), "matrices": matrices})
-
-
-def _from_json(text: str) -> Judgement:
-    content = json.loads(text)
-    return Judgement(
-        {key: Estimate(*each) for key, each in content["figures"].items()},
-        {key: [Estimate(*each) for each in scores] for key, scores in content["of_directions"].items()},
-        {key: torch.tensor(matrix, dtype=torch.float64) for key, matrix in content["matrices"].items()},
-    )
+def _kept(path: Path, judged: Judged, suite: Suite) -> Judged:
+    """The set with the figures in a file, which is made if it does not exist."""
+    if path.exists():
+        restore(judged, json.loads(path.read_text()))
+    else:
+        suite.measure([judged])
+        atomic_write(path, json.dumps(of_set(judged)))
+    return judged

@@ -86,7 +86,7 @@ def _measure(generator: FrozenGenerator, found: Directions, seconds: float) -> l
         )
         .mean()
         .item()
-        for objective in ("Hessian Penalty", "OroJaR")
+        for objective in ("hessian", "orojar")
     ]
     assert generator.true_directions is not None
     matched = recovery(found.Q, generator.true_directions).mean

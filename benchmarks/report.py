@@ -20,21 +20,23 @@ import numpy as np
 import scipy.stats
 import torch
 
-from benchmarks.judged import OF_DIRECTIONS, OF_STRONGEST, TRUE, Judged, Sets, judge_all
+from benchmarks.judged import OF_DIRECTIONS, OF_SETS, OF_STRONGEST, TRUE, Result, Results, judge_all
 from biggan_discovery import Directions, load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, generator_option
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.evaluation.agreement import agreement, chance_agreement
-from biggan_discovery.evaluation.factors import true_directions
-from biggan_discovery.evaluation.suite import PRESETS
+from biggan_discovery.evaluation.metric import PRESETS, Figure
+from biggan_discovery.evaluation.metrics.factors import true_directions
+from biggan_discovery.evaluation.suite import Suite
+from biggan_discovery.evaluation.table import metric_names
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.reports import figures
-from biggan_discovery.reports.comparison import Comparison
+from biggan_discovery.reports.compare import Pair
+from biggan_discovery.reports.content import plain
 from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text
-from biggan_discovery.reports.metrics import METRICS, Metric
 
 _GOOD = 0.9  # recovery above which sets differ in detail only
 _SHORT = {
@@ -45,14 +47,14 @@ _SHORT = {
 _DERIVATIVES = ("Hessian Penalty", "OroJaR", "largest on diagonal", "diagonal / off-diagonal")
 _KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
 _SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # but for a factor
-_LOGARITHMIC = ("HP / random", "OroJaR / random")
+_LOGARITHMIC = ("Hessian Penalty / random", "OroJaR / random")
 _STRIP_ROWS, _STRIP_LENGTH = 4, 5
 
 
 @click.command()
 @generator_option
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
-@click.option("--preset", type=click.Choice(sorted(PRESETS)), default="quick", show_default=True)
+@click.option("--preset", type=click.Choice(PRESETS), default="quick", show_default=True)
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs/report"), show_default=True)
 def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **_: object) -> None:
@@ -65,11 +67,11 @@ def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **
 
 
 class _Report:
-    def __init__(self, generator: FrozenGenerator, sets: Sets, out: Path):
+    def __init__(self, generator: FrozenGenerator, sets: Results, out: Path):
         self._generator, self._sets, self._out = generator, sets, out
         self._values = {method: [each.values() for each in judged] for method, judged in sets.items()}
         known = self._values[TRUE][0]
-        self._metrics = [metric for metric in (*METRICS, *OF_STRONGEST, *OF_DIRECTIONS) if metric.key in known]
+        self._metrics = [metric for metric in (*OF_SETS, *OF_STRONGEST, *OF_DIRECTIONS) if metric.key in known]
         self._truth = true_directions(generator)
 
     def write(self, seeds: int, preset: str) -> None:
@@ -80,7 +82,7 @@ class _Report:
             Text(
                 f"Preset {preset}, {seeds} seeds of every method that depends on one; {count} sets in all, judged on "
                 "the same samples. Mean ± standard deviation over seeds. What follows from it is said in "
-                "[README.md](README.md)."
+                "README.md."
             ),
             Heading(2, "What each method recovers"),
             self._factors(),
@@ -129,7 +131,7 @@ class _Report:
         shown = [
             (method, judged[0].Q[direction], direction)
             for method, judged in self._sets.items()
-            for direction in judged[0].judgement.strongest_first[:_STRIP_ROWS]
+            for direction in judged[0].every.strongest_first[:_STRIP_ROWS]
         ]
         rows = torch.stack([row for _, row, _ in shown])
         directions = Directions(rows, rows, {"settings": {"orthogonalize": "none"}})
@@ -145,7 +147,7 @@ class _Report:
             "strips", f"The {_STRIP_ROWS} strongest directions of each method, seed 0, strongest first."
         )
 
-    def _table(self, metrics: Sequence[Metric]) -> Table:
+    def _table(self, metrics: Sequence[Figure]) -> Table:
         header = ["method", *(f"{metric.title} {metric.better}".strip() for metric in metrics)]
         rows = [
             [method, *(spread([each[metric.key] for each in values]) for metric in metrics)]
@@ -174,13 +176,13 @@ class _Report:
     def _column(self, key: str) -> np.ndarray:
         return np.array([each[key] for values in self._values.values() for each in values])
 
-    def _rank_correlation(self, metric: Metric, least: float) -> float:
+    def _rank_correlation(self, metric: Figure, least: float) -> float:
         """Spearman's, positive where the metric prefers what recovers more."""
         known = self._column("recovery")
         chosen = known >= least
         return rank_correlation(_sign(metric) * self._column(metric.key)[chosen], known[chosen])
 
-    def _ahead_of_truth(self, metric: Metric) -> int:
+    def _ahead_of_truth(self, metric: Figure) -> int:
         values = _sign(metric) * self._column(metric.key)
         truth = _sign(metric) * self._values[TRUE][0][metric.key]
         return int((values > truth + 1e-9 * abs(truth)).sum())
@@ -198,7 +200,7 @@ class _Report:
         caption = "Metrics against the recovery of the true directions, a point for each set."
         return self._picture("metrics", caption)
 
-    def _with_order(self) -> list[Metric]:
+    def _with_order(self) -> list[Figure]:
         """Metrics that prefer some sets to others, each once."""
         return [
             metric
@@ -232,7 +234,7 @@ class _Report:
         return Table(("method", "mean |cos| between seeds", "weighted by activeness", "chance"), rows)
 
     def _activeness(self) -> Picture:
-        scores = {method: judged[0].judgement.of_directions["activeness"] for method, judged in self._sets.items()}
+        scores = {method: judged[0].every.of_directions["activeness"] for method, judged in self._sets.items()}
         figures.activeness_curves(scores, self._path("activeness"))
         return self._picture("activeness", "Activeness, seed 0, directions sorted in each set.")
 
@@ -240,8 +242,8 @@ class _Report:
         of_factors = key.startswith("response")
         matrices = {}
         for method, judged in self._sets.items():
-            order = judged[0].judgement.strongest_first
-            matrix = judged[0].judgement.matrices[key][order]
+            order = judged[0].every.strongest_first
+            matrix = judged[0].every.matrices[key][order]
             matrices[method] = (matrix if of_factors else matrix[:, order]).numpy()
         columns = self._generator.factor_names if of_factors else [""] * len(self._sets[TRUE][0].Q)
         figures.matrix_panels(matrices, columns, label, self._path(name), logarithmic=not of_factors)
@@ -262,15 +264,13 @@ class _Report:
             "generator": self._generator.name,
             "generator_sha256": self._generator.sha256,
             "seeds": seeds,
-            "preset": {"name": preset, **vars(PRESETS[preset])},
+            "preset": preset,
+            "sizes": Suite(metric_names(), preset).sizes_by_metric(),
             "sets": {
                 method: [
                     {
                         "recovered": dict(zip(names, map(abs, recovery(each.Q, self._truth).cosines), strict=True)),
-                        "figures": {
-                            key: {"mean": _plain(mean), "standard_error": _plain(error)}
-                            for key, (mean, error) in each.figures().items()
-                        },
+                        "figures": plain(each.figures()),
                     }
                     for each in judged
                 ]
@@ -279,16 +279,16 @@ class _Report:
         }
 
 
-def _comparison(one: Judged, other: Judged) -> Comparison:
+def _comparison(one: Result, other: Result) -> Pair:
     chance = chance_agreement(len(one.Q), len(other.Q), one.Q.shape[1])
-    return Comparison(("", ""), agreement(one.Q, other.Q), chance, one.judgement.of_directions["activeness"])
+    return Pair(("", ""), agreement(one.Q, other.Q), chance, one.every.of_directions["activeness"])
 
 
 def _command() -> str:
     return shlex.join(["python", "-m", "benchmarks.report", *sys.argv[1:]])
 
 
-def _sign(metric: Metric) -> int:
+def _sign(metric: Figure) -> int:
     return -1 if metric.better == "↓" else 1
 
 
@@ -318,10 +318,6 @@ def spread(values: Sequence[float]) -> str:
 def signed(value: float) -> str:
     """A correlation, or a dash where there is none."""
     return "–" if math.isnan(value) else f"{value:+.2f}"
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from benchmarks.methods import METHODS, search
 from biggan_discovery import load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, generator_option
-from biggan_discovery.evaluation.factors import true_directions
-from biggan_discovery.evaluation.recovery import recovery
+from biggan_discovery.evaluation.metrics.factors import true_directions
+from biggan_discovery.evaluation.metrics.recovery import recovery
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.catalogue import find_folder
 from biggan_discovery.scenes.rotate import rotate

@@ -11,9 +11,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional
 
-from biggan_discovery.directions import initial_matrix
+from biggan_discovery.directions import random_frame
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.numerics.streams import Stream
 
 _DRAWS = 20
 
@@ -67,7 +68,8 @@ def chance_agreement(ndirs: int, others: int, width: int, *, seed: int = 0) -> E
     means = []
     for draw in range(_DRAWS):
         one, other = (
-            initial_matrix("random", count, width, seed + 2 * draw + side) for side, count in enumerate((ndirs, others))
+            random_frame(count, width, seed=seed, stream=Stream.CHANCE_FRAMES, index=2 * draw + side)
+            for side, count in enumerate((ndirs, others))
         )
         means.append(agreement(one, other).mean)
     return estimate(torch.tensor(means, dtype=torch.float64))

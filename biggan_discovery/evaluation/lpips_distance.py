@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from biggan_discovery.evaluation.path_length import Distance
 from biggan_discovery.generators import FrozenGenerator
+
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 _LEAST_SIDE = 32  # of the images that AlexNet's layers leave something of
 

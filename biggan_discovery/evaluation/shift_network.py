@@ -1,4 +1,4 @@
-"""A small network that looks at a pair of images and says which direction was moved, and how far."""
+"""A small network that guesses from a pair of images which direction was moved, and how far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biggan_discovery.evaluation.shift_pairs import ShiftPairs
+from biggan_discovery.evaluation.metrics.shift_pairs import ShiftPairs
 from biggan_discovery.progress import Progress
 
 _WIDTHS = (24, 48, 64)
@@ -26,13 +26,13 @@ class ShiftNetwork(nn.Module):
         layers: list[nn.Module] = []
         for wide, wider in zip((2 * channels, *_WIDTHS), _WIDTHS, strict=False):
             layers += [nn.Conv2d(wide, wider, 3, stride=2, padding=1), nn.GroupNorm(8, wider), nn.ReLU()]
-        self.look = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
-        self.tell = nn.Linear(16 * _WIDTHS[-1], ndirs + 1)
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        self.head = nn.Linear(16 * _WIDTHS[-1], ndirs + 1)
 
     def forward(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, ndirs) and amounts (N,)."""
-        told = self.tell(self.look(torch.cat((before, (after - before) / self._scale), dim=1)))
-        return told[:, :-1], told[:, -1]
+        output = self.head(self.features(torch.cat((before, (after - before) / self._scale), dim=1)))
+        return output[:, :-1], output[:, -1]
 
 
 def train(
@@ -84,7 +84,7 @@ def train(
 
 @torch.no_grad()
 def test(network: ShiftNetwork, pairs: ShiftPairs, test_on: Tensor) -> tuple[Tensor, Tensor]:
-    """For each of some pairs, whether the direction is told right, and the absolute error of the amount; float64."""
+    """For each of some pairs, whether the direction is guessed right, and the absolute error of the amount; float64."""
     right, error = [], []
     for part in test_on.split(256):
         logits, amounts = network(pairs.before[part].float(), pairs.after[part].float())

@@ -16,6 +16,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.derivatives import Products
 from biggan_discovery.numerics.eigenvectors import leading_eigenvectors, nearest_eigenvectors
 from biggan_discovery.progress import Progress
@@ -55,6 +56,7 @@ class Paths:
         return torch.lerp(points[:, before], points[:, before + 1], place - before)
 
 
+@arithmetic("float32")
 def leading_directions(
     generator: FrozenGenerator, z: Tensor, y: Tensor, count: int, *, layers: LayerRange | str = "all"
 ) -> Tensor:
@@ -103,6 +105,7 @@ def lines_of(
     return (rows / lengths)[:, None].expand(-1, samples, -1).to(generator.device, generator.dtype)
 
 
+@arithmetic("float32")
 def curved_paths(
     generator: FrozenGenerator,
     z: Tensor,

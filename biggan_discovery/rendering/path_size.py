@@ -10,6 +10,7 @@ from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
@@ -24,6 +25,7 @@ def equal_path_sizes_cost(ndirs: int, *, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def equal_path_sizes(
     generator: FrozenGenerator,
     Q: Tensor,

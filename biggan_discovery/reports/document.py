@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from biggan_discovery.evaluation import Estimate
+from biggan_discovery.evaluation.estimates import Estimate, Ratio
+
+JSON, MARKDOWN, HTML, FIGURES = "report.json", "report.md", "report.html", "figures"
+
+# What Markdown gives a meaning to, and characters that a terminal would act on.
+_MARKS = re.compile(r"([\\`*_\[\]<>#|~])")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -82,7 +89,7 @@ class Document:
 
     def markdown(self) -> str:
         """The document in GitHub's Markdown."""
-        return "\n\n".join([f"# {self.title}", *map(_markdown, self.blocks)]) + "\n"
+        return "\n\n".join([f"# {escaped(self.title)}", *map(_markdown, self.blocks)]) + "\n"
 
     def html(self) -> str:
         """The document as one HTML page; pictures stay beside it."""
@@ -93,12 +100,12 @@ class Document:
         return f'<!doctype html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
-def shown(estimate: Estimate | None) -> str:
+def shown(figure: Estimate | Ratio | None) -> str:
     """A figure with its standard error, as many digits as it says something with."""
-    if estimate is None or math.isnan(estimate.mean):
+    if figure is None or not math.isfinite(figure.mean):
         return "–"
-    mean, error = estimate
-    if not error or math.isnan(error):
+    mean, error = figure.mean, figure.standard_error
+    if not error or not math.isfinite(error):
         return f"{mean:.4g}"
     digits = min(max(0, 1 - math.floor(math.log10(error))), 6)
     if abs(mean) >= 1e5 or (mean and abs(mean) < 1e-3):
@@ -106,20 +113,38 @@ def shown(estimate: Estimate | None) -> str:
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
+def as_text(table: Table) -> str:
+    """A table as lines of text with aligned columns, the first to the left and the others to the right."""
+    rows = [[_CONTROLS.sub(" ", cell) for cell in row] for row in (table.header, *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown that shows it as it is."""
+    return _MARKS.sub(r"\\\1", _CONTROLS.sub(" ", text))
+
+
 def _markdown(block: Block) -> str:
     match block:
         case Heading(level, text):
-            return f"{'#' * level} {text}"
+            return f"{'#' * level} {escaped(text)}"
         case Text(text):
-            return text
+            return escaped(text)
         case Code(text):
-            return f"    {text}"
+            return f"    {_CONTROLS.sub(' ', text)}"
         case Table(header, rows, words):
             marks = [":--" if column == 0 or column in words else "--:" for column in range(len(header))]
-            cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, marks, *rows)]
+            cells = [list(map(escaped, header)), marks, *(list(map(escaped, row)) for row in rows)]
             return "\n".join(f"| {' | '.join(row)} |" for row in cells)
         case Picture(path, caption):
-            return f"![{caption}]({quote(path)})\n\n*{caption}*"
+            return f"![{escaped(caption)}]({quote(path)})\n\n*{escaped(caption)}*"
 
 
 def _html(block: Block) -> str:

@@ -16,7 +16,7 @@ from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from biggan_discovery.evaluation import Estimate
+from biggan_discovery.evaluation.estimates import Estimate
 from biggan_discovery.files import atomic_path
 
 _STYLE: dict[Any, Any] = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.dci import dci, disentanglement, mutual_information_gap
-from biggan_discovery.evaluation.factors import (
+from biggan_discovery.evaluation.metrics.dci import dci, disentanglement, mutual_information_gap
+from biggan_discovery.evaluation.metrics.factors import (
     Response,
     codes_and_factors,
     codes_and_predictions,

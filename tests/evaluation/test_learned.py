@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.reconstruction import reconstruction
+from biggan_discovery.evaluation.metrics.reconstruction import reconstruction
+from biggan_discovery.evaluation.metrics.shift_pairs import ShiftPairs, shift_pairs, shift_pairs_cost
+from biggan_discovery.evaluation.metrics.variation_predictability import variation_predictability
 from biggan_discovery.evaluation.shift_network import shares
-from biggan_discovery.evaluation.shift_pairs import ShiftPairs, shift_pairs, shift_pairs_cost
-from biggan_discovery.evaluation.variation_predictability import variation_predictability
-from biggan_discovery.generators import FunctionGenerator
+from biggan_discovery.generators import FunctionGenerator, batching
 from tests.evaluation.known import Counted, curved, linear, random
 
 SIDE, NDIRS = 16, 4
@@ -61,8 +61,8 @@ def test_pairs_cost_what_they_state_and_do_not_depend_on_batches(monkeypatch: py
     Q = torch.eye(6)
     whole = shift_pairs(counted.generator, Q, pairs=10)
     assert counted.count == shift_pairs_cost(pairs=10)
-    monkeypatch.setattr("biggan_discovery.evaluation.shift_pairs.micro_batch", lambda _: 3)
-    parts = shift_pairs(counted.generator, Q, pairs=10)
+    monkeypatch.setattr(batching, "_forward_size", lambda _: 3)
+    parts = shift_pairs(Counted(curved()).generator, Q, pairs=10)
     assert torch.equal(whole.before, parts.before)
     assert torch.equal(whole.after, parts.after)
 

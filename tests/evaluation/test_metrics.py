@@ -64,15 +64,47 @@ def test_an_estimate_is_mean_and_standard_error() -> None:
 
 def test_a_ratio_of_equal_shape_is_exact() -> None:
     values = random(20).abs()
-    assert ratio(3 * values, values) == pytest.approx((3.0, 0.0), abs=1e-12)
+    assert ratio(3 * values, values.expand(4, -1)) == pytest.approx((3.0, 0.0, 0.0, 0.0, 4), abs=1e-12)
 
 
-def test_the_standard_error_of_a_ratio_is_the_spread_of_many_such_ratios() -> None:
-    reference = 5 + random(4000, 50, seed=1)
-    values = reference * 2 + random(4000, 50, seed=2)
-    ratios = values.sum(dim=1) / reference.sum(dim=1)
-    stated = torch.tensor([ratio(*rows).standard_error for rows in zip(values[:300], reference[:300], strict=True)])
-    assert stated.mean().item() == pytest.approx(ratios.std().item(), rel=0.05)
+# Spread over frames, over samples, and of what both do to each other.
+SPREADS = [(0.6, 1.0, 0.8), (0.6, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.5, 1.5), (0.8, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize("spreads", SPREADS)
+@pytest.mark.parametrize("frames", [4, 8])
+def test_the_standard_error_of_a_ratio_is_the_spread_of_many_such_ratios(
+    spreads: tuple[float, float, float], frames: int
+) -> None:
+    of_frames, of_samples, of_both = spreads
+    repeats, samples = 3000, 16
+    shared = of_samples * random(repeats, samples, seed=1)
+    reference = 6 + of_frames * random(repeats, frames, 1, seed=2) + shared[:, None]
+    reference = reference + of_both * random(repeats, frames, samples, seed=3)
+    values = 3 + 0.5 * shared + 0.3 * random(repeats, samples, seed=4)
+    found = [ratio(*each) for each in zip(values, reference, strict=True)]
+    spread = torch.tensor([each.mean for each in found]).std().item()
+    variances = torch.tensor([[each.standard_error, each.of_samples, each.of_frames] for each in found]).square()
+    # A part below 0 counts as 0, so that few frames say too much of their spread rather than too little.
+    assert 0.96 * spread < variances[:, 0].mean().sqrt().item() < (1.12 if frames == 4 else 1.08) * spread
+    assert torch.allclose(variances[:, 0], variances[:, 1] + variances[:, 2])
+    if of_both == 0 and frames == 8:
+        # To first order: r = x/y varies with y by -r/y.
+        expected = 0.5 / 6 * of_frames / frames**0.5
+        assert variances[:, 2].mean().sqrt().item() == pytest.approx(expected, rel=0.1, abs=2e-3)
+
+
+def test_the_samples_alone_do_not_explain_the_spread_over_frames() -> None:
+    frames = 6 + torch.tensor([-1.0, 1.0, 0.5, -0.5])[:, None].expand(-1, 16)
+    found = ratio(torch.full((16,), 3.0), frames)
+    assert found.of_samples == pytest.approx(0, abs=1e-9)
+    # The jackknife of a mean of four, s/2, to first order.
+    assert found.of_frames == pytest.approx(0.5 / 6 * frames[:, 0].std().item() / 2, rel=0.02)
+
+
+def test_one_frame_has_no_spread() -> None:
+    with pytest.raises(UserError, match="frames is 1"):
+        ratio(torch.ones(4), torch.ones(1, 4))
 
 
 # Activeness.
@@ -98,6 +130,12 @@ def test_activeness_sees_the_curvature() -> None:
 def test_dead_directions_are_inactive() -> None:
     assert inactive(activeness(dead(living=3), AXES, samples=2)) == [3, 4, 5]
     assert inactive(activeness(linear(), AXES, samples=2)) == []
+
+
+def test_all_directions_are_inactive_where_nothing_changes() -> None:
+    assert inactive(activeness(dead(living=0), AXES, samples=2)) == list(range(Z_DIM))
+    rounding = [Estimate(mean) for mean in (3e-15, 1e-15)]
+    assert inactive(rounding) == [0, 1]
 
 
 # Diagonalness.
@@ -226,18 +264,18 @@ def test_class_transfer_of_a_direction_that_does_nothing_is_zero() -> None:
 # Held-out objectives.
 
 
-@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+@pytest.mark.parametrize("objective", ["hessian", "orojar"])
 def test_held_out_objectives_vanish_in_the_right_frame_only(objective: str) -> None:
     R = frame(seed=11)
     orthogonal = linear(torch.linalg.qr(SLOPES)[0] * torch.arange(1.0, 7.0, dtype=torch.float64))
-    subject, Q = (separable(R), R) if objective == "Hessian Penalty" else (orthogonal, AXES)
+    subject, Q = (separable(R), R) if objective == "hessian" else (orthogonal, AXES)
     right = held_out_values(subject, Q, objective=objective, samples=4)
     others = [
         held_out_values(subject, other, objective=objective, samples=4)
         for other in random_frames(subject, Z_DIM, layers="all", count=3, seed=5)
     ]
-    assert ratio(right, torch.stack(others).mean(dim=0)).mean < 1e-6
-    assert 0.2 < ratio(others[0], others[1]).mean < 5
+    assert ratio(right, torch.stack(others)).mean < 1e-6
+    assert 0.2 < ratio(others[0], torch.stack(others[1:])).mean < 5
 
 
 @pytest.mark.parametrize("living", [3, Z_DIM])
@@ -249,8 +287,8 @@ def test_held_out_objectives_of_known_derivatives(living: int) -> None:
     slopes, Q = SLOPES * alive, frame()
     products = Q @ slopes.T @ slopes @ Q.T
     for objective, subject, matrices in (
-        ("Hessian Penalty", quadratic(hessians), Q @ hessians @ Q.T),
-        ("OroJaR", linear(slopes), products[None]),
+        ("hessian", quadratic(hessians), Q @ hessians @ Q.T),
+        ("orojar", linear(slopes), products[None]),
     ):
         off = matrices - torch.diag_embed(matrices.diagonal(dim1=1, dim2=2))
         found = estimate(held_out_values(subject, Q, objective=objective, samples=100, probes=40))

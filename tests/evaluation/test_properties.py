@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -19,13 +18,13 @@ from biggan_discovery.evaluation import (
     held_out_values,
     path_length,
 )
-from biggan_discovery.evaluation.activeness import activeness_cost
-from biggan_discovery.evaluation.class_transfer import class_transfer_cost
-from biggan_discovery.evaluation.contrastive import contrastive_accuracy_cost
-from biggan_discovery.evaluation.diagonalness import diagonalness_cost
-from biggan_discovery.evaluation.held_out import held_out_cost
-from biggan_discovery.evaluation.path_length import path_length_cost
-from biggan_discovery.generators import FunctionGenerator
+from biggan_discovery.evaluation.metrics.activeness import activeness_cost
+from biggan_discovery.evaluation.metrics.class_transfer import class_transfer_cost
+from biggan_discovery.evaluation.metrics.contrastive import contrastive_accuracy_cost
+from biggan_discovery.evaluation.metrics.diagonalness import diagonalness_cost
+from biggan_discovery.evaluation.metrics.path_length import path_length_cost
+from biggan_discovery.generators import FunctionGenerator, batching
+from biggan_discovery.objectives.table import objective_named
 from tests.evaluation.known import Z_DIM, Counted, curved, frame
 
 EPSILON = 1e-3  # mixed differences are even in the signs up to O(ε²) only
@@ -80,7 +79,7 @@ def test_signs_and_order_of_directions_do_not_matter(name: str, order: list[int]
 def test_batches_do_not_matter(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     metric = {**PER_DIRECTION, **OF_ALL}[name]
     expected = metric(two_classes(), frame(5))
-    monkeypatch.setattr(sys.modules["biggan_discovery.evaluation.along"], "micro_batch", lambda _: batch)
+    monkeypatch.setattr(batching, "_forward_size", lambda _: batch)
     torch.testing.assert_close(metric(two_classes(), frame(5)), expected, rtol=1e-6, atol=1e-9)
 
 
@@ -132,22 +131,22 @@ def test_metrics_cost_what_they_state(name: str) -> None:
     assert (counted.count, progress.done) == (cost, cost)
 
 
-@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+@pytest.mark.parametrize("objective", ["hessian", "orojar"])
 def test_held_out_objectives_cost_what_they_state(objective: str) -> None:
     counted = Counted(curved())
     held_out_values(counted.generator, frame(5), objective=objective, samples=3, probes=4)
-    assert counted.count == held_out_cost(objective, samples=3, probes=4)
+    assert counted.count == 3 * objective_named(objective).passes(4)
 
 
-@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+@pytest.mark.parametrize("objective", ["hessian", "orojar"])
 def test_held_out_objectives_do_not_depend_on_batches(objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = held_out_values(curved(), frame(5), objective=objective, samples=5, probes=3)
-    monkeypatch.setattr(sys.modules["biggan_discovery.evaluation.held_out"], "micro_batch", lambda _: 2)
+    monkeypatch.setattr(batching, "_forward_size", lambda _: 2)
     parts = held_out_values(curved(), frame(5), objective=objective, samples=5, probes=3)
     torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("objective", ["Hessian Penalty", "OroJaR"])
+@pytest.mark.parametrize("objective", ["hessian", "orojar"])
 def test_held_out_objectives_of_turned_and_mixed_up_directions_agree_within_their_error(objective: str) -> None:
     # Probes and path are drawn for each row, so single samples differ, and means do not.
     Q = frame()

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
-from biggan_discovery.evaluation.suite import PRESETS, Conditions, Judgement, Preset, References, Subject, tasks
+from biggan_discovery.evaluation.metric import Kind, View
+from biggan_discovery.evaluation.suite import Judged, Suite
+from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators import FunctionGenerator
+from biggan_discovery.generators.layer_range import parse_layers
 from biggan_discovery.progress import Progress
-from biggan_discovery.reports.metrics import METRICS
-from tests.evaluation.known import Z_DIM, Counted, frame, generator, random
+from tests.evaluation.known import SHAPE, Z_DIM, Counted, frame, generator, random
+from tests.evaluation.small import small_sizes
 
 TRUTH = frame(4, seed=3)
 PATTERNS = torch.linalg.qr(random(48, 4, seed=2))[0].T.view(4, 3, 4, 4)
-CONDITIONS = Conditions(classes=[0, 1], path_size=2.0, epsilon=0.05)
-SMALL = Preset(
-    held_out=3,
-    probes=3,
-    frames=2,
-    diagonalness=2,
-    hessian_pairs=None,
-    activeness=3,
-    path_length=2,
-    contrastive=3,
-    transfer=2,
-    transfer_classes=2,
-    pairs=24,
-    epochs=1,
-    networks=2,
-    side=4,
-    response=4,
-    codes=200,
-)
+NAMES = metric_names()
+FIGURES = [figure for name in NAMES for figure in metric_named(name).figures]
+HELD_OUT = {"samples": 3, "probes": 3, "frames": 4}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small_sizes(
+            patch,
+            {
+                "hessian": HELD_OUT,
+                "orojar": HELD_OUT,
+                "activeness": {"samples": 3},
+                "contrastive": {"samples": 3},
+                "image-pairs": {"pairs": 24, "side": 4},
+                "leakage-images": {"samples": 4},
+                "dci-images": {"samples": 200},
+            },
+        )
+        yield
 
 
 def scene() -> Counted:
@@ -51,17 +59,8 @@ def read(images: Tensor) -> Tensor:
     return (torch.einsum("nchw,fchw->nf", images, PATTERNS) + 1) / 2
 
 
-def judged(subject: Subject, counted: Counted, references: References) -> tuple[Judgement, int, int]:
-    """The judgement, and the images that were announced and made."""
-    judgement = Judgement()
-    work = list(tasks(counted.generator, subject, CONDITIONS, SMALL, judgement, predictor=read, references=references))
-    before = counted.count
-    for task in work:
-        made = counted.count
-        done = Recorder(task.length)
-        task.run(done)
-        assert (counted.count - made, done.done) == (task.images, task.length), task.title
-    return judgement, sum(task.images for task in work), counted.count - before
+def view_of(subject: FunctionGenerator, Q: Tensor, **fields) -> View:
+    return View(subject, Q, parse_layers("all", 1), [0, 1], path_size=2.0, epsilon=0.05, **fields)
 
 
 class Recorder(Progress):
@@ -76,45 +75,57 @@ class Recorder(Progress):
         super().advance(count, **figures)
 
 
+def judged(Q: Tensor, counted: Counted) -> Judged:
+    """Measured one by one; each metric costs and advances as far as it says."""
+    result = Judged("set", view_of(counted.generator, Q, predictor=read))
+    for name, metric, view in Suite(NAMES, "quick").metrics(result.view):
+        before = counted.count
+        progress = Recorder(0)
+        result.found.update(metric(replace(view, found=result.found, progress=progress)))
+        made = counted.count - before
+        length, unit = metric.length(view) if metric.length else (metric.cost(view), "image")
+        if name in ("hessian", "orojar"):
+            frames = HELD_OUT["frames"]
+            assert made == metric.cost(view) * (1 + frames), name
+            # All frames are known now, and cost nothing to the next set.
+            assert metric.shared_cost(view) == 0
+        else:
+            assert made == metric.cost(view), name
+        assert progress.done == length or (progress.done == 0 and unit == "step"), name
+    return result
+
+
 REST = frame(Z_DIM, seed=3)[4:]
-GOOD = Subject("good", torch.cat((TRUTH, REST)))
-BAD = Subject("bad", frame(seed=12))
+GOOD = torch.cat((TRUTH, REST))
+BAD = frame(seed=12)
 
 
 @pytest.fixture(scope="module")
-def judgements() -> dict[str, Judgement]:
-    counted, references = scene(), References()
-    found = {}
-    announced = []
-    for subject in (GOOD, BAD):
-        found[subject.label], promised, made = judged(subject, counted, references)
-        assert promised == made
-        announced.append(made)
-    # Random directions are judged once for both.
-    assert announced[0] - announced[1] == SMALL.frames * SMALL.held_out * (2 * SMALL.probes + SMALL.probes + 1)
-    return found
+def sets() -> dict[str, Judged]:
+    return {"good": judged(GOOD, scene()), "bad": judged(BAD, scene())}
 
 
-def test_every_figure_of_the_report_is_there(judgements: dict[str, Judgement]) -> None:
-    for judgement in judgements.values():
-        assert set(judgement.figures) == {metric.key for metric in METRICS}
-        assert set(judgement.matrices) == {"mean |H|", "response of latents", "response of images"}
-        assert set(judgement.of_directions) == {"activeness", "path length", "change per unit", "class transfer"}
+def test_every_figure_that_is_declared_is_found(sets: dict[str, Judged]) -> None:
+    lpips = {figure for figure in FIGURES if "LPIPS" in figure.key}
+    for each in sets.values():
+        assert set(each.found) == set(FIGURES) - lpips
+        assert set(each.matrices) == {"mean |H|", "response of latents", "response of images"}
+        assert set(each.of_directions) == {"activeness", "path length", "change per unit", "class transfer"}
 
 
-def test_the_good_set_is_better_wherever_one_can_tell(judgements: dict[str, Judgement]) -> None:
-    good, bad = judgements["good"].figures, judgements["bad"].figures
+def test_the_good_set_is_better_wherever_one_can_tell(sets: dict[str, Judged]) -> None:
+    good, bad = sets["good"].figures, sets["bad"].figures
     noisy = {"VP", "RCA", "RCA shift error"}  # of networks that learn one epoch from a few pairs
     same = {"class transfer"}  # both classes look alike here
     dead = {"contrastive accuracy"}  # counts what dead directions do as wrong
-    for metric in METRICS:
-        if metric.better and metric.key not in noisy | same | dead:
-            difference = good[metric.key].mean - bad[metric.key].mean
-            assert difference == pytest.approx(0, abs=1e-6) or (difference > 0) == (metric.better == "↑"), metric.key
+    for figure in FIGURES:
+        if figure.kind is Kind.SET and figure.better and figure.key not in noisy | same | dead:
+            difference = good[figure.key].mean - bad[figure.key].mean
+            assert difference == pytest.approx(0, abs=1e-6) or (difference > 0) == (figure.better == "↑"), figure.key
 
 
-def test_known_figures_of_the_true_directions(judgements: dict[str, Judgement]) -> None:
-    good = judgements["good"].figures
+def test_known_figures_of_the_true_directions(sets: dict[str, Judged]) -> None:
+    good = sets["good"].figures
     assert good["recovery"].mean == pytest.approx(1)
     assert good["leakage"].mean == pytest.approx(0, abs=1e-6)
     assert good["leakage in images"].mean == pytest.approx(0, abs=1e-6)
@@ -127,27 +138,61 @@ def test_known_figures_of_the_true_directions(judgements: dict[str, Judgement]) 
     assert good["DCI disentanglement"].mean > 0.95
     assert good["DCI disentanglement in images"].mean > 0.9
     assert good["mutual information gap"].mean > 0.9
-    assert set(judgements["good"].strongest_first[:4]) == {0, 1, 2, 3}
+    assert set(sets["good"].strongest_first[:4]) == {0, 1, 2, 3}
 
 
-def test_the_same_set_gets_the_same_figures_beside_any_other(judgements: dict[str, Judgement]) -> None:
-    alone, _, _ = judged(BAD, scene(), References())
-    assert alone.figures == judgements["bad"].figures
+def test_the_suite_finds_the_same_for_a_set_beside_any_other(sets: dict[str, Judged]) -> None:
+    counted = scene()
+    view = view_of(counted.generator, GOOD, predictor=read)
+    beside = [Judged("good", view), Judged("bad", replace(view, Q=BAD)), Judged("two", replace(view, Q=BAD[:2]))]
+    suite = Suite(NAMES, "quick")
+    planned = sum(suite.costs(beside).values())
+    suite.measure(beside, quiet=True)
+    assert counted.count == planned  # as all frames are needed here
+    assert suite.costs(beside) == {}
+    for each in beside[:2]:
+        assert each.figures == sets[each.label].figures
+        assert each.of_directions == sets[each.label].of_directions
+        assert not any(figure.kind is Kind.INTERMEDIATE for figure in each.found)
+
+
+def test_frames_are_added_until_their_part_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = metric_named("hessian")
+    counted = scene()
+    view = view_of(counted.generator, BAD, sizes={"samples": 3, "probes": 3, "frames": 400})
+    ratios = [metric(replace(view, sizes={**view.sizes, "frames": most})) for most in (4, 400)]
+    few, many = (found[metric.figures[1]] for found in ratios)
+    assert few.frames == 4
+    assert 4 <= many.frames < 400
+    assert many.frames == 4 or few.of_frames > 0.5 * few.of_samples
+    assert many.of_frames <= 0.5 * many.of_samples
+    # Samples that agree exactly leave frames as the only part, and then all that there are are taken.
+    plain = replace(view, sizes={"samples": 2, "probes": 2, "frames": 10}, references={})
+    monkeypatch.setattr(
+        "biggan_discovery.evaluation.metrics.held_out.held_out_values",
+        lambda _, Q, **__: torch.full((2,), Q[0, 0].item(), dtype=torch.float64),
+    )
+    assert metric(plain)[metric.figures[1]].frames == 10
 
 
 def test_one_direction_and_one_class_are_judged_as_far_as_they_can_be() -> None:
     plain: FunctionGenerator = generator(lambda z: torch.tanh(z[:, :1, None, None]).expand(-1, 3, 4, 4))
-    judgement, references = Judgement(), References()
-    alone = Conditions(classes=[0], path_size=2.0, epsilon=0.05)
-    for task in tasks(plain, Subject("one", frame(1)), alone, SMALL, judgement, references=references):
-        task.run(Recorder(task.length))
-    assert {"Hessian Penalty", "OroJaR / random", "inactive directions"} == set(judgement.figures) - {
-        "Hessian Penalty / random",
-        "OroJaR",
-    }
+    one = Judged("one", replace(view_of(plain, frame(1)), classes=[0]))
+    suite = Suite(NAMES, "quick")
+    suite.measure([one], quiet=True)
+    ratios = {"Hessian Penalty", "Hessian Penalty / random", "OroJaR", "OroJaR / random"}
+    assert set(one.figures) == ratios | {"inactive directions"}
+    notes = suite.left_out([one])
+    assert "Not measured: class transfer, which needs a generator with at least 2 classes." in notes
+    assert "Not measured: VP, which needs at least 2 directions." in notes
+    assert len(notes) == len(NAMES) - 4  # both objectives, activeness, path length
 
 
-def test_presets_are_what_they_say() -> None:
-    for name, value in vars(PRESETS["full"]).items():
-        quick = getattr(PRESETS["quick"], name)
-        assert value is None or value >= quick, name
+def test_where_nothing_changes_all_is_judged_all_the_same() -> None:
+    blank: FunctionGenerator = generator(
+        lambda z, y: 0 * (z[:, :3, None, None] + y[:, None, None, None]).expand(-1, *SHAPE), num_classes=2
+    )
+    dead = Judged("dead", view_of(blank, frame(3)))
+    Suite(NAMES, "quick").measure([dead], quiet=True)
+    assert dead.figures["inactive directions"].mean == 3
+    assert dead.figures["class transfer"].mean != dead.figures["class transfer"].mean  # nan: of no direction

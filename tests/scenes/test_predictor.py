@@ -11,7 +11,7 @@ from torch import Tensor
 
 from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.factors import factor_values
+from biggan_discovery.evaluation.metrics.factors import factor_values
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
 from biggan_discovery.generators.catalogue import find_folder
 from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR, load_factor_predictor

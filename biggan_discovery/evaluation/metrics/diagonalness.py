@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from biggan_discovery.directions.shifts import moved_images
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.progress import Progress
 
@@ -37,6 +40,7 @@ def diagonalness_cost(ndirs: int, *, samples: int, pairs: int | None = None) -> 
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def diagonalness(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -46,7 +50,7 @@ def diagonalness(
     samples: int = 4,
     pairs: int | None = None,
     pixels: int | None = None,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Diagonalness:
@@ -64,7 +68,7 @@ def diagonalness(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows, at least 2.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         epsilon: finite-difference step in w.
         samples: how many z.
         pairs: pairs i<j to draw for each sample; all where None. The share is then an upper bound, as a larger entry
@@ -128,7 +132,7 @@ class _Hessian:
         z: Tensor,
         y: Tensor,
         epsilon: float,
-        layers: str,
+        layers: LayerRange | str,
         pixels: Tensor | None,
     ):
         self._place = (generator, Q, z, y)
@@ -175,3 +179,34 @@ def _draw_pixels(random: np.random.Generator, generator: FrozenGenerator, pixels
     if pixels is None or pixels >= every:
         return None
     return torch.from_numpy(np.sort(random.choice(every, pixels, replace=False))).to(generator.device)
+
+
+LARGEST = Figure(
+    "largest on diagonal", "max on diagonal", "Share of pixels whose largest |H| lies on the diagonal.", "↑"
+)
+RATIO = Figure(
+    "diagonal / off-diagonal",
+    "diag / off",
+    "Mean |H| on the diagonal over mean |H| off it, averaged over pixels.",
+    "↑",
+)
+MAGNITUDES = Figure("mean |H|", "mean |H|", "Mean |H| over samples, channels and pixels.", kind=Kind.MATRIX)
+
+
+def _measure(view: View) -> dict[Figure, Any]:
+    found = diagonalness(view.generator, view.Q, epsilon=view.epsilon, **view.sizes, **view.sampling)
+    return {
+        LARGEST: found.largest_on_diagonal,
+        RATIO: found.diagonal_to_off_diagonal,
+        MAGNITUDES: found.magnitudes,
+    }
+
+
+DIAGONALNESS = Metric(
+    "diagonalness",
+    figures=(LARGEST, RATIO, MAGNITUDES),
+    presets={"quick": {"samples": 3, "pairs": 200}, "full": {"samples": 16, "pairs": None}},
+    cost=lambda view: diagonalness_cost(len(view.Q), **view.sizes),
+    measure=_measure,
+    needs=frozenset({Need.TWO_DIRECTIONS}),
+)

@@ -1,13 +1,14 @@
-"""RCA: how well a reconstructor tells which direction was moved, and how far."""
+"""RCA: accuracy of a reconstructor that guesses the moved direction and the amount from an image pair."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.evaluation.metric import Figure, Metric, Need, View, no_images
+from biggan_discovery.evaluation.metrics.shift_pairs import PAIRS, ShiftPairs
+from biggan_discovery.evaluation.metrics.variation_predictability import check_pairs
 from biggan_discovery.evaluation.shift_network import shares, test, train
-from biggan_discovery.evaluation.shift_pairs import ShiftPairs
-from biggan_discovery.evaluation.variation_predictability import check_pairs
 from biggan_discovery.progress import Progress
 
 _TRAIN, _SELECT, _TEST = 0.625, 0.125, 0.25
@@ -46,3 +47,35 @@ def reconstruction(
     network = train(pairs, learn, select, epochs=epochs, shift_weight=_SHIFT_WEIGHT, seed=seed, progress=progress)
     right, error = test(network, pairs, rest)
     return Reconstruction(estimate(right), estimate(error))
+
+
+ACCURACY = Figure(
+    "RCA",
+    "RCA",
+    "Accuracy of a reconstructor that guesses the moved direction from an image pair, many training pairs; chance is "
+    "1/directions.",
+    "↑",
+)
+SHIFT_ERROR = Figure(
+    "RCA shift error",
+    "shift error",
+    "Error of its estimate of the amount, in units of the path size; about 0.5 by chance.",
+    "↓",
+)
+
+
+def _measure(view: View) -> dict[Figure, Estimate]:
+    found = reconstruction(view.found[PAIRS], **view.sizes, seed=view.seed, progress=view.progress)
+    return {ACCURACY: found.accuracy, SHIFT_ERROR: found.shift_error}
+
+
+RECONSTRUCTION = Metric(
+    "RCA",
+    figures=(ACCURACY, SHIFT_ERROR),
+    presets={"quick": {"epochs": 25}, "full": {"epochs": 40}},
+    cost=no_images,
+    measure=_measure,
+    needs=frozenset({Need.TWO_DIRECTIONS}),
+    after=("image-pairs",),
+    length=lambda view: (view.sizes["epochs"], "epoch"),
+)

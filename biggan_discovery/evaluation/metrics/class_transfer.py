@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
+from biggan_discovery.evaluation.metrics.activeness import SCORES, inactive
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -21,6 +27,7 @@ def class_transfer_cost(ndirs: int, *, samples: int, classes: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def class_transfer(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -28,7 +35,7 @@ def class_transfer(
     classes: list[int],
     path_size: float = 3.0,
     samples: int = 4,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Estimate]:
@@ -70,3 +77,59 @@ def class_transfer(
         if progress is not None:
             progress.advance(len(classes) * 2 * len(Q))
     return estimates(correlations)
+
+
+OF_EACH = Figure(
+    "class transfer",
+    "class transfer",
+    "Correlation between classes of the image change along the direction.",
+    "↑",
+    Kind.DIRECTION,
+)
+OF_ACTIVE = Figure(
+    "class transfer",
+    "class transfer",
+    "Correlation between classes of the image change, averaged over active directions.",
+    "↑",
+)
+
+
+def compared_classes(view: View) -> list[int]:
+    """The classes to compare: those of the view, spread evenly; where that is one, others beside it."""
+    classes, every = view.classes, range(view.generator.num_classes)
+    known = classes if len(classes) > 1 else [*classes, *(y for y in every if y != classes[0])]
+    count = min(view.sizes["classes"], len(known))
+    return [known[index * len(known) // count] for index in range(count)]
+
+
+def _measure(view: View) -> dict[Figure, Any]:
+    scores = class_transfer(
+        view.generator,
+        view.Q,
+        path_size=view.path_size,
+        samples=view.sizes["samples"],
+        **{**view.sampling, "classes": compared_classes(view)},
+    )
+    dead = set(inactive(view.found[SCORES]))
+    return {OF_EACH: scores, OF_ACTIVE: _over([each for index, each in enumerate(scores) if index not in dead])}
+
+
+def _over(scores: list[Estimate]) -> Estimate:
+    """Mean over directions; they share their samples, so its standard error is at most the mean of theirs.
+
+    Of no directions there is none: nan.
+    """
+    return Estimate(*torch.tensor(scores, dtype=torch.float64).view(-1, 2).mean(dim=0).tolist())
+
+
+CLASS_TRANSFER = Metric(
+    "class transfer",
+    figures=(OF_ACTIVE, OF_EACH),
+    presets={"quick": {"samples": 2, "classes": 5}, "full": {"samples": 16, "classes": 10}},
+    cost=lambda view: class_transfer_cost(
+        len(view.Q), samples=view.sizes["samples"], classes=len(compared_classes(view))
+    ),
+    measure=_measure,
+    needs=frozenset({Need.TWO_CLASSES}),
+    after=("activeness",),
+)

@@ -10,9 +10,12 @@ from torch.nn import functional
 
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.evaluation.metric import Figure, Metric, Need
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -31,6 +34,7 @@ def contrastive_accuracy_cost(ndirs: int, *, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def contrastive_accuracy(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -40,7 +44,7 @@ def contrastive_accuracy(
     temperature: float = 0.5,
     samples: int = 16,
     features: Callable[[Tensor], Tensor] = small_images,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
@@ -55,7 +59,7 @@ def contrastive_accuracy(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows, at least 2.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: how far to go to both sides.
         temperature: of the similarity.
         samples: how many z.
@@ -92,3 +96,21 @@ def _right(changes: Tensor, temperature: float) -> Tensor:
     others = (per_sample - same).sum(dim=2) / (samples * (ndirs - 1))
     own = (same.sum(dim=2) - same.diagonal(dim1=0, dim2=2).T) / (samples - 1)
     return (own > others * (1 + 1e-12)).double()
+
+
+ACCURACY = Figure(
+    "contrastive accuracy",
+    "contrastive",
+    "Share of image changes that resemble those of the same direction more than those of others; chance is 0.5.",
+    "↑",
+)
+CONTRASTIVE_ACCURACY = Metric(
+    "contrastive accuracy",
+    figures=(ACCURACY,),
+    presets={"quick": {"samples": 8}, "full": {"samples": 32}},
+    cost=lambda view: contrastive_accuracy_cost(len(view.Q), **view.sizes),
+    measure=lambda view: {
+        ACCURACY: contrastive_accuracy(view.generator, view.Q, path_size=view.path_size, **view.sizes, **view.sampling)
+    },
+    needs=frozenset({Need.TWO_DIRECTIONS}),
+)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions, moved_images
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
-_INACTIVE = 0.02
+INACTIVE = 0.02
+"""A direction with less than this share of the activeness of the strongest is inactive: it changes the image by less
+than a seventh of what the strongest does, which is hard to see beside it."""
+_ROUNDING = 1e-10  # Variance of pixels in [-1, 1] that rounding in float32 alone can make.
 
 
 def activeness_cost(ndirs: int, *, samples: int) -> int:
@@ -22,6 +29,7 @@ def activeness_cost(ndirs: int, *, samples: int) -> int:
     return samples * (2 * ndirs + 1)
 
 
+@arithmetic("float32")
 def activeness(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -29,7 +37,7 @@ def activeness(
     classes: list[int] | None = None,
     extent: float = 2.0,
     samples: int = 16,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Estimate]:
@@ -41,7 +49,7 @@ def activeness(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         extent: how far to go to both sides.
         samples: how many z.
         layers: which layers of the generator the directions reach.
@@ -66,7 +74,35 @@ def activeness(
     return estimates(scores)
 
 
-def inactive(scores: Sequence[Estimate], share: float = _INACTIVE) -> list[int]:
-    """Directions that are as good as dead: less active than this share of the most active one."""
-    most = max(score.mean for score in scores)
-    return [direction for direction, score in enumerate(scores) if score.mean <= share * most]
+def inactive(scores: Sequence[Estimate]) -> list[int]:
+    """Directions that are as good as dead; see `INACTIVE`. All are where none changes the image beyond rounding."""
+    strongest = max(score.mean for score in scores)
+    return [index for index, score in enumerate(scores) if score.mean <= max(INACTIVE * strongest, _ROUNDING)]
+
+
+SCORES = Figure(
+    "activeness",
+    "activeness",
+    "Mean variance of pixels over the steps -2, 0 and 2 along the direction.",
+    kind=Kind.DIRECTION,
+)
+INACTIVE_DIRECTIONS = Figure(
+    "inactive directions",
+    "inactive",
+    f"Directions with less than {INACTIVE:.0%} of the activeness of the strongest; with i inactive ones of n, VP, RCA "
+    "and contrastive accuracy are capped at about (n - i + 1)/n, (n - i + 1)/n and (n - i)/n.",
+)
+
+
+def _measure(view: View) -> dict[Figure, Any]:
+    scores = activeness(view.generator, view.Q, **view.sizes, **view.sampling)
+    return {SCORES: scores, INACTIVE_DIRECTIONS: Estimate(len(inactive(scores)))}
+
+
+ACTIVENESS = Metric(
+    "activeness",
+    figures=(SCORES, INACTIVE_DIRECTIONS),
+    presets={"quick": {"samples": 8}, "full": {"samples": 64}},
+    cost=lambda view: activeness_cost(len(view.Q), **view.sizes),
+    measure=_measure,
+)

@@ -1,4 +1,4 @@
-"""Pairs of images before and after a step along one direction: what VP and RCA learn from and are tested on."""
+"""Pairs of images before and after a step along one direction: training and test data of VP and RCA."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from biggan_discovery.evaluation.along import judging_samples
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -37,6 +40,7 @@ def shift_pairs_cost(*, pairs: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def shift_pairs(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -45,7 +49,7 @@ def shift_pairs(
     path_size: float = 5.0,
     pairs: int = 1500,
     side: int = 32,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> ShiftPairs:
@@ -54,7 +58,7 @@ def shift_pairs(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: η.
         pairs: how many.
         side: images are averaged down to at most this many pixels a side, so that thousands fit in memory.
@@ -70,17 +74,35 @@ def shift_pairs(
     direction = drawn.w.abs().argmax(dim=1)
     amount = uniform.sign() * (_LEAST + (1 - _LEAST) * uniform.abs())
     rows = Q.to(drawn.z)
+
+    def both(z: Tensor, y: Tensor, amount: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        step = path_size * amount[:, None] * rows[direction]
+        return _reduced(generator(z, y), side), _reduced(generator(generator.shift(z, step, layers), y), side)
+
     before, after = [], []
-    for part in torch.arange(pairs, device=generator.device).split(forward_batch(generator).size):
-        z, y = drawn.z[part], drawn.y[part]
-        step = path_size * amount[part, None] * rows[direction[part]]
-        before.append(_reduced(generator(z, y), side))
-        after.append(_reduced(generator(generator.shift(z, step, layers), y), side))
+    for one, other in forward_batch(generator).map(both, drawn.z, drawn.y, amount, direction):
+        before.append(one)
+        after.append(other)
         if progress is not None:
-            progress.advance(2 * len(part))
+            progress.advance(2 * len(one))
     return ShiftPairs(torch.cat(before), torch.cat(after), direction.cpu(), amount.float().cpu(), len(Q))
 
 
 def _reduced(images: Tensor, side: int) -> Tensor:
     factor = -(-max(images.shape[2:]) // side)
     return (functional.avg_pool2d(images, factor, ceil_mode=True) if factor > 1 else images).half().cpu()
+
+
+PAIRS = Figure(
+    "image pairs", "image pairs", "Images before and after a step along one direction.", kind=Kind.INTERMEDIATE
+)
+IMAGE_PAIRS = Metric(
+    "image pairs",
+    figures=(PAIRS,),
+    presets={"quick": {"pairs": 800, "side": 32}, "full": {"pairs": 10_000, "side": 64}},
+    cost=lambda view: shift_pairs_cost(pairs=view.sizes["pairs"]),
+    measure=lambda view: {
+        PAIRS: shift_pairs(view.generator, view.Q, path_size=view.path_size, **view.sizes, **view.sampling)
+    },
+    needs=frozenset({Need.TWO_DIRECTIONS}),
+)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View, no_images
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -84,6 +88,7 @@ def response_of_images_cost(ndirs: int, *, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def response_of_images(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -92,7 +97,7 @@ def response_of_images(
     classes: list[int] | None = None,
     path_size: float = 1.0,
     samples: int = 8,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Response:
@@ -102,7 +107,7 @@ def response_of_images(
         generator: any generator.
         Q: (ndirs, z_dim) rows.
         predictor: from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: how far to go to both sides.
         samples: how many z.
         layers: which layers of the generator the directions reach.
@@ -151,6 +156,7 @@ def codes_and_predictions_cost(*, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def codes_and_predictions(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -168,12 +174,10 @@ def codes_and_predictions(
     """
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CODES)
     read = []
-    for z, y in zip(
-        drawn.z.split(forward_batch(generator).size), drawn.y.split(forward_batch(generator).size), strict=True
-    ):
-        read.append(torch.special.ndtri(predictor(generator(z, y)).double().cpu().clamp(0.01, 0.99)))
+    for factors in forward_batch(generator).map(lambda z, y: predictor(generator(z, y)), drawn.z, drawn.y):
+        read.append(torch.special.ndtri(factors.double().cpu().clamp(0.01, 0.99)))
         if progress is not None:
-            progress.advance(len(z))
+            progress.advance(len(factors))
     return drawn.z.double().cpu() @ Q.double().cpu().T, torch.cat(read)
 
 
@@ -186,3 +190,56 @@ def true_directions(generator: FrozenGenerator) -> Tensor:
     if generator.true_directions is None:
         raise UserError(f"the true factors of {generator.name} are unknown, so directions cannot be compared with them")
     return generator.true_directions
+
+
+RESPONSE = Figure(
+    "response of latents",
+    "by the true latents",
+    "Mean |change| of each true factor, by the true latents, from -1 to +1 along the direction.",
+    kind=Kind.MATRIX,
+)
+OF_LATENTS = Figure(
+    "leakage",
+    "leakage",
+    "Share of a direction's effect on true factors that goes to other factors than its first one.",
+    "↓",
+)
+RESPONSE_IN_IMAGES = Figure(
+    "response of images",
+    "read off the images",
+    "Mean |change| of each true factor, read off images by a predictor, from -1 to +1 along the direction.",
+    kind=Kind.MATRIX,
+)
+OF_IMAGES = Figure(
+    "leakage in images", "leakage (images)", "Leakage, with the factors read off images by a predictor.", "↓"
+)
+
+
+def _by_latents(view: View) -> dict[Figure, Any]:
+    found = response_of_latents(view.generator, view.Q, **view.sizes, seed=view.seed)
+    return {RESPONSE: found.matrix, OF_LATENTS: found.leakage}
+
+
+def _by_images(view: View) -> dict[Figure, Any]:
+    assert view.predictor is not None  # a need
+    found = response_of_images(view.generator, view.Q, view.predictor, **view.sizes, **view.sampling)
+    return {RESPONSE_IN_IMAGES: found.matrix, OF_IMAGES: found.leakage}
+
+
+LEAKAGE = Metric(
+    "leakage",
+    figures=(OF_LATENTS, RESPONSE),
+    presets={"quick": {"samples": 256}, "full": {"samples": 256}},
+    cost=no_images,
+    measure=_by_latents,
+    needs=frozenset({Need.TRUE_DIRECTIONS, Need.ALL_LAYERS}),
+    length=lambda _: (1, "step"),
+)
+LEAKAGE_IN_IMAGES = Metric(
+    "leakage in images",
+    figures=(OF_IMAGES, RESPONSE_IN_IMAGES),
+    presets={"quick": {"samples": 8}, "full": {"samples": 64}},
+    cost=lambda view: response_of_images_cost(len(view.Q), **view.sizes),
+    measure=_by_images,
+    needs=frozenset({Need.TRUE_DIRECTIONS, Need.PREDICTOR}),
+)

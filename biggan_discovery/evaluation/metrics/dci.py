@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,12 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate, estimate
+from biggan_discovery.evaluation.metric import Figure, Metric, Need, View, no_images
+from biggan_discovery.evaluation.metrics.factors import (
+    codes_and_factors,
+    codes_and_predictions,
+    codes_and_predictions_cost,
+)
 
 _PARTS = 4
 _LEAST = 40  # samples of a part
@@ -137,3 +143,68 @@ def _gap(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
 def _ranked(values: Tensor, bins: int) -> Tensor:
     """Which of `bins` bins of equal counts each value of each column lies in."""
     return values.argsort(dim=0).argsort(dim=0) * bins // len(values)
+
+
+_DISENTANGLEMENT = Figure(
+    "DCI disentanglement", "DCI D", "Each code predicts one factor (1) or all alike (0), by a Lasso's weights.", "↑"
+)
+_COMPLETENESS = Figure(
+    "DCI completeness", "DCI C", "Each factor is predicted by one code (1) or by all alike (0).", "↑"
+)
+_INFORMATIVENESS = Figure("DCI informativeness", "DCI I", "R² of the factors as a linear function of the codes.", "↑")
+_GAP = Figure(
+    "mutual information gap",
+    "MIG",
+    "Gap in mutual information with a factor between the two most informative codes.",
+    "↑",
+)
+_OF_LATENTS = (_DISENTANGLEMENT, _COMPLETENESS, _INFORMATIVENESS)
+_IN_IMAGES = tuple(
+    Figure(
+        f"{figure.key} in images",
+        f"{figure.title} (images)",
+        f"{figure.title}, with the factors read off images by a predictor.",
+        figure.better,
+    )
+    for figure in _OF_LATENTS
+)
+
+
+def _of_latents(view: View) -> dict[Figure, Any]:
+    codes = codes_and_factors(view.generator, view.Q, **view.sizes, seed=view.seed)
+    few = (each[: len(each) // 4] for each in codes)
+    scores = dci(*few)
+    return {**dict(zip(_OF_LATENTS, scores[:3], strict=True)), _GAP: mutual_information_gap(*codes)}
+
+
+def _in_images(view: View) -> dict[Figure, Any]:
+    assert view.predictor is not None  # a need
+    codes = codes_and_predictions(
+        view.generator,
+        view.Q,
+        view.predictor,
+        classes=view.classes,
+        **view.sizes,
+        seed=view.seed,
+        progress=view.progress,
+    )
+    return dict(zip(_IN_IMAGES, dci(*codes)[:3], strict=True))
+
+
+DCI_OF_LATENTS = Metric(
+    "DCI and MIG",
+    figures=(*_OF_LATENTS, _GAP),
+    presets={"quick": {"samples": 8000}, "full": {"samples": 8000}},
+    cost=no_images,
+    measure=_of_latents,
+    needs=frozenset({Need.TRUE_DIRECTIONS, Need.TWO_FACTORS, Need.ALL_LAYERS, Need.TWO_DIRECTIONS}),
+    length=lambda _: (1, "step"),
+)
+DCI_IN_IMAGES = Metric(
+    "DCI in images",
+    figures=_IN_IMAGES,
+    presets={"quick": {"samples": 320}, "full": {"samples": 2000}},
+    cost=lambda view: codes_and_predictions_cost(**view.sizes),
+    measure=_in_images,
+    needs=frozenset({Need.TRUE_DIRECTIONS, Need.TWO_FACTORS, Need.PREDICTOR, Need.ALL_LAYERS, Need.TWO_DIRECTIONS}),
+)

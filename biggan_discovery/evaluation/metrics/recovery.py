@@ -9,6 +9,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.estimates import Estimate
+from biggan_discovery.evaluation.metric import Figure, Metric, Need, View, no_images
+from biggan_discovery.evaluation.metrics.factors import true_directions
 
 
 class Recovery(NamedTuple):
@@ -39,3 +42,22 @@ def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
     cosines = torch.nn.functional.normalize(true_directions.double()) @ torch.nn.functional.normalize(Q.double()).T
     rows, partners = linear_sum_assignment(cosines.abs().numpy(), maximize=True)
     return Recovery(partners.tolist(), cosines[rows, partners].tolist())
+
+
+MEAN = Figure("recovery", "recovery", "Mean |cos| of each true direction with its partner, matched one to one.", "↑")
+
+
+def _measure(view: View) -> dict[Figure, Estimate]:
+    truth = true_directions(view.generator)
+    return {MEAN: Estimate(recovery(view.Q, truth).mean)} if len(truth) <= len(view.Q) else {}
+
+
+RECOVERY = Metric(
+    "recovery",
+    figures=(MEAN,),
+    presets={"quick": {}, "full": {}},
+    cost=no_images,
+    measure=_measure,
+    needs=frozenset({Need.TRUE_DIRECTIONS, Need.ALL_LAYERS}),
+    length=lambda _: (1, "step"),
+)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
-from biggan_discovery.evaluation.along import judging_samples
 from biggan_discovery.evaluation.estimates import Estimate, estimates
+from biggan_discovery.evaluation.lpips_distance import Distance, lpips_distance
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
+from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
-
-Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def squared_error(one: Tensor, other: Tensor) -> Tensor:
@@ -36,6 +37,7 @@ def path_length_cost(ndirs: int, *, samples: int) -> int:
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def path_length(
     generator: FrozenGenerator,
     Q: Tensor,
@@ -45,7 +47,7 @@ def path_length(
     step: float = 0.1,
     samples: int = 8,
     distance: Distance = squared_error,
-    layers: str = "all",
+    layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PathLength:
@@ -59,7 +61,7 @@ def path_length(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from; all where None.
+        classes: class indices to draw from. Defaults to all.
         path_size: η.
         step: in units of w.
         samples: how many z.
@@ -88,3 +90,45 @@ def path_length(
         if progress is not None:
             progress.advance(4 * len(Q))
     return PathLength(estimates(lengths), estimates(changes))
+
+
+LENGTH = Figure(
+    "path length",
+    "path length",
+    "Perceptual path length along the direction, with the mean squared error of pixels as the distance.",
+    kind=Kind.DIRECTION,
+)
+LENGTH_LPIPS = Figure(
+    "path length (LPIPS)",
+    "path length (LPIPS)",
+    "Perceptual path length along the direction, with LPIPS as the distance.",
+    kind=Kind.DIRECTION,
+)
+CHANGE = Figure(
+    "change per unit",
+    "RMS change per unit step",
+    "Root mean squared change of pixels in [-1, 1] per unit step.",
+    kind=Kind.DIRECTION,
+)
+
+
+def _measure(view: View) -> dict[Figure, Any]:
+    perceptual = lpips_distance(view.generator)
+    found = path_length(
+        view.generator,
+        view.Q,
+        path_size=view.path_size,
+        distance=perceptual or squared_error,
+        **view.sizes,
+        **view.sampling,
+    )
+    return {LENGTH_LPIPS if perceptual else LENGTH: found.length, CHANGE: found.change_per_unit}
+
+
+PATH_LENGTH = Metric(
+    "path length",
+    figures=(CHANGE, LENGTH, LENGTH_LPIPS),
+    presets={"quick": {"samples": 6}, "full": {"samples": 48}},
+    cost=lambda view: path_length_cost(len(view.Q), **view.sizes),
+    measure=_measure,
+)

@@ -1,4 +1,4 @@
-"""VP: can a network that has seen few examples tell which direction was moved?"""
+"""VP: accuracy of a classifier that guesses the moved direction from an image pair, few training pairs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate
+from biggan_discovery.evaluation.metric import Figure, Metric, Need, no_images
+from biggan_discovery.evaluation.metrics.shift_pairs import PAIRS, ShiftPairs
 from biggan_discovery.evaluation.shift_network import shares, test, train
-from biggan_discovery.evaluation.shift_pairs import ShiftPairs
 from biggan_discovery.progress import Progress
 
 _TRAIN, _SELECT, _TEST = 0.25, 0.125, 0.625
@@ -17,7 +18,7 @@ _LEAST_PAIRS = 16
 def variation_predictability(
     pairs: ShiftPairs, *, epochs: int = 30, repeats: int = 3, seed: int = 0, progress: Progress | None = None
 ) -> Estimate:
-    """Accuracy with which the direction is told from a pair of images (Zhu et al. 2020, section 4.1).
+    """Accuracy with which a network guesses the direction from a pair of images (Zhu et al. 2020, section 4.1).
 
     A small network learns from a quarter of the pairs, its best epoch is chosen on an eighth, and the accuracy is
     that on the rest, which neither has seen; few examples make simple, consistent changes score higher. 1/ndirs is
@@ -58,3 +59,24 @@ def check_pairs(pairs: ShiftPairs) -> None:
     """
     if len(pairs) < _LEAST_PAIRS:
         raise UserError(f"{len(pairs)} pairs are too few to learn from; give at least {_LEAST_PAIRS}")
+
+
+ACCURACY = Figure(
+    "VP",
+    "VP",
+    "Accuracy of a classifier that guesses the moved direction from an image pair, few training pairs; chance is "
+    "1/directions.",
+    "↑",
+)
+VARIATION_PREDICTABILITY = Metric(
+    "VP",
+    figures=(ACCURACY,),
+    presets={"quick": {"epochs": 25, "repeats": 3}, "full": {"epochs": 40, "repeats": 5}},
+    cost=no_images,
+    measure=lambda view: {
+        ACCURACY: variation_predictability(view.found[PAIRS], **view.sizes, seed=view.seed, progress=view.progress)
+    },
+    needs=frozenset({Need.TWO_DIRECTIONS}),
+    after=("image-pairs",),
+    length=lambda view: (view.sizes["epochs"] * view.sizes["repeats"], "epoch"),
+)

@@ -1,0 +1,202 @@
+"""What a metric of directions is: what it needs, what it costs, and what its figures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from torch import Tensor
+
+from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.progress import Progress
+
+PRESETS = ("quick", "full")
+
+Predictor = Callable[[Tensor], Tensor]
+
+
+class Kind(Enum):
+    """What a figure is a figure of."""
+
+    SET = "one number for a set of directions"
+    DIRECTION = "a number for each direction"
+    MATRIX = "a matrix with a row for each direction"
+    INTERMEDIATE = "what other metrics are made from; not reported"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that a metric gives, as reports describe it.
+
+    Attributes:
+        key: its name in report.json, unique among the figures of its kind.
+        title: short, for the head of a table.
+        meaning: what it says, in one sentence.
+        better: "↑" where more is better, "↓" where less is, "" where neither is.
+        kind: what it is a figure of.
+
+    Raises:
+        TypeError: a text is missing, or `better` is something else.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    better: Literal["↑", "↓", ""] = ""
+    kind: Kind = Kind.SET
+
+    def __post_init__(self) -> None:
+        for name in ("key", "title", "meaning"):
+            if not str(getattr(self, name)).strip():
+                raise TypeError(f"the figure {self.key!r} has no {name}")
+        if not self.meaning.endswith("."):
+            raise TypeError(f"the meaning of {self.key!r} should be a sentence: {self.meaning!r}")
+        if self.better not in ("↑", "↓", ""):
+            raise TypeError(f"the figure {self.key!r} is better {self.better!r}; it should be '↑', '↓' or ''")
+
+
+class Need(Enum):
+    """What a metric cannot do without."""
+
+    TWO_DIRECTIONS = "at least 2 directions"
+    TWO_CLASSES = "a generator with at least 2 classes"
+    TRUE_DIRECTIONS = "known true directions"
+    TWO_FACTORS = "at least 2 true factors"
+    ALL_LAYERS = "directions that reach all layers"
+    PREDICTOR = "a predictor of the true factors"
+
+    def met(self, view: View) -> bool:
+        """Whether a view has it."""
+        match self:
+            case Need.TWO_DIRECTIONS:
+                return len(view.Q) > 1
+            case Need.TWO_CLASSES:
+                return view.generator.num_classes > 1
+            case Need.TRUE_DIRECTIONS:
+                return view.generator.true_directions is not None
+            case Need.TWO_FACTORS:
+                return len(view.generator.factor_names) > 1
+            case Need.ALL_LAYERS:
+                return view.layers.covers_all
+            case Need.PREDICTOR:
+                return view.predictor is not None
+
+
+@dataclass(frozen=True)
+class View:
+    """A set of directions as a metric sees it.
+
+    Attributes:
+        generator: the frozen network.
+        Q: (ndirs, z_dim) rows.
+        layers: which layers of the generator the directions reach.
+        classes: class indices to draw from.
+        path_size: η, how far to go.
+        epsilon: ε, finite-difference step in w.
+        seed: random seed.
+        predictor: from images (N, C, H, W) to true factors (N, n), where there is one.
+        references: held-out values (N,) of random frames by objective, number of directions and layers; shared by the
+            sets of a report, and added to where more frames are needed.
+        sizes: the metric's own sizes, those of a preset.
+        found: what the metrics before have found.
+        progress: advanced while the metric is measured.
+    """
+
+    generator: FrozenGenerator
+    Q: Tensor
+    layers: LayerRange
+    classes: list[int]
+    path_size: float
+    epsilon: float
+    seed: int = 0
+    predictor: Predictor | None = None
+    references: dict[tuple[str, int, str], list[Tensor]] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[Figure, Any] = field(default_factory=dict)
+    progress: Progress | None = None
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Arguments that all metrics on samples share."""
+        return {"classes": self.classes, "layers": self.layers, "seed": self.seed, "progress": self.progress}
+
+
+def no_images(_: View) -> int:
+    """The cost of a metric that takes no images."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of directions.
+
+    A new metric is one file with such an object, and one line in `evaluation.table`. `evaluate` then measures it,
+    reports its figures and their meaning, and takes its name in `--metrics`.
+
+    Attributes:
+        title: of the work, a few words.
+        figures: all figures that it may give.
+        presets: its sizes by preset, such as {"quick": {"samples": 8}, "full": {"samples": 64}}.
+        cost: images through the generator, see `View.sizes`.
+        measure: the figures of a view. It may leave out those that cannot be had.
+        needs: what the metric cannot do without; a view that lacks it is not measured, and the report says so.
+        after: names of the metrics in the table whose figures it reads from `View.found`.
+        shared_cost: images, at most, that are made once for all sets with as many directions of the same layers.
+        length: how far `measure` advances the progress, and the unit. Defaults to the images of both costs.
+
+    Raises:
+        TypeError: no figures, two with the same key, or a preset without sizes.
+
+    Example:
+        >>> SPREAD = Figure("spread", "spread", "Ratio of the longest and the shortest direction.", "↓")
+        >>> METRIC = Metric(
+        ...     "spread",
+        ...     figures=(SPREAD,),
+        ...     presets={"quick": {}, "full": {}},
+        ...     cost=no_images,
+        ...     measure=lambda view: {SPREAD: Estimate((view.Q.norm(dim=1).max() / view.Q.norm(dim=1).min()).item())},
+        ... )
+    """
+
+    title: str
+    figures: tuple[Figure, ...]
+    presets: Mapping[str, Mapping[str, Any]]
+    cost: Callable[[View], int]
+    measure: Callable[[View], Mapping[Figure, Any]]
+    needs: frozenset[Need] = frozenset()
+    after: tuple[str, ...] = ()
+    shared_cost: Callable[[View], int] = no_images
+    length: Callable[[View], tuple[int, str]] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.figures or len({(each.kind, each.key) for each in self.figures}) < len(self.figures):
+            raise TypeError(f"the figures of {self.title} should be at least one, with different keys")
+        if missing := [preset for preset in PRESETS if preset not in self.presets]:
+            raise TypeError(f"{self.title} has no sizes for the preset {missing[0]}")
+
+    def lacks(self, view: View) -> list[str]:
+        """What the metric needs and the view does not have, in words."""
+        return [need.value for need in Need if need in self.needs and not need.met(view)]
+
+    def progress(self, view: View, label: str, *, quiet: bool) -> Progress:
+        """A progress bar for `measure`."""
+        length, unit = self.length(view) if self.length else (self.cost(view) + self.shared_cost(view), "image")
+        return Progress(length, label, unit=unit, quiet=quiet)
+
+    def __call__(self, view: View) -> dict[Figure, Any]:
+        """The figures of a view, in the order in which they are declared.
+
+        Raises:
+            UserError: the view lacks what the metric needs.
+            TypeError: the metric gives a figure that it does not declare.
+        """
+        if lacking := self.lacks(view):
+            raise UserError(f"{self.title} needs {' and '.join(lacking)}")
+        found = self.measure(view)
+        if unknown := [figure.key for figure in found if figure not in self.figures]:
+            raise TypeError(f"{self.title} gives {', '.join(unknown)}, which it does not declare")
+        return {figure: found[figure] for figure in self.figures if figure in found}

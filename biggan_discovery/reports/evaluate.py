@@ -1,0 +1,251 @@
+"""`evaluate`: how good directions are, in numbers and pictures."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from biggan_discovery.directions import Directions, pad, random_frame
+from biggan_discovery.directions.defaults import classes_for
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.estimates import Estimate, Ratio
+from biggan_discovery.evaluation.metric import PRESETS, View
+from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
+from biggan_discovery.evaluation.table import check_metrics, with_needed
+from biggan_discovery.files import atomic_write, check_writable
+from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.progress import Progress
+from biggan_discovery.reports import content
+from biggan_discovery.reports.document import HTML, JSON, as_text
+from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
+from biggan_discovery.search.method import one_of
+
+BASELINES = {"coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace"}
+"""Methods without a search that sets are judged beside, by their labels; random directions come on top."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """Sets of directions and their figures.
+
+    Attributes:
+        sets: the sets with all that came out.
+        suite: the metrics and their sizes.
+        notes: sentences for the reader, such as metrics that could not be measured.
+        costs: planned images through the generator, by what they are for.
+        command: that makes the same report; "" where there is none.
+        histories: histories of the searches by label, as far as they are known.
+
+    Example:
+        >>> report = evaluate("scenes-64", "directions/scenes-64.safetensors", metrics=["recovery"])
+        >>> report.figures["scenes-64"]["recovery"].mean
+        0.9934600447924193
+        >>> report.save("report")
+    """
+
+    sets: list[Judged]
+    suite: Suite
+    notes: list[str]
+    costs: dict[str, int]
+    command: str = ""
+    histories: dict[str, Path] | None = None
+
+    @property
+    def generator(self) -> FrozenGenerator:
+        """What the sets were judged in."""
+        return self.sets[0].view.generator
+
+    @property
+    def figures(self) -> dict[str, dict[str, Estimate | Ratio]]:
+        """Figures by set and key, such as `figures["random"]["recovery"].mean`."""
+        return {each.label: each.figures for each in self.sets}
+
+    @property
+    def of_directions(self) -> dict[str, dict[str, list[Estimate]]]:
+        """Figures of each direction by set and key, such as "activeness"."""
+        return {each.label: each.of_directions for each in self.sets}
+
+    def table(self) -> str:
+        """All figures of all sets as lines of text, a column for each set."""
+        return as_text(content.table(self))
+
+    def to_json(self) -> str:
+        """All figures with what they mean, and everything that they depend on."""
+        return content.to_json(self, finished=True)
+
+    def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
+        """Write report.html, report.md, report.json and figures; takes some images for the pictures.
+
+        Args:
+            folder: made if it does not exist; files of a report in it are replaced.
+            quiet: show no progress.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        from biggan_discovery.reports.pages import pictures_cost, write_pages
+
+        check_writable(Path(folder, HTML))
+        with Progress(pictures_cost(self), "pictures", unit="image", quiet=quiet) as progress:
+            write_pages(self, Path(folder), progress)
+        atomic_write(Path(folder, JSON), self.to_json())
+
+
+def evaluate(
+    generator: FrozenGenerator | str | os.PathLike[str],
+    *directions: Directions | str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    metrics: Sequence[str] | str | None = None,
+    preset: str = "quick",
+    labels: Sequence[str] | None = None,
+    baselines: bool = False,
+    classes: str | int | Sequence[int] | None = None,
+    path_size: float | None = None,
+    epsilon: float | None = None,
+    probes: int | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Report:
+    """Judge directions: held-out objectives, the Hessian, activeness, VP, RCA and more, and known factors if any.
+
+    All sets are judged on the same samples, which no search has seen, in float32 on every device.
+
+    Args:
+        generator: a frozen generator, or what `load_generator` takes.
+        directions: one or more sets, each a `Directions` object or the path of a directions file.
+        out: folder for report.html, report.md, report.json and figures. Each metric is saved in it when it is done: a
+            call that was stopped continues where it stopped when it is made again. By default nothing is written.
+        metrics: names of the metrics, a list or a string such as "hessian,vp"; see `evaluation.metric_names`. Defaults
+            to all. Activeness is always measured, as reports put directions in its order.
+        preset: "quick", minutes on two cores for a small generator, or "full", for a GPU.
+        labels: what to call each set. Defaults to the names of files or their folders.
+        baselines: judge random, coordinate, SeFa and GANSpace directions too, and the true ones where they are known.
+        classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
+        path_size: η, how far to go, > 0. Defaults to that of the search that found the first set, or the generator's.
+        epsilon: finite-difference step in w, > 0. Default as for `path_size`.
+        probes: Rademacher probes per sample of held-out objectives, at least 2. Defaults to the preset's.
+        seed: random seed of all samples.
+        quiet: log no costs and show no progress.
+
+    Returns:
+        The report: figures by set and metric, `table()`, `to_json()` and `save(folder)`.
+
+    Raises:
+        UserError: an unknown metric or preset, directions that do not fit the generator, or a folder that cannot be
+            written.
+
+    Example:
+        >>> found = discover("scenes-64", samples=4)
+        >>> report = evaluate("scenes-64", found, baselines=True, out="report")
+        >>> report.figures["directions"]["Hessian Penalty / random"].mean < 1
+        True
+        >>> print(report.table())
+    """
+    asked = [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
+    if asked is not None:
+        check_metrics(asked)
+    one_of("preset", preset, PRESETS)
+    if probes is not None and (isinstance(probes, bool) or not isinstance(probes, int) or probes < 2):
+        raise UserError(f"probes is {probes!r}; it should be an integer of at least 2")
+    if not directions:
+        raise UserError("no directions are given; give one or more sets, or directions files")
+    if out is not None:
+        check_writable(Path(out, HTML))
+    if not isinstance(generator, FrozenGenerator):
+        generator = load_generator(generator)
+    given = open_sets(generator, directions, labels)
+    leading = given[0]
+    view = View(
+        generator,
+        leading.directions.Q,
+        leading.layers,
+        classes_for(leading.directions, generator, classes),
+        setting("path_size", path_size, leading, generator),
+        setting("epsilon", epsilon, leading, generator),
+        seed,
+        generator.factor_predictor(),
+    )
+    sets = [Judged(each.label, _view_of(view, each), tuple(each.directions.names), each.file) for each in given]
+    more, notes = _baselines(view, [each.label for each in given]) if baselines else ([], [])
+    suite = Suite(with_needed(asked), preset, {} if probes is None else {"probes": probes})
+    sets += more
+    command = command_line(
+        "evaluate",
+        given,
+        generator,
+        {
+            "metrics": asked and ",".join(asked),
+            "preset": preset if preset != "quick" else None,
+            "baselines": baselines,
+            "class": classes,
+            "path-size": path_size,
+            "epsilon": epsilon,
+            "probes": probes,
+            "seed": seed or None,
+            "out": out,
+        },
+    )
+    report = Report(sets, suite, [*notes, *suite.left_out(sets)], {}, command)
+    report.histories = {each.label: each.history for each in given if each.history is not None}
+    _measure(report, None if out is None else Path(out), quiet=quiet)
+    return report
+
+
+def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
+    from biggan_discovery.reports.pages import pictures_cost
+
+    if out is not None:
+        content.take_over(report, out / JSON)
+    report.costs = report.suite.costs(report.sets)
+    if out is not None:
+        report.costs["pictures"] = pictures_cost(report)
+    if not quiet:
+        for title, images in [*report.costs.items(), ("in all", sum(report.costs.values()))]:
+            _log.info("%s images  %s", f"{images:>10,}", title)
+
+    def keep() -> None:
+        if out is not None:
+            atomic_write(out / JSON, content.to_json(report, finished=False))
+
+    report.suite.measure(report.sets, quiet=quiet, done=keep)
+    if out is not None:
+        report.save(out, quiet=quiet)
+
+
+def _view_of(view: View, given: DirectionSet) -> View:
+    return replace(view, Q=given.directions.Q, layers=given.layers)
+
+
+def _baselines(view: View, taken: Sequence[str]) -> tuple[list[Judged], list[str]]:
+    """As many directions as the first set has, found without a search; and a note on each method that has none."""
+    from biggan_discovery.search.discovery import discover
+
+    generator, ndirs, layers = view.generator, len(view.Q), str(view.layers)
+    space = generator.search_space(layers)
+    # None that a search starts from or that ratios divide by.
+    random = random_frame(ndirs, space.stop - space.start, seed=view.seed, stream=Stream.BASELINE_FRAME)
+    found = [Judged(_free("random", taken), replace(view, Q=pad(random, space, generator.z_dim)))]
+    notes = []
+    for label, method in BASELINES.items():
+        run: dict[str, Any] = {"directions": ndirs, "layers": layers, "seed": view.seed, "judge": False, "quiet": True}
+        try:
+            rows = discover(generator, method=method, **run).Q
+        except UserError as error:
+            notes.append(f"No {label} directions: {error}.")
+        else:
+            found.append(Judged(_free(label, taken), replace(view, Q=rows)))
+    if generator.true_directions is not None and view.layers.covers_all:
+        rows, names = true_rows(generator, ndirs)
+        found.append(Judged(_free("true", taken), replace(view, Q=rows), names))
+    return found, notes
+
+
+def _free(label: str, taken: Sequence[str]) -> str:
+    return f"{label} (baseline)" if label in taken else label

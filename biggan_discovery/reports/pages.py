@@ -1,0 +1,219 @@
+"""The pages of an evaluation, HTML and Markdown, and the figures that they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from biggan_discovery.directions import Directions
+from biggan_discovery.evaluation.metric import Figure, Kind
+from biggan_discovery.evaluation.metrics.activeness import SCORES, inactive
+from biggan_discovery.evaluation.metrics.diagonalness import MAGNITUDES
+from biggan_discovery.evaluation.metrics.factors import RESPONSE, RESPONSE_IN_IMAGES, leakage
+from biggan_discovery.evaluation.metrics.held_out import penalty_map
+from biggan_discovery.evaluation.suite import Judged
+from biggan_discovery.files import atomic_write
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import draw
+from biggan_discovery.progress import Progress
+from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
+from biggan_discovery.rendering.sheet import to_uint8
+from biggan_discovery.reports import content, figures
+from biggan_discovery.reports.document import (
+    FIGURES,
+    HTML,
+    MARKDOWN,
+    Code,
+    Document,
+    Heading,
+    Picture,
+    Table,
+    Text,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from biggan_discovery.reports.evaluate import Report
+
+_MAPS, _MAP_PROBES = 5, 16
+_STRIPS, _STRIP_SAMPLES, _STRIP_LENGTH = 24, 2, 7
+
+
+def pictures_cost(report: Report) -> int:
+    """Images through the generator for the pictures of all sets."""
+    return sum(map(_pictures_cost, report.sets))
+
+
+def _pictures_cost(judged: Judged) -> int:
+    return _MAPS * (1 + 2 * _MAP_PROBES) + min(len(judged.view.Q), _STRIPS) * _STRIP_SAMPLES * _STRIP_LENGTH
+
+
+def strip_scale(generator: FrozenGenerator) -> int:
+    """How much to enlarge the pictures of film strips: 64 pixels can be seen, and many fit on a page."""
+    return max(1, 64 // generator.resolution)
+
+
+def write_pages(report: Report, folder: Path, progress: Progress) -> None:
+    """Write report.html, report.md and the figures to a folder.
+
+    Args:
+        report: with all that is to be shown.
+        folder: made if it does not exist; files of a report in it are replaced.
+        progress: advanced by one for each image.
+    """
+    sets = report.sets
+    document = Document(_title(report))
+    document.add(*([Code(report.command)] if report.command else []), Text(_introduction(report)))
+    document.add(*map(Text, report.notes))
+    document.add(Heading(2, "All figures" if len(sets) == 1 else "All sets"))
+    document.add(content.table(report), content.legend(report))
+    if len(sets) > 1:
+        scores = {each.label: each.found[SCORES] for each in sets}
+        figures.activeness_curves(scores, folder / FIGURES / "activeness.png")
+        document.add(Picture(f"{FIGURES}/activeness.png", "Activeness of all sets, directions sorted in each."))
+    for index, each in enumerate(sets):
+        _Section(folder, f"{index:02d}", report, each).add_to(document)
+        progress.advance(_pictures_cost(each))
+    costs = [*report.costs.items(), ("in all", sum(report.costs.values()))]
+    document.add(
+        Heading(2, "Cost"),
+        Text("Planned forward passes of one image through the generator; nothing was differentiated."),
+        Table(("for", "images"), [(title, f"{images:,}") for title, images in costs]),
+    )
+    atomic_write(folder / MARKDOWN, document.markdown())
+    atomic_write(folder / HTML, document.html())
+
+
+class _Section:
+    """What the report shows of one set: its figures are files that begin with its number."""
+
+    def __init__(self, folder: Path, number: str, report: Report, judged: Judged):
+        self._folder, self._number, self._report, self._judged = folder, number, report, judged
+        self._view = judged.view
+        self._order = judged.strongest_first
+        self._names = [judged.name_of(direction) for direction in self._order]
+
+    def add_to(self, document: Document) -> None:
+        judged = self._judged
+        source = f" ({judged.file})" if judged.file else ""
+        document.add(Heading(2, f"{judged.label}{source}"))
+        scores = judged.found[SCORES]
+        document.add(self._strips())
+        names = [judged.name_of(direction) for direction in range(len(scores))]
+        figures.activeness_bars(scores, names, inactive(scores), self._path("activeness"))
+        document.add(self._picture("activeness", f"Activeness: {_lowered(SCORES.meaning)}"))
+        if MAGNITUDES in judged.found:
+            magnitudes = judged.found[MAGNITUDES][self._order][:, self._order].numpy()
+            figures.hessian_heat_map(magnitudes, self._names, self._path("hessian"))
+            document.add(self._picture("hessian", MAGNITUDES.meaning))
+        document.add(self._penalty_maps())
+        path = (self._report.histories or {}).get(judged.label)
+        history = {} if path is None else figures.read_history(path)
+        columns = [name for name in history if name not in ("step", "lr")]
+        if columns and "step" in history:
+            figures.search_curve(history, columns[0], self._path("search"))
+            document.add(self._picture("search", f"The {columns[0]} over the steps of the search."))
+        self._add_factors(document)
+        document.add(self._table())
+
+    def _add_factors(self, document: Document) -> None:
+        known = [figure for figure in (RESPONSE, RESPONSE_IN_IMAGES) if figure in self._judged.found]
+        if known:
+            matrices = {figure.title: self._judged.found[figure][self._order].numpy() for figure in known}
+            factors = self._view.generator.factor_names
+            figures.response_matrices(matrices, self._names, factors, self._path("response"))
+            caption = "Mean |change| of each true factor, which lies in [0, 1], from -1 to +1 along each direction."
+            document.add(self._picture("response", caption))
+
+    def _strips(self) -> Picture:
+        view, generator = self._view, self._view.generator
+        settings = {"settings": {"orthogonalize": "none"}, "layers": str(view.layers)}
+        directions = Directions(view.Q, view.Q, settings)
+        shown_ = self._order[:_STRIPS]
+        amounts = strip_amounts(_STRIP_LENGTH, view.path_size)
+        names = self._judged.names
+        sheet = Sheet(
+            [Label(str(direction), names[direction] if names else "") for direction in shown_],
+            tile=generator.resolution,
+            rows=_STRIP_SAMPLES,
+            columns=len(amounts),
+            header=[f"{amount:+.3g}" if amount else "0" for amount in amounts],
+            scale=strip_scale(generator),
+        )
+        z = sample_latents(generator, _STRIP_SAMPLES, view.seed)
+        film = Film(generator, directions, z, sample_classes(view.classes, _STRIP_SAMPLES))
+        with open_writer(self._path("strips"), 1) as writer:
+            for frame in film.strip(shown_, amounts, sheet):
+                writer.add(frame)
+        count = "" if len(shown_) == len(self._order) else f" The {len(shown_)} strongest of {len(self._order)}."
+        return self._picture("strips", f"Film strips, most active direction first.{count}")
+
+    def _penalty_maps(self) -> Picture:
+        view, generator = self._view, self._view.generator
+        samples = draw(
+            generator,
+            view.classes,
+            len(view.Q),
+            count=_MAPS,
+            probes=_MAP_PROBES,
+            path_size=view.path_size,
+            seed=view.seed,
+            stream=Stream.PENALTY_MAP,
+            step=0,
+        )
+        maps = penalty_map(generator, view.Q, samples, view.epsilon, view.layers)
+        with torch.no_grad():
+            shifted = generator.shift(samples.z, samples.w @ view.Q.to(samples.w), view.layers)
+            images = torch.cat(list(forward_batch(generator).map(generator, shifted, samples.y)))
+        figures.penalty_maps(to_uint8(images), maps.float().cpu().numpy(), self._path("penalty"))
+        return self._picture("penalty", "Where the Hessian Penalty lies: images above, mean over channels below.")
+
+    def _table(self) -> Table:
+        """A row for each direction."""
+        found = self._judged.found
+        columns: list[Figure] = [figure for figure in found if figure.kind is Kind.DIRECTION]
+        rows = [
+            [name, *(shown(found[figure][direction]) for figure in columns)]
+            for name, direction in zip(self._names, self._order, strict=True)
+        ]
+        header = ["direction", *(figure.title for figure in columns)]
+        response = found.get(RESPONSE_IN_IMAGES, found.get(RESPONSE))
+        if response is not None:
+            header += ["first factor", "leakage"]
+            for row, direction in zip(rows, self._order, strict=True):
+                row += [
+                    self._view.generator.factor_names[int(response[direction].argmax())],
+                    f"{leakage(response)[0][direction]:.2f}",
+                ]
+        return Table(header, rows)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / FIGURES / f"{self._number}-{name}.png"
+
+    def _picture(self, name: str, caption: str) -> Picture:
+        return Picture(f"{FIGURES}/{self._number}-{name}.png", caption)
+
+
+def _title(report: Report) -> str:
+    sets = report.sets
+    what = sets[0].label if len(sets) == 1 else f"{len(sets)} sets compared"
+    return f"Directions of {Path(report.generator.name).name}: {what}"
+
+
+def _introduction(report: Report) -> str:
+    view, generator = report.sets[0].view, report.generator
+    classes = [generator.class_names[y] for y in view.classes]
+    of = ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
+    return (
+        f"Preset {report.suite.preset}, seed {view.seed}; classes: {of}; truncation {generator.truncation:g}; "
+        f"η = {view.path_size:g}, ε = {view.epsilon:g}. "
+        "All sets are judged on the same samples, which no search has seen. ± is one standard error."
+    )
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

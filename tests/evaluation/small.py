@@ -1,0 +1,32 @@
+"""The smallest sizes that every metric can work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from biggan_discovery.evaluation.table import metric_named, metric_names
+
+LEAST: dict[str, dict[str, Any]] = {
+    "hessian": {"samples": 2, "probes": 2, "frames": 2},
+    "orojar": {"samples": 2, "probes": 2, "frames": 2},
+    "diagonalness": {"samples": 2, "pairs": None},
+    "class-transfer": {"samples": 2, "classes": 2},
+    "image-pairs": {"pairs": 16, "side": 32},
+    "vp": {"epochs": 1, "repeats": 2},
+    "rca": {"epochs": 1},
+    "recovery": {},
+    "leakage": {"samples": 256},
+    "dci": {"samples": 8000},
+    "dci-images": {"samples": 160},
+}
+"""Of the quick preset, by metric; two samples where nothing is said."""
+
+
+def small_sizes(patch: pytest.MonkeyPatch, sizes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Give every metric its least sizes in the quick preset, or those in `sizes`."""
+    for name in metric_names():
+        least = LEAST.get(name, {"samples": 2})
+        patch.setitem(metric_named(name).presets, "quick", {**least, **(sizes or {}).get(name, {})})

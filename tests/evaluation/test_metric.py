@@ -36,6 +36,10 @@ def spread(view: View) -> dict[Figure, Any]:
     return {SPREAD: Estimate((lengths.max() / lengths.min()).item())}
 
 
+def three_pixels(images: Tensor) -> Tensor:
+    return images.flatten(1)[:, :3].sigmoid()
+
+
 def test_a_metric_is_one_object() -> None:
     metric = Metric("spread", (SPREAD,), SIZES, no_images, spread)
     assert metric(view())[SPREAD].mean == pytest.approx(1)
@@ -142,9 +146,7 @@ def test_images_are_made_in_float32_arithmetic(name: str, before: str) -> None:
     metric = metric_named(name)
     sizes = {size: 160 if name == "dci-images" else least[size] for size in metric.presets["quick"]}
     found = {figure: [Estimate(1.0)] * 3 for each in metric.after for figure in metric_named(each).figures}
-    given = replace(
-        view(subject), sizes=sizes, found=found, predictor=lambda images: images.flatten(1)[:, :3].sigmoid()
-    )
+    given = replace(view(subject), sizes=sizes, found=found, predictor=three_pixels)
     with arithmetic(before):
         metric(given)
         assert {backend.fp32_precision for backend in backends} == {before}

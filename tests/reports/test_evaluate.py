@@ -73,13 +73,9 @@ def test_baselines_are_judged_too_and_are_none_of_the_references() -> None:
     assert report.figures["random"]["Hessian Penalty / random"].mean != pytest.approx(1, abs=1e-3)
 
 
-class StopError(Exception):
-    """Stands for Ctrl-C."""
-
-
 @pytest.mark.parametrize("after", [1, 2, 3, 5, 6])
 def test_a_stopped_evaluation_goes_on_where_it_stopped(
-    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ask = {"labels": ["one", "other"], "metrics": FEW, "quiet": True}
     whole = evaluate(own_network(), directions(), directions(1), **ask)
@@ -89,13 +85,14 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
 
     def counted(self: Metric, view):
         if stopping and len(measured) == after:
-            raise StopError
+            raise KeyboardInterrupt
         measured.append(self.title)
         return plain(self, view)
 
     monkeypatch.setattr(Metric, "__call__", counted)
-    with pytest.raises(StopError):
+    with pytest.raises(KeyboardInterrupt):
         evaluate(own_network(), directions(), directions(1), **ask, out=tmp_path / "out")
+    assert "the same call continues from there" in caplog.text
     partial = json.loads((tmp_path / "out" / "report.json").read_text())
     assert partial["unfinished"] is True
     stopping = False

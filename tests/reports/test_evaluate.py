@@ -151,7 +151,7 @@ def test_bad_arguments_are_named_before_anything_is_loaded(message: str) -> None
 def test_directions_of_another_size_and_none_at_all_are_refused() -> None:
     with pytest.raises(UserError, match="no directions"):
         evaluate(own_network())
-    with pytest.raises(UserError, match="directions 1 has directions for z_dim 5"):
+    with pytest.raises(UserError, match="has directions for z_dim 5"):
         evaluate(own_network(), directions(), Directions(torch.eye(2, 5)))
     with pytest.raises(UserError, match="a comparison needs two or more"):
         compare(own_network(), directions())

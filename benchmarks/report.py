@@ -29,7 +29,7 @@ from biggan_discovery.evaluation.agreement import agreement, chance_agreement
 from biggan_discovery.evaluation.metric import PRESETS, Figure
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.suite import Suite
-from biggan_discovery.evaluation.table import metric_names
+from biggan_discovery.evaluation.table import with_needed
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
@@ -265,7 +265,7 @@ class _Report:
             "generator_sha256": self._generator.sha256,
             "seeds": seeds,
             "preset": preset,
-            "sizes": Suite(metric_names(), preset).sizes_by_metric(),
+            "sizes": Suite(with_needed(None), preset).sizes_by_metric(),
             "sets": {
                 method: [
                     {

@@ -214,7 +214,12 @@ def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
         if out is not None:
             atomic_write(out / JSON, content.to_json(report, finished=False))
 
-    report.suite.measure(report.sets, quiet=quiet, done=keep)
+    try:
+        report.suite.measure(report.sets, quiet=quiet, done=keep)
+    except (KeyboardInterrupt, SystemExit):
+        if out is not None:
+            _log.warning("stopped; finished metrics are saved in %s, and the same call continues from there", out)
+        raise
     if out is not None:
         report.save(out, quiet=quiet)
 

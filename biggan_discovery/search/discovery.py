@@ -157,6 +157,9 @@ class _Run:
     def directions(self, save_every: int, *, tensorboard: bool, judge: bool) -> Directions:
         """Search, or go on, and judge."""
         generator = self.generator
+        searched_start = getattr(self.settings, "init", "") == JOINT_DIAGONALIZATION
+        # A start that cannot be is refused before the folder is made; one that is searched for has a folder in it.
+        start = self._jointly_diagonalized if searched_start else self._start()
         with contextlib.ExitStack() as stack:
             stack.enter_context(arithmetic("float32"))
             saved = processes.from_first(lambda: self._saved(stack))
@@ -167,7 +170,8 @@ class _Run:
                 done = self.folder / DIRECTIONS
                 if saved.step == self.method.total(self.settings) and done.exists():
                     return processes.from_first(lambda: Directions.load(done))
-            start = self._start(save_every)
+            if callable(start):
+                start = start(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
@@ -228,20 +232,18 @@ class _Run:
             **self.settings.header(),
         }
 
-    def _start(self, save_every: int) -> Found:
-        """The rows (n, coordinates) that a search starts from, and what they cost; none where nothing is searched."""
+    def _start(self) -> Found:
+        """The rows (n, coordinates) that a search starts from; none where nothing is searched."""
         generator, settings = self.generator, self.settings
         space = generator.search_space(settings.layers)
         count, init = self.method.start_rows(generator, settings), getattr(settings, "init", "")
         if not count:
             return Found(torch.empty(0, space.stop - space.start), {}, 0)
-        if init == JOINT_DIAGONALIZATION:
-            return self._jointly_diagonalized(space, save_every)
         rows = processes.from_first(lambda: initial_matrix(init, count, generator.z_dim, settings.seed, space))
         return Found(rows, {}, 0)
 
-    def _jointly_diagonalized(self, space: slice, save_every: int) -> Found:
-        """A start that a joint diagonalization with as many of the same settings as it has finds first."""
+    def _jointly_diagonalized(self, save_every: int) -> Found:
+        """A start, and what it cost, that a joint diagonalization with as many of the same settings as it has finds first."""
         solver, _ = find_method(self.name, JOINT_DIAGONALIZATION, {})
         own = solver.Settings.own().keys() - solver.unused - {"init"}
         shared = {key: getattr(self.settings, key) for key in own if hasattr(self.settings, key)}
@@ -260,6 +262,7 @@ class _Run:
             quiet=self.quiet,
             **shared,
         )
+        space = self.generator.search_space(settings.layers)
         return Found(start.Q[:, space], {}, start.metadata["generator_evaluations"])
 
     def _found(self, result: Found, *, cost: int) -> Directions:

@@ -138,13 +138,14 @@ def _correct(say: Callable[[str], None], **_: Any) -> Figures:
                 elif suffix:
                     results.append(torch.from_numpy(np.asarray(Image.open(out)).astype(np.float32)))
                 else:
-                    results.append(Directions.load(out / "directions.safetensors").Q)
+                    results.append(_active(Directions.load(out / "directions.safetensors")))
             failed = [each for each in results if isinstance(each, str)]
             if failed:
                 figures[title] = failed
                 say(f"| {title} | {failed[0]} |")
                 continue
-            one, other = results
+            count = min(map(len, results))
+            one, other = (each[:count] for each in results)
             difference = (one - other).abs().max().item()
             cosine = torch.nn.functional.cosine_similarity(one, other, dim=-1).abs().min().item()
             figures[title] = {"difference": difference, "least cosine of a row": cosine}
@@ -152,6 +153,15 @@ def _correct(say: Callable[[str], None], **_: Any) -> Figures:
             say(f"| {title} | {difference:.2g} {unit} |")
         figures["evaluate"] = _evaluations(say, found, Path(place))
     return figures
+
+
+def _active(found: Any) -> Any:
+    """The rows of Q that change anything, as far as the method tells; the others are arbitrary."""
+    for key in ("strength", "singular_values", "eigenvalues", "explained_variance"):
+        if key in found.metadata:
+            values = found.metadata[key]
+            return found.Q[[value > 1e-2 * max(values) for value in values]]
+    return found.Q
 
 
 def _evaluations(say: Callable[[str], None], found: str, place: Path) -> Figures:
@@ -330,9 +340,9 @@ def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figur
 def _films(say: Callable[[str], None], **_: Any) -> Figures:
     """Images per second of the generator alone, and of whole films."""
     import torch
-    from biggan_discovery.rendering.motion import generate
 
     from biggan_discovery.generators.batching import forward_batch
+    from biggan_discovery.rendering.motion import generate
 
     figures: Figures = {}
     for network in ("biggan-deep-128", "biggan-deep-256"):

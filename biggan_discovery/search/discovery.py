@@ -157,9 +157,8 @@ class _Run:
     def directions(self, save_every: int, *, tensorboard: bool, judge: bool) -> Directions:
         """Search, or go on, and judge."""
         generator = self.generator
-        searched_start = getattr(self.settings, "init", "") == JOINT_DIAGONALIZATION
-        # A start that cannot be is refused before the folder is made; one that is searched for has a folder in it.
-        start = self._jointly_diagonalized if searched_start else self._start()
+        # A start that cannot be is refused before the folder is made; one that is searched for is kept in the folder.
+        start = None if getattr(self.settings, "init", "") == JOINT_DIAGONALIZATION else self._start()
         with contextlib.ExitStack() as stack:
             stack.enter_context(arithmetic("float32"))
             saved = processes.from_first(lambda: self._saved(stack))
@@ -170,8 +169,7 @@ class _Run:
                 done = self.folder / DIRECTIONS
                 if saved.step == self.method.total(self.settings) and done.exists():
                     return processes.from_first(lambda: Directions.load(done))
-            if callable(start):
-                start = start(save_every)
+            start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
@@ -243,7 +241,7 @@ class _Run:
         return Found(rows, {}, 0)
 
     def _jointly_diagonalized(self, save_every: int) -> Found:
-        """A start, and what it cost, that a joint diagonalization with as many of the same settings as it has finds first."""
+        """A start, and what it cost, from a joint diagonalization with the settings that both solvers have."""
         solver, _ = find_method(self.name, JOINT_DIAGONALIZATION, {})
         own = solver.Settings.own().keys() - solver.unused - {"init"}
         shared = {key: getattr(self.settings, key) for key in own if hasattr(self.settings, key)}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from biggan_discovery.directions import Directions, pad, random_frame
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.estimates import Estimate, Ratio
 from biggan_discovery.evaluation.metric import PRESETS, View
 from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
@@ -22,6 +21,7 @@ from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text
+from biggan_discovery.reports.results import Results
 from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
 from biggan_discovery.search.method import one_of
 
@@ -31,17 +31,8 @@ BASELINES = {"coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class Report:
-    """Sets of directions and their figures.
-
-    Attributes:
-        sets: the sets with all that came out.
-        suite: the metrics and their sizes.
-        notes: sentences for the reader, such as metrics that could not be measured.
-        costs: planned images through the generator, by what they are for.
-        command: that makes the same report; "" where there is none.
-        histories: histories of the searches by label, as far as they are known.
+class Report(Results):
+    """Sets of directions and their figures, to be shown, read and saved.
 
     Example:
         >>> report = evaluate("scenes-64", "directions/scenes-64.safetensors", metrics=["recovery"])
@@ -49,28 +40,6 @@ class Report:
         0.9934600447924193
         >>> report.save("report")
     """
-
-    sets: list[Judged]
-    suite: Suite
-    notes: list[str]
-    costs: dict[str, int]
-    command: str = ""
-    histories: dict[str, Path] | None = None
-
-    @property
-    def generator(self) -> FrozenGenerator:
-        """What the sets were judged in."""
-        return self.sets[0].view.generator
-
-    @property
-    def figures(self) -> dict[str, dict[str, Estimate | Ratio]]:
-        """Figures by set and key, such as `figures["random"]["recovery"].mean`."""
-        return {each.label: each.figures for each in self.sets}
-
-    @property
-    def of_directions(self) -> dict[str, dict[str, list[Estimate]]]:
-        """Figures of each direction by set and key, such as "activeness"."""
-        return {each.label: each.of_directions for each in self.sets}
 
     def table(self) -> str:
         """All figures of all sets as lines of text, a column for each set."""

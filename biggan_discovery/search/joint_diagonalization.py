@@ -101,7 +101,7 @@ class JointDiagonalization(Method):
         axes = torch.eye(min(_TRIED_AXES, space.stop - space.start), space.stop - space.start)
 
         def matrices(candidate: FrozenGenerator) -> Tensor:
-            return self._measure(candidate, settings, axes.to(candidate.device, candidate.dtype), 0, self.matrices())[3]
+            return self.measure(candidate, settings, axes.to(candidate.device, candidate.dtype), 0, self.matrices())[3]
 
         return matrix_precision(generator, settings.precision, matrices)
 
@@ -134,7 +134,7 @@ class JointDiagonalization(Method):
             latent = state.step + processes.rank()
             measured = None
             if latent < state.total:
-                measured = self._measure(generator, settings, start, latent, matrices)
+                measured = self.measure(generator, settings, start, latent, matrices)
             return measured, session.interrupts.votes()
 
         session.begin(state)
@@ -145,7 +145,7 @@ class JointDiagonalization(Method):
                 for measured in filter(None, found):
                     session.after_step(state, _add(state, measured), progress)
 
-    def _measure(
+    def measure(
         self,
         generator: FrozenGenerator,
         settings: JointDiagonalizationSettings,

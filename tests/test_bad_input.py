@@ -603,7 +603,7 @@ def test_a_picture_that_is_stopped_leaves_nothing(world: Path, tmp_path: Path, n
     generator = ("--generator", world / "checkpoints" / "scenes-64")
     running = Command(tmp_path, "visualize", tmp_path / "found.safetensors", "--frames", "9999", *generator)
     end = time.monotonic() + 120
-    while not any(path.stat().st_size for path in tmp_path.glob(".found-*.gif")):
+    while not any(path.stat().st_size for path in tmp_path.glob(".found-*")):
         assert time.monotonic() < end
         time.sleep(0.01)
     running.send(number)

@@ -23,7 +23,7 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.method import Found, Method
-from biggan_discovery.search.precision import gradient_precision, in_precision
+from biggan_discovery.search.precision import check_precision, gradient_precision, in_precision
 from biggan_discovery.search.settings import AUTO, AdamSettings
 
 
@@ -44,8 +44,9 @@ class Adam(Method):
         return super().defaults(generator, layers, asked) | own
 
     def check(self, generator: FrozenGenerator, settings: AdamSettings) -> None:
-        """A path size of 0 makes sense for some objectives only."""
+        """A path size of 0 makes sense for some objectives only, and not every device has every precision."""
         check_path_size(self.objective, settings.path_size)
+        check_precision(generator, settings.precision)
 
     def total(self, settings: AdamSettings) -> int:
         """The steps."""

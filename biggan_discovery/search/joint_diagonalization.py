@@ -33,7 +33,7 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.adam import check_path_size
 from biggan_discovery.search.method import Found, Method
-from biggan_discovery.search.precision import in_precision, matrix_precision
+from biggan_discovery.search.precision import check_precision, in_precision, matrix_precision
 from biggan_discovery.search.settings import AUTO, JOINT_DIAGONALIZATION, STARTS, JointDiagonalizationSettings
 
 _SKETCHES = 8
@@ -74,6 +74,7 @@ class JointDiagonalization(Method):
     def check(self, generator: FrozenGenerator, settings: JointDiagonalizationSettings) -> None:
         """The start must have as many rows as there are directions."""
         check_path_size(self.objective, settings.path_size)
+        check_precision(generator, settings.precision)
         if settings.init == JOINT_DIAGONALIZATION:
             raise UserError(f"init is {JOINT_DIAGONALIZATION!r}; that is a start for the solver adam")
         rows = self.start_rows(generator, settings)

@@ -34,14 +34,25 @@ SIXTEEN_BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAMPLES = 4
 
 
-def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
-    """The generator, or a copy of it with 16-bit weights; `arithmetic` does the rest.
+def check_precision(generator: FrozenGenerator, precision: str) -> None:
+    """Refuse a precision that the device or the generator does not have.
 
     Raises:
         UserError: TF32 without a GPU, or 16 bits for a user's own function.
     """
     if precision == "tf32" and generator.device.type != "cuda":
         raise UserError(f"precision is 'tf32', which {generator.device} does not have; use float32")
+    if precision in SIXTEEN_BITS and isinstance(generator, FunctionGenerator):
+        generator.half_precision(SIXTEEN_BITS[precision])
+
+
+def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
+    """The generator, or a copy of it with 16-bit weights; `arithmetic` does the rest.
+
+    Raises:
+        UserError: see `check_precision`.
+    """
+    check_precision(generator, precision)
     return generator.half_precision(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
 
 

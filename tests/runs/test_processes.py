@@ -270,7 +270,7 @@ class Torchrun:
     """`torchrun --nproc-per-node 2 discover.py` on a port of its own."""
 
     def __init__(self, generator: Path, *options: str | Path):
-        command = [sys.executable, "-m", "torch.processes.run", "--standalone", "--nproc-per-node", "2"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         command += ["discover.py", "--generator", generator, "--no-judge", *options]
         self.process = subprocess.Popen(
             command,

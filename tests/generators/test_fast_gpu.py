@@ -31,7 +31,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
-@pytest.mark.parametrize("backend", ["fused", "blocks"])
+@pytest.mark.parametrize("backend", ["kernels", "fused", "blocks"])
 @pytest.mark.parametrize("sizes", [(32, 128), (8, 40), (3, 5)])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_attention_of_both_backends(backend: attention.Backend, sizes: tuple[int, int], dtype: torch.dtype) -> None:

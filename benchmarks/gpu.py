@@ -247,7 +247,7 @@ def _ours(generator: Any, precision: str, exact: Any, images: int | None) -> Fig
     import torch
 
     from biggan_discovery.generators.batching import Batch, gradient_size
-    from biggan_discovery.objectives.gradient import objective_gradient
+    from biggan_discovery.objectives.gradient import ObjectiveGradient
     from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
     from biggan_discovery.search.precision import in_precision
 
@@ -256,8 +256,9 @@ def _ours(generator: Any, precision: str, exact: Any, images: int | None) -> Fig
     torch.cuda.empty_cache()
     batch = Batch(min(images or gradient_size(candidate), 2 * _PROBES * _BATCH))
     torch.cuda.reset_peak_memory_stats()
+    gradient_at = ObjectiveGradient(HESSIAN_PENALTY, candidate, _EPSILON, batch=batch)
     with _entered(precision):
-        seconds = _seconds(lambda: objective_gradient(HESSIAN_PENALTY, candidate, Q, samples, _EPSILON, batch=batch))
+        seconds = _seconds(lambda: gradient_at(Q, samples))
     few = _gradient_of_few(candidate, precision)
     cosine = torch.nn.functional.cosine_similarity(few.flatten(), exact.flatten(), dim=0).item()
     return {"ms": 1000 * seconds, "gib": _peak(), "images": batch.size, "cosine": cosine}

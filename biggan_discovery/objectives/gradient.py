@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
@@ -85,8 +85,8 @@ class ObjectiveGradient:
         Args:
             Q: (ndirs, z_dim) rows, of the generator's type and on its device.
             samples: N of them, at least 1; see `draw`.
-            scale: of the loss in the backward pass, one of `SCALES`, the largest by default; where it makes the gradient
-                overflow, smaller ones are tried.
+            scale: of the loss in the backward pass, one of `SCALES`, where it makes the gradient overflow smaller ones
+                are tried. Defaults to the largest.
 
         Returns:
             The gradient in the shape of Q, and the scale that it was found with.
@@ -103,13 +103,15 @@ class ObjectiveGradient:
             whole = self._objective.passes(len(samples.probes)) <= micro_batch
             self._of_part = Recorded(of_part) if self._recorded and whole else of_part
             self._made_for = micro_batch
+        found = Gradient(math.nan, Q, scale)
         for each in SCALES[SCALES.index(scale) :]:
-            value, gradient = self._accumulated(Q, samples, micro_batch, each)
-            # One number is read back, as each time the GPU runs dry.
-            value, finite = torch.stack((value, gradient.isfinite().all().to(value))).tolist()
+            mean, gradient = self._accumulated(Q, samples, micro_batch, each)
+            # Read back together, as the GPU runs dry each time.
+            value, finite = torch.stack((mean, gradient.isfinite().all().to(mean))).tolist()
+            found = Gradient(value, gradient, each)
             if finite or not math.isfinite(value):
                 break
-        return Gradient(value, gradient, each)
+        return found
 
     def _accumulated(self, Q: Tensor, samples: Samples, micro_batch: int, scale: float) -> tuple[Tensor, Tensor]:
         """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
@@ -119,7 +121,7 @@ class ObjectiveGradient:
         together = max(1, micro_batch // evaluations)
         parts = samples.split(together * max(1, _BEGUN_AT_ONCE // (together * evaluations)))
         values, gradients = zip(*(self._of_part(rows, weight, *_fields(part)) for part in parts), strict=True)
-        total = sum(gradients[1:], start=gradients[0])
+        total = reduce(torch.add, gradients)
         return torch.cat(values).double().mean(), (total / scale).to(Q.dtype)
 
     def _part(

@@ -67,8 +67,7 @@ class Adam(Method):
             "A": _retracted(rows, settings.orthogonalize),
             "first_moment": torch.zeros_like(rows),
             "second_moment": torch.zeros_like(rows),
-            # Of the loss in the backward pass of the last step. In float16 digits depend on it, so a search that goes on
-            # must know it.
+            # Of the loss in the last step's backward pass. In float16 digits depend on it, so who goes on must know it.
             "loss_scale": torch.tensor(SCALES[0], dtype=torch.float64),
         }
         return State(header, tensors, ("penalty", "lr"), settings.steps)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.attention`: ways to cut the Triton kernels of attention into blocks.
 
-BigGAN-deep-128's shapes. Each kernel is timed with each cut, those in use first; a launch is queries and keys in a block,
-warps, stages. Takes less than a minute on an H100, most of it to compile.
+BigGAN-deep-128's shapes. Each kernel is timed with each cut, those in use first: queries and keys in a block, warps,
+stages. Takes less than a minute on an H100, most of it to compile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.kernels_step`: a search step on a GPU with and without each of the fast form's GPU parts, and as CUDA graphs.
+"""`python -m benchmarks.kernels_step`: a search step on a GPU with and without the fast form's GPU parts and graphs.
 
 One sample's gradient with each way is compared with float64's, too. Prints a table in Markdown.
 """

@@ -60,8 +60,8 @@ SMALL = Launches(Launch(64, 64, 4, 2), Launch(64, 32, 4, 1), Launch(32, 64, 4, 1
 def takes(values: Tensor) -> bool:
     """Whether these kernels are the fastest for values (N, others, d) of this type and width.
 
-    Products of float32 without TF32, and all on GPUs before Ampere, run outside of the matrix units, where torch's fused
-    kernels are as fast.
+    Products of float32 without TF32, and all products on GPUs before Ampere, run outside of the matrix units, where
+    torch's fused kernels are as fast.
     """
     if values.is_cuda and torch.cuda.get_device_capability(values.device) < (8, 0):
         return False

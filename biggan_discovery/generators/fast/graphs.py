@@ -46,19 +46,20 @@ class Recorded:
 
     def __init__(self, function: Callable[..., tuple[Tensor, ...]]):
         self._function = function
-        self._recordings: dict[_Key, _Recording | None] = {}
+        self._recordings: dict[_Key, _Recording] = {}
+        self._gives_up = False
         self._pool: Any = None
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The function's values, in memory of their own."""
-        if not inputs[0].is_cuda:
+        if not inputs[0].is_cuda or self._gives_up:
             return self._function(*inputs)
         key = tuple((each.shape, each.dtype, each.device) for each in inputs)
-        if key not in self._recordings:
-            self._recordings[key] = self._recorded(inputs)
-        recording = self._recordings[key]
+        recording = self._recordings.get(key) or self._recorded(inputs)
         if recording is None:
+            self._gives_up = True
             return self._function(*inputs)
+        self._recordings[key] = recording
         for own, given in zip(recording.inputs, inputs, strict=True):
             own.copy_(given)
         recording.graph.replay()

@@ -3,7 +3,8 @@
 Shapes are BigGAN-deep-128's (for the last line of skip connections brock-128's). For each operation, forward and
 backward: the largest error relative to the largest entry of the float64 result, the median time with and without the
 kernels, and the bandwidth reached as a fraction of a plain copy's, counting each tensor that has to be read or written
-once. Attention is timed with both of its GPU backends. Prints a table in Markdown; takes less than 40 seconds.
+once. Attention is timed with all of its GPU backends; see `benchmarks.attention` too. Prints a table in Markdown; takes
+less than 40 seconds.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ def _cases(*, small: bool) -> Iterator[Case]:
         fast.attend,
         ((positions, 32), (keys, 32), (keys, 128)),
         ways={
+            "kernels": nullcontext,
             "fused": partial(fast.attention_backend, "fused"),
             "blocks": partial(fast.attention_backend, "blocks"),
             "torch": fast.plain,

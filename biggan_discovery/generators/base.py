@@ -209,6 +209,11 @@ class FrozenGenerator(nn.Module, abc.ABC):
         """
         return None
 
+    @property
+    def recordable(self) -> bool:
+        """Whether `begin`, `finish` and their gradients can be CUDA graphs: the same kernels for all latents."""
+        return False
+
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """The first weights that a shift of z meets, one row per output; closed-form methods decompose them.
 

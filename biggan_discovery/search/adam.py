@@ -15,7 +15,7 @@ from biggan_discovery.generators.batching import Batch, gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.gradient import SCALES, ObjectiveGradient
 from biggan_discovery.objectives.objective import Objective
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.runs import processes
@@ -25,6 +25,8 @@ from biggan_discovery.runs.session import Session
 from biggan_discovery.search.method import Found, Method
 from biggan_discovery.search.precision import check_precision, gradient_precision, in_precision
 from biggan_discovery.search.settings import AUTO, AdamSettings
+
+_TRIED_AGAIN = 100  # Steps after which a scale that has fallen may be the largest again.
 
 
 class Adam(Method):
@@ -66,6 +68,8 @@ class Adam(Method):
             "A": _retracted(rows, settings.orthogonalize),
             "first_moment": torch.zeros_like(rows),
             "second_moment": torch.zeros_like(rows),
+            # Of the loss in the last step's backward pass. In float16 digits depend on it, so who goes on must know it.
+            "loss_scale": torch.tensor(SCALES[0], dtype=torch.float64),
         }
         return State(header, tensors, ("penalty", "lr"), settings.steps)
 
@@ -80,11 +84,13 @@ class Adam(Method):
             "exp_avg": moments["first_moment"],
             "exp_avg_sq": moments["second_moment"],
         }
-        state.tensors = {"A": A, **moments}  # Adam changes them in place
+        loss_scale = state.tensors["loss_scale"]
+        state.tensors = {"A": A, **moments, "loss_scale": loss_scale}  # changed in place
 
         session.begin(state)
         generator = in_precision(generator, settings.precision)
         batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        gradient_at = ObjectiveGradient(self.objective, generator, settings.epsilon, settings.layers, batch=batch)
         mine = processes.share(settings.batch)
         with arithmetic(settings.precision), session.progress(state, "searching", "step") as progress:
             for step in range(state.step, settings.steps):
@@ -93,6 +99,7 @@ class Adam(Method):
 
                 Q = orthonormalize(A, settings.orthogonalize)
                 padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
+                scale = loss_scale.item() if step % _TRIED_AGAIN else SCALES[0]
                 value, gradient = 0.0, torch.zeros_like(padded)
                 if mine:  # with more processes than samples some have none
                     samples = draw(
@@ -107,11 +114,10 @@ class Adam(Method):
                         stream=Stream.SEARCH,
                         step=step,
                     )
-                    value, gradient = objective_gradient(
-                        self.objective, generator, padded, samples, settings.epsilon, settings.layers, batch=batch
-                    )
+                    value, gradient, scale = gradient_at(padded, samples, scale)
                 weight = len(mine) / settings.batch
-                value, gradient = _of_all_processes(value, gradient, weight, session.interrupts)
+                value, gradient, scale = _of_all_processes(value, gradient, weight, scale, session.interrupts)
+                loss_scale.fill_(scale)
                 if not math.isfinite(value):
                     raise UserError(
                         f"the penalty became {value} at step {step + 1}; try a smaller --lr or a larger --epsilon"
@@ -140,17 +146,22 @@ def check_path_size(objective: Objective, path_size: float) -> None:
         raise UserError(f"path_size is {path_size!r}; for {objective.title} it should be a number above 0")
 
 
-def _of_all_processes(value: float, gradient: Tensor, weight: float, interrupts: Interrupts) -> tuple[float, Tensor]:
-    """Means over the whole batch, from those over each process's part of it and that part's weight.
+def _of_all_processes(
+    value: float, gradient: Tensor, weight: float, scale: float, interrupts: Interrupts
+) -> tuple[float, Tensor, float]:
+    """Means over the whole batch, from those over each process's part of it and that part's weight; the least scale.
 
     The same exchange settles whether all stop after this step.
     """
     votes = interrupts.votes()
-    parts = (weight * gradient.cpu().double().flatten(), torch.tensor([weight * value, *votes], dtype=torch.float64))
-    gradients, rest = processes.total(torch.cat(parts)).split([gradient.numel(), 1 + len(votes)])
-    value, *votes = rest.tolist()
+    numbers = [weight * value, *(float(each == scale) for each in SCALES), *votes]
+    parts = (weight * gradient.cpu().double().flatten(), torch.tensor(numbers, dtype=torch.float64))
+    gradients, rest = processes.total(torch.cat(parts)).split([gradient.numel(), len(numbers)])
+    value, *rest = rest.tolist()
+    taken, votes = rest[: len(SCALES)], rest[len(SCALES) :]
     interrupts.agree(votes)
-    return value, gradients.view_as(gradient).to(gradient)
+    least = min(each for each, count in zip(SCALES, taken, strict=True) if count)
+    return value, gradients.view_as(gradient).to(gradient), least
 
 
 def _retracted(A: Tensor, orthogonalize: str) -> Tensor:

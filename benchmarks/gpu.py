@@ -25,6 +25,7 @@ import click
 
 from benchmarks.full_size import NETWORKS
 from benchmarks.sides import generator_folder
+from benchmarks.startup import measure
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, Name
 from biggan_discovery.files import atomic_write
@@ -330,9 +331,9 @@ def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figur
 def _films(say: Callable[[str], None], **_: Any) -> Figures:
     """Images per second of the generator alone, and of whole films."""
     import torch
-    from biggan_discovery.rendering.motion import generate
 
     from biggan_discovery.generators.batching import forward_batch
+    from biggan_discovery.rendering.motion import generate
 
     figures: Figures = {}
     for network in ("biggan-deep-128", "biggan-deep-256"):
@@ -371,24 +372,8 @@ def _films(say: Callable[[str], None], **_: Any) -> Figures:
 
 
 def _startup(say: Callable[[str], None], **_: Any) -> Figures:
-    """Seconds before anything happens."""
-    pieces = {
-        "python": "pass",
-        "import torch": "import torch",
-        "a CUDA context": "import torch; torch.zeros(1, device='cuda')",
-        "load scenes-64": "import biggan_discovery as b; b.load_generator('scenes-64', device='cpu')",
-        "load scenes-64 to the GPU": "import biggan_discovery as b; b.load_generator('scenes-64', device='cuda')",
-        "discover, imported": "from biggan_discovery.search import discover",
-        "discover --help": "import sys; sys.argv[1:] = ['discover', '-h']; from biggan_discovery import cli; cli.cli()",
-    }
-    figures: Figures = {}
-    for title, code in pieces.items():
-        for _attempt in range(2):  # the first may read from disk
-            begin = time.monotonic()
-            subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-            figures[title] = time.monotonic() - begin
-        say(f"{title}: {figures[title]:.2f} s")
-    return figures
+    """Seconds before anything happens; see `benchmarks.startup`."""
+    return measure(say, _DEVICE, repeats=3)
 
 
 SECTIONS: dict[str, Callable[..., Figures]] = {

@@ -8,6 +8,7 @@ With `--before CLONE`, another checkout runs the same processes in turns with th
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,18 +35,24 @@ Seconds = dict[str, dict[str, float]]
 @click.command()
 @click.option("--device", default="cpu", show_default=True, help="Where networks are loaded.")
 @click.option("--repeats", type=POSITIVE_INT, default=REPEATS, show_default=True, help="Processes of each kind.")
+@click.option("--cpu-time", is_flag=True, help="Count processor time, where others use the machine too.")
 @click.option("--before", type=click.Path(path_type=Path, exists=True), help="Another checkout to compare with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures to this JSON file.")
-def benchmark(device: str, repeats: int, before: Path | None, out: Path | None) -> None:
+def benchmark(device: str, repeats: int, cpu_time: bool, before: Path | None, out: Path | None) -> None:
     """Time whole processes: an import, a loaded network, small commands."""
     sides = ({"before": before.resolve()} if before else {}) | {"now": _CLONE}
-    figures = measure(click.echo, device, sides, repeats)
+    figures = measure(click.echo, device, sides, repeats, cpu_time=cpu_time)
     if out is not None:
         atomic_write(out, json.dumps(figures, indent=1) + "\n")
 
 
 def measure(
-    say: Callable[[str], None], device: str, sides: Mapping[str, Path] | None = None, repeats: int = REPEATS
+    say: Callable[[str], None],
+    device: str,
+    sides: Mapping[str, Path] | None = None,
+    repeats: int = REPEATS,
+    *,
+    cpu_time: bool = False,
 ) -> dict[str, Seconds]:
     """Print a Markdown table and return its seconds by process and side: median, smallest and largest.
 
@@ -54,14 +61,16 @@ def measure(
         device: where networks are loaded.
         sides: checkouts by title. Defaults to this one.
         repeats: how many processes of each kind count, after one that reads from disk.
+        cpu_time: count processor time instead of wall time.
     """
     sides = sides or {"now": _CLONE}
     ratio = len(sides) == 2
     titles = [*sides, *(["ratio"] if ratio else [])]
     say(f"| process | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
+    clock = _processor_time if cpu_time else time.perf_counter
     figures: dict[str, Seconds] = {}
     for title, arguments in _processes(device):
-        rounds = [[_seconds(arguments, folder) for folder in sides.values()] for _ in range(1 + repeats)][1:]
+        rounds = [[_seconds(arguments, folder, clock) for folder in sides.values()] for _ in range(1 + repeats)][1:]
         columns = dict(zip(sides, zip(*rounds, strict=True), strict=True))
         figures[title] = {side: spread(list(seconds)) for side, seconds in columns.items()}
         cells = [shown(each, "s") for each in figures[title].values()]
@@ -97,12 +106,18 @@ def _processes(device: str) -> Iterator[tuple[str, list[str]]]:
         yield title, ["-m", "biggan_discovery", *arguments]
 
 
-def _seconds(arguments: list[str], folder: Path) -> float:
+def _seconds(arguments: list[str], folder: Path, clock: Callable[[], float]) -> float:
     with tempfile.TemporaryDirectory() as place:
         filled = [f"{place}/out.png" if each == _OUT else each for each in arguments]
-        begin = time.perf_counter()
+        begin = clock()
         subprocess.run([sys.executable, *filled], cwd=folder, stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - begin
+        return clock() - begin
+
+
+def _processor_time() -> float:
+    """Of processes that ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from benchmarks.gpu.common import (
 )
 from benchmarks.reference import reference_step
 from benchmarks.sides import generator_folder
+from benchmarks.startup import measure as measure_startup
 from biggan_discovery import FrozenGenerator
 from biggan_discovery.generators.batching import Batch, forward_batch, gradient_size
 from biggan_discovery.numerics.arithmetic import arithmetic
@@ -116,7 +117,8 @@ def _ours(generator: FrozenGenerator, precision: str, exact: Tensor, images: int
     batch = Batch(min(images or gradient_size(candidate), _IMAGES))
     torch.cuda.reset_peak_memory_stats()
     with arithmetic(precision):
-        taken = median_seconds(lambda: objective_gradient(HESSIAN_PENALTY, candidate, Q, samples, EPSILON, batch=batch))
+        gradient_at = ObjectiveGradient(HESSIAN_PENALTY, candidate, EPSILON, batch=batch)
+        taken = median_seconds(partial(gradient_at, Q, samples))
         few = _gradient_of_few(candidate)
     cosine = torch.nn.functional.cosine_similarity(few.flatten(), exact.flatten(), dim=0).item()
     return {"ms": 1000 * taken, "gib": peak_gib(), "images": batch.size, "cosine": cosine}
@@ -178,7 +180,7 @@ def kernel_times(say: Say, **_: Any) -> Figures:
         )
         with arithmetic("float16"):
             gradient_at = ObjectiveGradient(HESSIAN_PENALTY, candidate, EPSILON, batch=Batch(_IMAGES))
-            median_seconds(lambda: gradient_at(Q, samples), repeats=2)
+            median_seconds(partial(gradient_at, Q, samples), repeats=2)
             with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as trace:
                 gradient_at(Q, samples)
     events = [each for each in trace.key_averages() if each.device_type.name == "CUDA" and each.self_device_time_total]
@@ -233,20 +235,5 @@ def films(say: Say, **_: Any) -> Figures:
 
 
 def startup(say: Say, **_: Any) -> Figures:
-    """Seconds before anything happens."""
-    pieces = {
-        "python": "pass",
-        "import torch": "import torch",
-        "a CUDA context": "import torch; torch.zeros(1, device='cuda')",
-        "load scenes-64": "import biggan_discovery as b; b.load_generator('scenes-64', device='cpu')",
-        "load scenes-64 to the GPU": "import biggan_discovery as b; b.load_generator('scenes-64', device='cuda')",
-        "discover --help": "import sys; sys.argv[1:] = ['discover', '-h']; from biggan_discovery import cli; cli.cli()",
-    }
-    figures: Figures = {}
-    for title, code in pieces.items():
-        for _attempt in range(2):  # the first may read from disk
-            begin = time.monotonic()
-            subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-            figures[title] = time.monotonic() - begin
-        say(f"{title}: {figures[title]:.2f} s")
-    return figures
+    """Seconds before anything happens; see `benchmarks.startup`."""
+    return measure_startup(say, DEVICE, repeats=1)

@@ -27,6 +27,7 @@ from biggan_discovery.search.precision import check_precision, gradient_precisio
 from biggan_discovery.search.settings import AUTO, AdamSettings
 
 _TRIED_AGAIN = 100  # Steps after which a scale that has fallen may be the largest again.
+_BETA1, _BETA2, _ADAM_EPS = 0.9, 0.99, 1e-8
 
 
 class Adam(Method):
@@ -77,13 +78,7 @@ class Adam(Method):
         """One step after the other."""
         space = generator.search_space(settings.layers)
         A = state.tensors["A"].to(generator.device).requires_grad_()
-        optimizer = torch.optim.Adam([A], lr=settings.lr, betas=(0.9, 0.99))
         moments = {key: state.tensors[key].to(A.device) for key in ("first_moment", "second_moment")}
-        optimizer.state[A] = {
-            "step": torch.tensor(float(state.step)),
-            "exp_avg": moments["first_moment"],
-            "exp_avg_sq": moments["second_moment"],
-        }
         loss_scale = state.tensors["loss_scale"]
         state.tensors = {"A": A, **moments, "loss_scale": loss_scale}  # changed in place
 
@@ -95,8 +90,6 @@ class Adam(Method):
         with arithmetic(settings.precision), session.progress(state, "searching", "step") as progress:
             for step in range(state.step, settings.steps):
                 rate = settings.lr * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-                optimizer.param_groups[0]["lr"] = rate
-
                 Q = orthonormalize(A, settings.orthogonalize)
                 padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
                 scale = loss_scale.item() if step % _TRIED_AGAIN else SCALES[0]
@@ -122,10 +115,9 @@ class Adam(Method):
                     raise UserError(
                         f"the penalty became {value} at step {step + 1}; try a smaller --lr or a larger --epsilon"
                     )
-                optimizer.zero_grad()
-                Q.backward(gradient[:, space].to(Q.dtype))
-                optimizer.step()
+                (grad_A,) = torch.autograd.grad(Q, A, gradient[:, space].to(Q.dtype))
                 with torch.no_grad():
+                    adam_step(A, grad_A, **moments, step=step + 1, lr=rate)
                     A.copy_(_retracted(A, settings.orthogonalize))
                 if session.after_step(state, [value, rate], progress):
                     return
@@ -134,6 +126,27 @@ class Adam(Method):
         """The matrix A as the last step left it."""
         images = settings.steps * settings.batch * self.objective.passes(settings.probes)
         return Found(state.tensors["A"].detach().cpu(), {}, 2 * images)
+
+
+def adam_step(
+    A: Tensor, gradient: Tensor, first_moment: Tensor, second_moment: Tensor, *, step: int, lr: float
+) -> None:
+    """One step of Adam (Kingma & Ba 2015, algorithm 1, with its defaults except β₂ = 0.99), in place.
+
+    Equal to `torch.optim.Adam`, which loads torch's compiler when it is first used: that takes seconds.
+
+    Args:
+        A: what is minimised over; as all tensors here, of any one shape.
+        gradient: with respect to A.
+        first_moment: running mean of the gradient.
+        second_moment: running mean of the squared gradient.
+        step: from 1.
+        lr: learning rate of this step.
+    """
+    first_moment.lerp_(gradient, 1 - _BETA1)
+    second_moment.mul_(_BETA2).addcmul_(gradient, gradient, value=1 - _BETA2)
+    denominator = (second_moment.sqrt() / (1 - _BETA2**step) ** 0.5).add_(_ADAM_EPS)
+    A.addcdiv_(first_moment, denominator, value=-lr / (1 - _BETA1**step))
 
 
 def check_path_size(objective: Objective, path_size: float) -> None:

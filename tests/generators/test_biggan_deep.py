@@ -7,8 +7,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytorch_pretrained_biggan import BigGAN
+from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from safetensors.torch import save_file
 
@@ -27,6 +25,7 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.biggan_deep import BigGANDeep
+from biggan_discovery.generators.biggan_deep_files import read_config, tensor_shapes
 from biggan_discovery.generators.catalogue import load_generator
 from tests.tiny import CLASS_NAMES, TINY, save_tiny_biggan, tiny_network
 
@@ -491,11 +490,28 @@ def test_directions_that_a_search_left_beside_the_weights_are_not_taken_for_true
     assert generator.factor_names == ()
 
 
-def test_loading_does_without_torchs_compiler(tmp_path: Path):
-    """Importing it takes longer than all else that a command does before it begins."""
-    program = (
-        "import sys; from biggan_discovery import load_generator; "
-        "load_generator(sys.argv[1], device='cpu'); print('torch._dynamo' in sys.modules)"
-    )
-    command = [sys.executable, "-c", program, str(save_tiny_biggan(tmp_path))]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+@pytest.mark.parametrize("truncation", [1.0, 0.413])
+def test_the_reference_is_the_packages_network(tiny_folder: Path, truncation: float) -> None:
+    z, y = _inputs(3, dtype=torch.float64)
+    reference = BigGANDeep(tiny_folder, name="tiny", truncation=truncation, dtype=torch.float64).reference()
+    expected = _package_images(_with_statistics(truncation), z, y, 1.0)
+    torch.testing.assert_close(reference(z, y), expected, atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"attention_layer_position": -1},
+        {"attention_layer_position": 4},
+        {"attention_layer_position": 0, "z_dim": 5, "num_classes": 3, "n_stats": 11, "channel_width": 9},
+        {"layers": [[True, 16, 16], [False, 16, 8], [True, 8, 4], [True, 4, 2], [False, 2, 1]]},
+    ],
+)
+def test_shapes_are_those_of_the_packages_network_in_its_order(tmp_path: Path, config: dict[str, Any]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**TINY, **config}))
+    package = {
+        key: tuple(value.shape) for key, value in BigGAN(BigGANConfig(**{**TINY, **config})).state_dict().items()
+    }
+    assert list(tensor_shapes(read_config(tmp_path)).items()) == list(package.items())

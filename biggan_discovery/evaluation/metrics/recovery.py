@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -36,6 +35,8 @@ def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
     Raises:
         UserError: where there are fewer found than true directions, or their z_dim differs.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only some generators have true directions
+
     if Q.shape[1] != true_directions.shape[1] or len(Q) < len(true_directions):
         found, true = tuple(Q.shape), tuple(true_directions.shape)
         raise UserError(f"directions {found} cannot be matched to true directions {true}: one each is needed")

@@ -60,8 +60,8 @@ def compare_command(
 ) -> None:
     """Compare sets of directions and the spaces they span.
 
-    Directions are matched one to one. Over runs with different seeds, this measures the consistency of a method. Writes report.html, report.md,
-    report.json and figures.
+    Directions are matched one to one. Over runs with different seeds, this measures the consistency of a method. Writes
+    report.html, report.md, report.json and figures.
     """
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.document import HTML

@@ -132,8 +132,8 @@ _METHOD, _SOLVER = Name(method_names()), Name(tuple(SOLVERS))
     click.option(
         "--solver",
         type=_SOLVER,
-        help=f"{_SOLVER.explain('Solver for hessian and orojar')}  [default: adam if one of its settings is given, else "
-        "joint-diagonalization]",
+        help=f"{_SOLVER.explain('Solver for hessian and orojar')}  [default: adam if one of its settings is given, "
+        "else joint-diagonalization]",
     ),
     seed_option,
 )

@@ -34,9 +34,9 @@ Examples:
 def export_command(file: Path, out: Path, raw: bool) -> None:
     """Write the matrix of a directions file for other tools.
 
-    OUT is a .npy, .npz, .pt or .csv file with one row per direction. Nothing is rounded: `biggan-discovery import` restores the same numbers. With --raw, only the searched coordinates
-    of z are written: directions for --layers mid of brock-128 give rows of 40, the form that the papers' scripts read.
-    Import them with the same --layers.
+    OUT is a .npy, .npz, .pt or .csv file with one row per direction. Nothing is rounded: `biggan-discovery import`
+    restores the same numbers. With --raw, only the searched coordinates of z are written: directions for --layers mid
+    of brock-128 give rows of 40, the form that the papers' scripts read. Import them with the same --layers.
     """
     from biggan_discovery.directions import Directions, export
 
@@ -108,10 +108,11 @@ def import_command(
 ) -> None:
     """Convert a matrix of other tools to a directions file.
 
-    IN is a .npy, .npz, .pt, .pth or .csv file with one row per direction. Rows that are already orthonormal are kept bit for bit; others are orthonormalized, starting from the first row.
-    With --generator, the other commands need no further options to use the file; generators are not downloaded for
-    this. If layers see parts of z, as in BigGAN-PyTorch, rows may be as short as the part that --layers see. GANSpace
-    components are read from "lat_comp" of its .npz.
+    IN is a .npy, .npz, .pt, .pth or .csv file with one row per direction. Rows that are already orthonormal are kept
+    bit for bit; others are orthonormalized, starting from the first row. With --generator, the other commands need no
+    further options to use the file; generators are not downloaded for this. If layers see parts of z, as in
+    BigGAN-PyTorch, rows may be as short as the part that --layers see. GANSpace components are read from "lat_comp" of
+    its .npz.
 
     Matrices published with the Hessian Penalty and OroJaR are recognized by their content: generator, layers, class,
     path size and names are filled in unless given.

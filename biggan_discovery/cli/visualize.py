@@ -121,8 +121,8 @@ def visualize_command(
 ) -> None:
     """Draw the effect of directions as films or stills.
 
-    Rows are directions, columns are samples. In a film, each sample moves from the centre to one end of the direction, to the other end, and back. A .png is a
-    strip of stills from end to end.
+    Rows are directions, columns are samples. In a film, each sample moves from the centre to one end of the direction,
+    to the other end, and back. A .png is a strip of stills from end to end.
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for

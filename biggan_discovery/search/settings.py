@@ -18,7 +18,7 @@ ORTHOGONALIZE = ("qr", "gram-schmidt", "none")
 AUTO = "auto"
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 
-# Defaults that a generator may override are described by those of the paper, and of the bundled generators if different.
+# Generators may override the paper's defaults, as the bundled ones do.
 _PATH_SIZE: dict[str, Any] = {"help": "Largest step along a direction, η.", "default": "5; 0 for orojar", "least": 0}
 _EPSILON: dict[str, Any] = {"help": "Finite-difference step in w.", "default": "0.1", "above": 0}
 _PRECISION: dict[str, Any] = {

@@ -177,7 +177,7 @@ of_file_generator_option = click.option(
     metavar="NAME|PATH|CODE",
     help="Name, path, or Python code (my_gan.py:G).  [default: the generator in the file]",
 )
-_device_option = click.option(
+device_option = click.option(
     "--device",
     metavar="DEVICE",
     default="auto",
@@ -206,7 +206,7 @@ def truncation_option(default: str) -> Callable[[Any], Any]:
 
 def loading_options(truncation: str) -> Callable[[Any], Any]:
     """The group of options for how a generator is loaded, with the default truncation in words."""
-    options = (truncation_option(truncation), _device_option, _offline_option, _mirror_option)
+    options = (truncation_option(truncation), device_option, _offline_option, _mirror_option)
     return group("Loading the generator", *options)
 
 

@@ -101,12 +101,12 @@ def _chosen(
     good: Callable[[float], bool],
 ) -> tuple[str, dict[str, float]]:
     if asked == AUTO:
-        rivals = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
+        alternatives = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
     else:
-        rivals = () if asked == "float32" else (asked,)
-    if not rivals:
+        alternatives = () if asked == "float32" else (asked,)
+    if not alternatives:
         return "float32", {}
-    candidates = {precision: in_precision(generator, precision) for precision in (*rivals, "float32")}
+    candidates = {precision: in_precision(generator, precision) for precision in (*alternatives, "float32")}
     exact, value = measure(copy.deepcopy(generator).double()), 0.0
     for precision, candidate in candidates.items():
         with arithmetic(precision):

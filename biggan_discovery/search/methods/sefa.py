@@ -56,9 +56,8 @@ def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
     from biggan_discovery.numerics.eigenvectors import fixed_signs, strongest
 
     if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point() or not weight.isfinite().all():
-        raise UserError(
-            f"weight is a {weight.dtype} tensor {tuple(weight.shape)}; it should be a finite matrix (rows, z_dim)"
-        )
+        about = f"a {weight.dtype} tensor {tuple(weight.shape)}"
+        raise UserError(f"weight is {about}; it should be a finite floating-point matrix (rows, z_dim)")
     count = weight.shape[1] if ndirs is None else ndirs
     check_count(count, weight.shape[1])
     rows = torch.nn.functional.normalize(weight.double())

@@ -68,7 +68,7 @@ def compare_command(
     from biggan_discovery.reports.sets import generator_of
 
     if len(paths) < 2:
-        raise UserError(f"a comparison needs at least two files, but only {paths[0]} is given")
+        raise UserError(f"a comparison needs at least two files, but only {' '.join(paths)} is given")
     first = existing_file(paths[0])
     out = out or first.with_name(f"{first.stem}-comparison")
     check_writable(out / HTML)

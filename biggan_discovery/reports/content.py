@@ -1,4 +1,4 @@
-"""What a report says in tables and in JSON, from the declarations of the metrics; and reading an unfinished one."""
+"""Content of reports: tables and JSON made from the declarations of the metrics, and reading of unfinished reports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def declared(report: Report, *kinds: Kind) -> Iterator[Figure]:
 
 
 def table(report: Report) -> Table:
-    """A row for each figure, a column for each set."""
+    """A table with one row per figure and one column per set."""
     header = ["metric", "better", *(each.label for each in report.sets)]
     rows = [["directions", "", *(str(len(each.view.Q)) for each in report.sets)]]
     for figure in declared(report, Kind.SET):
@@ -46,7 +46,7 @@ def table(report: Report) -> Table:
 
 
 def legend(report: Report) -> Table:
-    """What each figure says."""
+    """A table with the meaning of each figure."""
     rows = [[figure.title, figure.meaning] for figure in declared(report, Kind.SET)]
     rows += [[f"{figure.title}, each direction", figure.meaning] for figure in declared(report, Kind.DIRECTION)]
     return Table(("figure", "what it says"), rows, words=frozenset({1}))

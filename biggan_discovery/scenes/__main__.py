@@ -90,9 +90,7 @@ def fidelity_command(generator: str, count: int, truncation: float) -> None:
 @_scene_option
 @_state_option
 @click.option("--out", type=_FOLDER, help="Folder of the generator.  [default: checkpoints/CHECKPOINT]")
-@click.option(
-    "--renders", type=click.IntRange(2000), default=64_000, help="Number of scenes, 1,000 of them held out."
-)
+@click.option("--renders", type=click.IntRange(2000), default=64_000, help="Number of scenes, 1,000 of them held out.")
 @click.option("--epochs", type=POSITIVE_INT, default=4, help="Epochs over the renders.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 def predictor_command(scene_name: str, state: Path | None, out: Path | None, renders: int, **settings: int) -> None:

@@ -34,7 +34,7 @@ def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
         true_directions: (n, z_dim), of any length.
 
     Raises:
-        UserError: where there are fewer found than true directions, or their z_dim differs.
+        UserError: if there are fewer found than true directions, or their z_dim differs.
     """
     if Q.shape[1] != true_directions.shape[1] or len(Q) < len(true_directions):
         found, true = tuple(Q.shape), tuple(true_directions.shape)

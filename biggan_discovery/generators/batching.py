@@ -118,8 +118,8 @@ def gradient_size(generator: FrozenGenerator, budget: int | None = None) -> int:
     Args:
         generator: the frozen network.
         budget: bytes for the tensors kept for the backward pass, excluding weights. Defaults to 40 % of the free memory
-            on a GPU. On a CPU, the default does not depend on memory: as many images as without gradients, but at least the
-            four images of one sample with two probes if they take at most 2 GiB.
+            on a GPU. On a CPU, the default does not depend on memory: as many images as without gradients, but at least
+            the four images of one sample with two probes if they take at most 2 GiB.
     """
     each = bytes_per_image(generator)
     if budget is None and generator.device.type == "cuda":

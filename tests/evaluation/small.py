@@ -1,4 +1,4 @@
-"""The smallest sizes that every metric can work with."""
+"""The minimum sizes of every metric."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEAST: dict[str, dict[str, Any]] = {
 
 
 def small_sizes(patch: pytest.MonkeyPatch, sizes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """Give every metric its least sizes in the quick preset, or those in `sizes`."""
+    """Set the quick preset of every metric to its minimum sizes, or those in `sizes`."""
     for name in metric_names():
         least = LEAST.get(name, {"samples": 2})
         patch.setitem(metric_named(name).presets, "quick", {**least, **(sizes or {}).get(name, {})})

@@ -36,7 +36,7 @@ CONFIG, WEIGHTS = f"{NAME}-config.json", f"{NAME}-pytorch_model.bin"
 
 @dataclass
 class Host:
-    """What the server has, how it misbehaves, and what it was asked."""
+    """The server's files, its faults, and the requests it received."""
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -166,7 +166,7 @@ def test_addresses_of_the_hosts() -> None:
 
 
 @pytest.mark.parametrize("breaks", [[100_000], [1, 50_000, 70_000], [0, 0, 0]])
-def test_broken_in_the_middle_goes_on_in_the_same_command(
+def test_dropped_connection_resumes_in_the_same_command(
     host: Host, root: Path, payload: dict[str, bytes], breaks: list[int]
 ) -> None:
     host.breaks = list(breaks)
@@ -187,7 +187,7 @@ def _break_for_good(host: Host, root: Path, kept: int = 100_000) -> None:
     host.asked.clear()
 
 
-def test_broken_for_good_is_resumed_by_the_next_command(
+def test_lost_connection_is_resumed_by_the_next_command(
     host: Host, root: Path, payload: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -300,7 +300,7 @@ def test_host_that_says_nothing_more(host: Host, root: Path, monkeypatch: pytest
 
 
 def _know(monkeypatch: pytest.MonkeyPatch, **known: Any) -> None:
-    """Pretend that size or checksum of the weights are published."""
+    """Register a published size or checksum of the weights."""
     config, weights = REMOTE[NAME].files
     monkeypatch.setitem(REMOTE, NAME, replace(REMOTE[NAME], files=(config, replace(weights, **known))))
 

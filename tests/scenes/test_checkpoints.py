@@ -1,4 +1,4 @@
-"""The bundled generators, as they lie in git."""
+"""The bundled generators in the repository."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.gpu`: everything that needs a GPU, in one command.
 
-Sections run one after the other, each in its own process; if one fails, the others still run. `--only` selects
-sections. `--out` saves the output of each section as NAME.md and its figures as NAME.json.
+Sections run one after the other, each in a process of its own, and print as they end; one that fails does not keep the
+others. `--only` chooses. With `--out`, what each prints is kept as NAME.md and its figures as NAME.json.
 
     python -m benchmarks.gpu --only correct,step --out gpu
 """
@@ -41,9 +41,7 @@ Figures = dict[str, Any]
 @click.command()
 @click.option("--only", default=None, metavar="NAMES", help="Sections, comma-separated.  [default: all]")
 @click.option("--networks", default=",".join(_STEP_NETWORKS), show_default=True, help="Networks of the section step.")
-@click.option(
-    "--latents", type=POSITIVE_INT, default=96, show_default=True, help="Latents to measure."
-)
+@click.option("--latents", type=POSITIVE_INT, default=96, show_default=True, help="Of the joint diagonalization.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for NAME.md and NAME.json.")
 @click.option("--section", type=click.STRING, hidden=True)
 def benchmark(only: str | None, networks: str, latents: int, out: Path | None, section: str | None) -> None:
@@ -80,7 +78,7 @@ def _print_section(name: str, networks: list[str], latents: int, out: Path | Non
 
 
 def _machine(say: Callable[[str], None], **_: Any) -> Figures:
-    """The GPU, and the peak rates of its units."""
+    """The card, and the ceilings of its units."""
     import torch
 
     device = torch.device("cuda")
@@ -102,7 +100,7 @@ def _machine(say: Callable[[str], None], **_: Any) -> Figures:
 
 
 def _correct(say: Callable[[str], None], **_: Any) -> Figures:
-    """The results of every command on the GPU and on the CPU."""
+    """What every command gives on the GPU, against the CPU."""
     import numpy as np
     import torch
     from PIL import Image
@@ -176,13 +174,13 @@ def _evaluations(say: Callable[[str], None], found: str, place: Path) -> Figures
 
 
 def _command(arguments: list[str]) -> str:
-    """Run a command in this process; return its error as one line, or an empty string."""
+    """Run a command in this process; its error as one line, or nothing."""
     from biggan_discovery.cli import cli
 
     try:
         with redirect_stdout(io.StringIO()):
             cli.main(arguments, standalone_mode=False)
-    except Exception as error:  # The other commands should still run.
+    except Exception as error:  # whatever it is, the other commands are tried
         return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
     return ""
 
@@ -225,7 +223,7 @@ def _step(say: Callable[[str], None], *, networks: list[str], **_: Any) -> Figur
 
 
 def _reference(generator: Any, precision: str) -> Figures:
-    """The reference step, 2k + 1 passes of the whole batch; measured at a batch that fits, scaled to 96."""
+    """The published way: 2k + 1 passes of the whole batch, which is cut to what fits, then scaled to 96."""
     import torch
 
     from benchmarks.reference import reference_step
@@ -282,7 +280,7 @@ def _gradient_of_few(generator: Any, precision: str) -> Any:
 
 
 def _profile(say: Callable[[str], None], **_: Any) -> Figures:
-    """A profile of a step of BigGAN-deep-128 in float16."""
+    """Where the time of a step of BigGAN-deep-128 in float16 goes."""
     from torch.profiler import ProfilerActivity, profile
 
     from biggan_discovery.generators.batching import Batch
@@ -311,7 +309,7 @@ def _profile(say: Callable[[str], None], **_: Any) -> Figures:
 
 
 def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figures:
-    """Total time of the joint diagonalization command on BigGAN-deep-128, and the error of its matrices."""
+    """A joint diagonalization of BigGAN-deep-128 by the command, everything included; and its matrices' errors."""
     figures: Figures = {}
     with generator_folder("random:biggan-deep-128") as folder, tempfile.TemporaryDirectory() as place:
         begin = time.monotonic()
@@ -332,9 +330,9 @@ def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figur
 def _films(say: Callable[[str], None], **_: Any) -> Figures:
     """Images per second of the generator alone, and of whole films."""
     import torch
+    from biggan_discovery.rendering.motion import generate
 
     from biggan_discovery.generators.batching import forward_batch
-    from biggan_discovery.rendering.motion import generate
 
     figures: Figures = {}
     for network in ("biggan-deep-128", "biggan-deep-256"):
@@ -373,7 +371,7 @@ def _films(say: Callable[[str], None], **_: Any) -> Figures:
 
 
 def _startup(say: Callable[[str], None], **_: Any) -> Figures:
-    """Start-up time in seconds."""
+    """Seconds before anything happens."""
     pieces = {
         "python": "pass",
         "import torch": "import torch",
@@ -385,7 +383,7 @@ def _startup(say: Callable[[str], None], **_: Any) -> Figures:
     }
     figures: Figures = {}
     for title, code in pieces.items():
-        for _attempt in range(2):  # The first may read from disk.
+        for _attempt in range(2):  # the first may read from disk
             begin = time.monotonic()
             subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
             figures[title] = time.monotonic() - begin
@@ -451,7 +449,7 @@ def _peak() -> float:
 
 
 def _seconds(function: Callable[[], object], *, repeats: int = 5) -> float:
-    """Median over calls, after a warm-up call."""
+    """Median over calls, after one that does not count."""
     import torch
 
     seconds = []

@@ -340,13 +340,13 @@ CASES = {
     "discover --init rundom": "did you mean 'random'",
     "discover --solver adm": "did you mean 'adam'",
     "discover --method sefa --solver adam": "sefa is computed without a solver",
-    "discover --method jacobian --steps 5": "steps is 5",
+    "discover --method jacobian --steps 5": "steps does nothing with jacobian, whose settings are samples",
     "discover --samples 0": "samples",
     "discover --sketches -1": "sketches",
     "discover --init joint-diagonalization --solver joint-diagonalization": "a start for the solver adam",
     "discover --init gone.safetensors": "gone.safetensors",
     "discover --init broad.safetensors": "20",
-    "discover --init found.safetensors --directions 4": "has 3 directions",
+    "discover --init found.safetensors --directions 4": "should be at most 3, the number of directions in",
     "discover --init fine.npy": "fine.npy",
     "discover --init code.safetensors": "code.safetensors",
     # Folders of runs.
@@ -355,11 +355,11 @@ CASES = {
     "discover --out /proc/run": "/proc/run",
     "discover --out ''": "out is ''",
     "discover --out '' --class 0,1 --each": "out is ''",
-    "discover --precision float33": "precision is 'float33'",
-    "discover --precision tf32 --device cpu": "does not have",
+    "discover --precision float33": "'float33' is not one of auto, float32",
+    "discover --precision tf32 --device cpu": "does not support",
     "discover --micro-batch 0 --steps 1": "micro-batch",
     "discover --micro-batch few --steps 1": "micro-batch",
-    "discover --micro-batch 4": "micro_batch is 4",
+    "discover --method sefa --micro-batch 4": "micro_batch does nothing with sefa, which has no settings",
     "discover --steps 3 --batch 2 --out run": "steps 2, not 3",
     f"{SAME_RUN} --out run --class cone": "classes",
     f"{SAME_RUN} --out run-cut": "run-cut/state.safetensors is not a readable state",
@@ -606,7 +606,7 @@ def test_a_picture_that_is_stopped_leaves_nothing(world: Path, tmp_path: Path, n
     generator = ("--generator", world / "checkpoints" / "scenes-64")
     running = Command(tmp_path, "visualize", tmp_path / "found.safetensors", "--frames", "9999", *generator)
     end = time.monotonic() + 120
-    while not any(path.stat().st_size for path in tmp_path.glob(".found-*.gif")):
+    while not any(path.stat().st_size for path in tmp_path.glob(".found-*")):
         assert time.monotonic() < end
         time.sleep(0.01)
     running.send(number)

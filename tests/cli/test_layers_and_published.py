@@ -94,7 +94,7 @@ def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: P
 
     other = save_tiny_brock(tmp_path / "other", resolution=64, dim_z=120)
     said = warning(other)
-    assert said.startswith("warning: voynov was found in a BigGAN of 128 pixels with z_dim 120; ")
+    assert said.startswith("warning: voynov is for a BigGAN of 128 pixels with z_dim 120; ")
     assert said.endswith(" is a BigGAN of 64 pixels with z_dim 120\n")
     assert said.count("\n") == 1
     assert not warning(fixtures_dir / "brock-biggan-128-ch4")

@@ -180,7 +180,7 @@ def test_progress_is_told(file: Path, capsys: pytest.CaptureFixture[str], monkey
         (["--path-size", "inf"], "inf"),
         (["--only", "0,3"], "no direction 3"),
         (["--only", "a"], "'a'"),
-        (["--only", ""], "no index"),
+        (["--only", ""], "not an index"),
         (["--only", "2-1"], "write 1-2"),
         (["--columns", "0"], "'--columns'"),
         (["--scale", "0"], "'--scale'"),

@@ -67,7 +67,7 @@ def test_a_metric_without_figures_or_sizes_cannot_exist() -> None:
 def test_a_figure_that_is_not_declared_is_an_error() -> None:
     other = replace(SPREAD, key="other")
     metric = Metric("spread", (other,), SIZES, no_images, spread)
-    with pytest.raises(TypeError, match="spread gives spread, which it does not declare"):
+    with pytest.raises(TypeError, match="spread returns spread, which it does not declare"):
         metric(view())
 
 

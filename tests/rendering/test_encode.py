@@ -136,10 +136,10 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, suffix: s
         ("a.avi", 20, "cannot write '.avi'"),
         ("a.gfi", 20, "did you mean '.gif'"),
         ("a", 20, "cannot write ''"),
-        ("a.gif", 60, "at most 50 frames per second, not 60"),
-        ("a.mp4", 0, "not 0"),
-        ("a.mp4", -1, "not -1"),
-        ("a.mp4", float("nan"), "not nan"),
+        ("a.gif", 60, "fps is 60; .gif allows more than 0 and at most 50 frames per second"),
+        ("a.mp4", 0, "fps is 0; "),
+        ("a.mp4", -1, "fps is -1; "),
+        ("a.mp4", float("nan"), "fps is nan; "),
     ],
 )
 def test_bad_output(path: str, fps: float, said: str) -> None:

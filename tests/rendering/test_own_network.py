@@ -170,7 +170,7 @@ BAD: list[tuple[dict, str]] = [
     ({"out": "film.avi"}, "cannot write '.avi'"),
     ({"format": "gif"}, "is not a .gif file"),
     ({"per_direction": True, "format": "avi"}, "cannot write '.avi'"),
-    ({"fps": float("nan")}, "not nan"),
+    ({"fps": float("nan")}, "fps is nan"),
     ({"samples": 0}, "samples is 0; it should be an integer, at least 1 and at most 10000"),
     ({"samples": 2.5}, "samples is 2.5"),
     ({"frames": 1}, "frames is 1"),

@@ -362,7 +362,7 @@ def generator_of_one_class(generator: FrozenGenerator):
     [
         (lambda: sefa(torch.ones(3)), r"weight is a torch.float32 tensor \(3,\)"),
         (lambda: sefa(torch.ones(2, 3, dtype=torch.int64)), "weight is a torch.int64"),
-        (lambda: sefa(torch.full((2, 3), torch.nan)), "finite matrix"),
+        (lambda: sefa(torch.full((2, 3), torch.nan)), "finite floating-point matrix"),
         (lambda: sefa(torch.ones(2, 3), 4), "4 directions asked for; in a space of 3"),
         (lambda: sefa(torch.ones(2, 3), 0), "0 directions asked for"),
         (lambda: sefa(torch.ones(2, 3), True), "True directions asked for"),

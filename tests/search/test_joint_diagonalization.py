@@ -299,7 +299,7 @@ def test_closed_forms_leave_the_same_file(tmp_path, method):
         ({"sketches": -1}, "sketches is -1"),
         ({"solver": "joint-diagonalization", "init": "joint-diagonalization"}, "a start for the solver adam"),
         ({"method": "orojar", "path_size": -1.0, "steps": 1}, "path_size is -1.0; it should be a number of at least 0"),
-        ({"method": "sefa"}, "no first linear layer"),
+        ({"method": "sefa"}, "the first linear layer of .function. is not known"),
     ],
 )
 def test_bad_settings(asked, message):

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.kernels_step`: a search step on a GPU with and without the fast form's GPU parts and graphs.
+"""`python -m benchmarks.kernels_step`: a search step on a GPU, with and without each optimization of the fast network.
 
-One sample's gradient with each way is compared with float64's, too. Prints a table in Markdown.
+The gradient of one sample is also compared with that in float64. Prints a Markdown table.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 
 @pytest.fixture(scope="session")
 def fixtures_dir() -> Path:
-    """Outputs of reference implementations, beside the clone."""
+    """Outputs of reference implementations, in a folder beside the clone."""
     folder = Path(__file__).parents[2] / "shared" / "fixtures"
     if not folder.is_dir():
         pytest.skip(f"the reference fixtures are not at {folder}")

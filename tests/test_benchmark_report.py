@@ -1,4 +1,4 @@
-"""The report of all methods, on a tiny network whose true directions are made up."""
+"""The report of all methods, on a tiny network with made-up true directions."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def judging_samples(
     stream: int,
     path_size: float = 1.0,
 ) -> Samples:
-    """z, y and one-hot w of samples that no search has seen; z and y are the same for every Q.
+    """z, y and one-hot w of samples held out from every search; z and y are the same for every Q.
 
     Raises:
         UserError: for fewer than two samples, or a Q that does not fit the generator.

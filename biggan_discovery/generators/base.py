@@ -18,7 +18,7 @@ from biggan_discovery.generators.search_settings import PAPER_SETTINGS
 class FrozenGenerator(nn.Module, abc.ABC):
     """A network from latents and classes to images that is never trained.
 
-    It is always in eval mode and its weights never require grad, whatever is called on it; gradients reach z.
+    It is always in eval mode and its weights never require grad, whatever method is called; gradients reach z.
     A new family is a subclass that calls `super().__init__` with its network and implements `_finish`, and also
     `_begin` if some layers of the network are more efficient with many images at once.
 
@@ -95,7 +95,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
 
         Args:
             z: (N, z_dim), or (N, num_layers, z_dim) for a latent per layer; of the generator's dtype and device.
-            y: (N,) int64 class indices. Their range is checked on the CPU only, where it costs no synchronisation.
+            y: (N,) int64 class indices. Their range is checked on the CPU only, where it needs no synchronization.
 
         Returns:
             (N, channels, resolution, resolution); in [-1, 1] for BigGANs.
@@ -176,13 +176,13 @@ class FrozenGenerator(nn.Module, abc.ABC):
         return z + delta * mask
 
     def reference(self) -> FrozenGenerator:
-        """The same generator in its reference implementation, for tests and benchmarks; weights are read again.
+        """The same generator in its reference implementation, for tests and benchmarks; weights are reloaded.
 
-        Its images and their gradients differ by rounding only, on the same device and in the same dtype; it has no
+        Its images and gradients differ only by rounding, on the same device and in the same dtype. It has no
         `projections`. A generator without a faster implementation is its own reference.
 
         Raises:
-            UserError: the file with the weights is gone or has changed.
+            UserError: if the file with the weights is missing or has changed.
         """
         return self
 

@@ -34,7 +34,7 @@ def sphere(uniform: Tensor) -> Tensor:
     """Uniform on the sphere of radius √z_dim (White 2016; Karras et al. 2018): a normal latent, scaled to length."""
     direction = normal(uniform)
     norm = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-    # All numbers 1/2 give the zero vector, which has no direction; any fixed one will do.
+    # If all numbers are 1/2, the vector is zero and has no direction; use a fixed one.
     direction = torch.where(norm > 0, direction / norm, torch.full_like(direction, uniform.shape[1] ** -0.5))
     return math.sqrt(uniform.shape[1]) * direction
 

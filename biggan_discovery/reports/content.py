@@ -1,4 +1,4 @@
-"""What a report says in tables and in JSON, from the declarations of the metrics; and reading an unfinished one."""
+"""Content of reports: tables and JSON made from the declarations of the metrics, and reading of unfinished reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def declared(report: Results, *kinds: Kind) -> Iterator[Figure]:
 
 
 def table(report: Results) -> Table:
-    """A row for each figure, a column for each set."""
+    """A table with one row per figure and one column per set."""
     header = ["metric", "better", *(each.label for each in report.sets)]
     rows = [["directions", "", *(str(len(each.view.Q)) for each in report.sets)]]
     for figure in declared(report, Kind.SET):
@@ -44,7 +44,7 @@ def table(report: Results) -> Table:
 
 
 def legend(report: Results) -> Table:
-    """What each figure says."""
+    """A table with the meaning of each figure."""
     rows = [[figure.title, figure.meaning] for figure in declared(report, Kind.SET)]
     rows += [[f"{figure.title}, each direction", figure.meaning] for figure in declared(report, Kind.DIRECTION)]
     return Table(("figure", "what it says"), rows, words=frozenset({1}))

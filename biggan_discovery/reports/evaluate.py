@@ -42,22 +42,22 @@ class Report(Results):
     """
 
     def table(self) -> str:
-        """All figures of all sets as lines of text, a column for each set."""
+        """All figures of all sets as plain text, one column per set."""
         return as_text(content.table(self))
 
     def to_json(self) -> str:
-        """All figures with what they mean, and everything that they depend on."""
+        """All figures with their meaning and settings as JSON."""
         return content.to_json(self, finished=True)
 
     def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
-        """Write report.html, report.md, report.json and figures; takes some images for the pictures.
+        """Write report.html, report.md, report.json and figures; generates some images for the pictures.
 
         Args:
-            folder: made if it does not exist; files of a report in it are replaced.
+            folder: created if missing; files of an existing report are replaced.
             quiet: show no progress.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: if the folder is not writable.
         """
         from biggan_discovery.reports.pages import pictures_cost, write_pages
 
@@ -84,21 +84,22 @@ def evaluate(
 ) -> Report:
     """Judge directions: held-out objectives, the Hessian, activeness, VP, RCA and more, and known factors if any.
 
-    All sets are judged on the same samples, which no search has seen, in float32 on every device.
+    All sets are judged on the same held-out samples, in float32 on every device.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes.
+        generator: a frozen generator, or anything that `load_generator` accepts.
         directions: one or more sets, each a `Directions` object or the path of a directions file.
-        out: folder for report.html, report.md, report.json and figures. Each metric is saved in it when it is done: a
-            call that was stopped continues where it stopped when it is made again. By default nothing is written.
+        out: folder for report.html, report.md, report.json and figures. Each metric is saved when it is finished, so
+            that the same call resumes after an interruption. Defaults to writing nothing.
         metrics: names of the metrics, a list or a string such as "hessian,vp"; see `evaluation.metric_names`. Defaults
             to all. Activeness is always measured, as reports put directions in its order.
-        preset: "quick", minutes on two cores for a small generator, or "full", for a GPU.
-        labels: what to call each set. Defaults to the names of files or their folders.
-        baselines: judge random, coordinate, SeFa and GANSpace directions too, and the true ones where they are known.
+        preset: "quick", which takes minutes on two cores for a small generator, or "full", for a GPU.
+        labels: label of each set. Defaults to the names of files or their folders.
+        baselines: also judge random, coordinate, SeFa and GANSpace directions, and the true ones if known.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
-        path_size: η, how far to go, > 0. Defaults to that of the search that found the first set, or the generator's.
-        epsilon: finite-difference step in w, > 0. Default as for `path_size`.
+        path_size: η, extent to both sides, > 0. Defaults to that of the search that found the first set, or the
+            generator's.
+        epsilon: finite-difference step in w, > 0. Defaults as `path_size`.
         probes: Rademacher probes per sample of held-out objectives, at least 2. Defaults to the preset's.
         seed: random seed of all samples.
         quiet: log no costs and show no progress.
@@ -107,8 +108,8 @@ def evaluate(
         The report: figures by set and metric, `table()`, `to_json()` and `save(folder)`.
 
     Raises:
-        UserError: an unknown metric or preset, directions that do not fit the generator, or a folder that cannot be
-            written.
+        UserError: for an unknown metric or preset, directions that do not fit the generator, or a folder that is not
+            writable.
 
     Example:
         >>> found = discover("scenes-64", samples=4)

@@ -50,7 +50,7 @@ def _pictures_cost(judged: Judged) -> int:
 
 
 def strip_scale(generator: FrozenGenerator) -> int:
-    """How much to enlarge the pictures of film strips: 64 pixels can be seen, and many fit on a page."""
+    """The factor that enlarges pictures of film strips to about 64 pixels."""
     return max(1, 64 // generator.resolution)
 
 

@@ -1,4 +1,4 @@
-"""Adam on A, everything else frozen (Peebles et al. 2020, section 4.3)."""
+"""Adam on A with a frozen generator (Peebles et al. 2020, section 4.3)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BETA1, _BETA2, _ADAM_EPS = 0.9, 0.99, 1e-8
 
 
 class Adam(Method):
-    """The gradient of an objective, followed by Adam; the learning rate falls along a cosine."""
+    """Minimise an objective by Adam, with a cosine learning-rate schedule."""
 
     Settings = AdamSettings
 
@@ -40,31 +40,31 @@ class Adam(Method):
         self.paper = objective.paper
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
-        """Those of the objective, and a random start."""
+        """Defaults of the objective, and a random start."""
         own = {"init": "random", "orthogonalize": "qr", "precision": AUTO, **self.objective.defaults}
         if self.objective.most_batch is not None:
             own["batch"] = min(int(str(generator.defaults()["batch"])), self.objective.most_batch)
         return super().defaults(generator, layers, asked) | own
 
     def check(self, generator: FrozenGenerator, settings: AdamSettings) -> None:
-        """A path size of 0 makes sense for some objectives only, and not every device has every precision."""
+        """Check that the objective supports the path size."""
         check_path_size(self.objective, settings.path_size)
         check_precision(generator, settings.precision)
 
     def total(self, settings: AdamSettings) -> int:
-        """The steps."""
+        """Number of steps."""
         return settings.steps
 
     def choose_precision(self, generator: FrozenGenerator, settings: AdamSettings) -> tuple[str, dict[str, float]]:
-        """The fastest whose gradient points where float64's does."""
+        """The fastest precision whose gradient agrees in direction with that in float64."""
         return gradient_precision(generator, settings, self.objective)
 
     def start_rows(self, generator: FrozenGenerator, settings: AdamSettings) -> int:
-        """One for each direction."""
+        """One row per direction."""
         return settings.directions
 
     def start(self, generator: FrozenGenerator, settings: AdamSettings, rows: Tensor, header: dict[str, Any]) -> State:
-        """From the start A (ndirs, coordinates)."""
+        """The state before the first step, from A = `rows` (ndirs, coordinates)."""
         tensors = {
             "A": _retracted(rows, settings.orthogonalize),
             "first_moment": torch.zeros_like(rows),
@@ -75,7 +75,7 @@ class Adam(Method):
         return State(header, tensors, ("penalty", "lr"), settings.steps)
 
     def search(self, generator: FrozenGenerator, settings: AdamSettings, state: State, session: Session) -> None:
-        """One step after the other."""
+        """Take the remaining steps."""
         space = generator.search_space(settings.layers)
         A = state.tensors["A"].to(generator.device).requires_grad_()
         moments = {key: state.tensors[key].to(A.device) for key in ("first_moment", "second_moment")}
@@ -94,7 +94,7 @@ class Adam(Method):
                 padded = pad(Q.detach(), space, generator.z_dim).to(generator.dtype)
                 scale = loss_scale.item() if step % _TRIED_AGAIN else SCALES[0]
                 value, gradient = 0.0, torch.zeros_like(padded)
-                if mine:  # with more processes than samples some have none
+                if mine:  # With more processes than samples, some have none.
                     samples = draw(
                         generator,
                         settings.classes,
@@ -123,7 +123,7 @@ class Adam(Method):
                     return
 
     def result(self, generator: FrozenGenerator, settings: AdamSettings, state: State, *, quiet: bool) -> Found:
-        """The matrix A as the last step left it."""
+        """The matrix A after the last step."""
         images = settings.steps * settings.batch * self.objective.passes(settings.probes)
         return Found(state.tensors["A"].detach().cpu(), {}, 2 * images)
 
@@ -150,13 +150,13 @@ def adam_step(
 
 
 def check_path_size(objective: Objective, path_size: float) -> None:
-    """Refuse a path size of 0 for objectives for which it makes no sense.
+    """Check that the objective supports the path size.
 
     Raises:
-        UserError: it is 0 and makes none.
+        UserError: if it is 0 and the objective needs one above 0.
     """
     if not path_size and not objective.zero_path_size:
-        raise UserError(f"path_size is {path_size!r}; for {objective.title} it should be a number above 0")
+        raise UserError(f"path_size is {path_size!r}; for {objective.title} it should be above 0")
 
 
 def _of_all_processes(
@@ -164,7 +164,7 @@ def _of_all_processes(
 ) -> tuple[float, Tensor, float]:
     """Means over the whole batch, from those over each process's part of it and that part's weight; the least scale.
 
-    The same exchange settles whether all stop after this step.
+    The same all-reduce decides whether all processes stop after this step.
     """
     votes = interrupts.votes()
     numbers = [weight * value, *(float(each == scale) for each in SCALES), *votes]
@@ -178,9 +178,10 @@ def _of_all_processes(
 
 
 def _retracted(A: Tensor, orthogonalize: str) -> Tensor:
-    """A with orthogonal rows of length √(number of coordinates), which make the same Q; as it is where none is made.
+    """A with orthogonal rows of length √(coordinates) and the same Q; unchanged if `orthogonalize` is "none".
 
-    The objective sees neither the length of rows nor what they share with rows before them. Left alone, under Adam
-    they grow, so that the learning rate shrinks, and in long runs they come to depend on each other.
+    The objective depends neither on the length of a row nor on its components along earlier rows. Without this
+    retraction, rows grow under Adam, which lowers the effective learning rate, and become linearly dependent in long
+    runs.
     """
     return A if orthogonalize == "none" else A.shape[1] ** 0.5 * orthonormalize(A, orthogonalize)

@@ -1,4 +1,4 @@
-"""`evaluate` and `compare` from end to end on a tiny generator, and what they refuse."""
+"""`evaluate` and `compare` end to end on a tiny generator, and their error messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple]:
-    """Runs a command line; returns its exit code, stdout and stderr."""
+    """Run a command line; return its exit code, stdout and stderr."""
     monkeypatch.chdir(world)
     small_sizes(monkeypatch)
 
@@ -58,7 +58,7 @@ def call(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def check_report(folder: Path) -> dict:
-    """Every picture that a document shows is there and whole, and no other; returns the JSON."""
+    """Check that the pictures shown by a document are exactly those in the folder, and valid; return the JSON."""
     pictures = {f"figures/{path.name}" for path in (folder / "figures").iterdir()}
     assert set(re.findall(r"]\((\S+)\)", (folder / "report.md").read_text())) == pictures
     assert set(re.findall(r'src="([^"]+)"', (folder / "report.html").read_text())) == pictures

@@ -94,7 +94,7 @@ def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: P
 
     other = save_tiny_brock(tmp_path / "other", resolution=64, dim_z=120)
     said = warning(other)
-    assert said.startswith("warning: voynov was found in a BigGAN of 128 pixels with z_dim 120; ")
+    assert said.startswith("warning: voynov is for a BigGAN of 128 pixels with z_dim 120; ")
     assert said.endswith(" is a BigGAN of 64 pixels with z_dim 120\n")
     assert said.count("\n") == 1
     assert not warning(fixtures_dir / "brock-biggan-128-ch4")
@@ -102,7 +102,7 @@ def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: P
 
 @pytest.mark.parametrize("name", ["hessian_goldens_mid", "voynov"])
 def test_published_directions_render_and_edit(console: Console, fixtures_dir: Path, tmp_path: Path, name: str):
-    """Pictures of the small checkpoint by the commands, against the formula on the bare matrix."""
+    """Compare pictures made by the commands with the formula applied to the bare matrix."""
     checkpoint, out = fixtures_dir / "brock-biggan-128-ch4", tmp_path / "d.safetensors"
     source = fixtures_dir / "published-directions" / f"{name}.pt"
     console("import", source, "--out", out)
@@ -184,7 +184,7 @@ def deep(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def _tile(picture: np.ndarray, row: int, rows: int, column: int, columns: int) -> np.ndarray:
-    """A 32-pixel picture of a strip without a block of several rows, counted from the lower right corner."""
+    """A 32-pixel picture of a strip with single-row blocks, counted from the lower right corner."""
     bottom, right = picture.shape[0] - (rows - row) * 34, picture.shape[1] - (columns - column) * 34
     return picture[bottom : bottom + 32, right : right + 32].astype(int)
 

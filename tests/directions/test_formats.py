@@ -139,7 +139,7 @@ def test_published_directions(fixtures_dir: Path, tmp_path: Path, name: str, sha
 
 
 class Payload:
-    """Unpickling this makes a file, which is how a test sees that code ran."""
+    """Unpickling this creates a file, so that a test can detect that code was executed."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -1,4 +1,4 @@
-"""The smallest sizes that every metric can work with."""
+"""The minimum sizes of every metric."""
 
 from __future__ import annotations
 

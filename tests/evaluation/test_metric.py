@@ -1,4 +1,4 @@
-"""What a metric has to declare, and that what it declares is all that it may give."""
+"""A metric must declare its figures, and may return only declared ones."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_a_metric_without_figures_or_sizes_cannot_exist() -> None:
 def test_a_figure_that_is_not_declared_is_an_error() -> None:
     other = replace(SPREAD, key="other")
     metric = Metric("spread", (other,), SIZES, no_images, spread)
-    with pytest.raises(TypeError, match="spread gives spread, which it does not declare"):
+    with pytest.raises(TypeError, match="spread returns spread, which it does not declare"):
         metric(view())
 
 
-def test_what_is_needed_and_lacking_is_named() -> None:
+def test_unmet_needs_are_named() -> None:
     metric = Metric("spread", (SPREAD,), SIZES, no_images, spread, needs=frozenset(Need))
     with pytest.raises(UserError, match="at least 2 directions and a generator with at least 2 classes and known true"):
         metric(view(ndirs=1))

@@ -1,4 +1,4 @@
-"""What holds for every metric: invariances, the stated cost, and repeatability."""
+"""Properties of every metric: invariances, stated cost, and repeatability."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_other_seeds_are_other_samples() -> None:
 
 
 class Advanced:
-    """Stands in for a progress bar and keeps how far it was advanced."""
+    """A mock progress bar that records its progress."""
 
     done = 0
 

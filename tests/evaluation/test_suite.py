@@ -1,4 +1,4 @@
-"""All metrics together: they cost what they state, and know a good set from a bad one."""
+"""All metrics together: stated costs, and the ranking of a good and a bad set."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def small() -> Iterator[None]:
 
 
 def scene() -> Counted:
-    """Four factors, each with its own pattern that orthogonal directions bring out; two dimensions do nothing."""
+    """Four factors, each with its own pattern, orthogonal to the others; two dimensions have no effect."""
 
     def images(z: Tensor) -> Tensor:
         return torch.einsum("nf,fchw->nchw", 2 * torch.special.ndtr(z @ TRUTH.T) - 1, PATTERNS)
@@ -55,7 +55,7 @@ def scene() -> Counted:
 
 
 def read(images: Tensor) -> Tensor:
-    """What the patterns show: the factors themselves."""
+    """The factors, read from the patterns."""
     return (torch.einsum("nchw,fchw->nf", images, PATTERNS) + 1) / 2
 
 
@@ -64,7 +64,7 @@ def view_of(subject: FunctionGenerator, Q: Tensor, **fields) -> View:
 
 
 class Recorder(Progress):
-    """A progress bar that shows nothing and keeps how far it was advanced."""
+    """A silent progress bar that records its progress."""
 
     def __init__(self, total: int):
         super().__init__(total, "", quiet=True)
@@ -76,7 +76,7 @@ class Recorder(Progress):
 
 
 def judged(Q: Tensor, counted: Counted) -> Judged:
-    """Measured one by one; each metric costs and advances as far as it says."""
+    """Measure the metrics one by one and check their stated cost and progress."""
     result = Judged("set", view_of(counted.generator, Q, predictor=read))
     for name, metric, view in Suite(NAMES, "quick").metrics(result.view):
         before = counted.count

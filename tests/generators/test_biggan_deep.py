@@ -37,7 +37,7 @@ def generator(tiny_folder: Path) -> FrozenGenerator:
 
 @pytest.fixture
 def copied(tiny_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny generator's folder, to be broken."""
+    """A copy of the tiny generator's folder, to be damaged by a test."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "copied"))
 
 
@@ -52,7 +52,7 @@ def _saved_network() -> BigGAN:
 
 
 def _network() -> BigGAN:
-    """The package's own network with the weights of the tiny generator, in float64, to be changed freely."""
+    """The package's network with the weights of the tiny generator, in float64; tests may modify it."""
     return copy.deepcopy(_saved_network())
 
 
@@ -61,7 +61,7 @@ def _package_images(network: BigGAN, z: torch.Tensor, y: torch.Tensor, truncatio
         return network(z, torch.eye(network.config.num_classes, dtype=z.dtype)[y], truncation)
 
 
-# The package's network is the truth, at truncations where its own rounding lets it find a stored row.
+# The package's network is the reference, at truncations where its rounding finds a stored row.
 @pytest.mark.parametrize("truncation", [1.0, 0.5, 0.4, 0.02])
 def test_images_equal_the_packages_network(tiny_folder: Path, truncation: float) -> None:
     assert math.modf(truncation / 0.02)[0] == 0
@@ -100,7 +100,7 @@ def test_any_config(tmp_path: Path, config: dict[str, Any]) -> None:
 
 
 def _with_statistics(truncation: float) -> BigGAN:
-    """The package's network, with the right statistics of one truncation in all of its rows."""
+    """The package's network, with the correct statistics of one truncation in all rows."""
     network = _network()
     low = min(math.floor(truncation * 50 + 1e-6), 49)
     above = truncation * 50 - low
@@ -120,7 +120,7 @@ def test_statistics_are_interpolated_rightly(tiny_folder: Path, truncation: floa
 
 @pytest.mark.parametrize("truncation", [0.413, 0.58])
 def test_the_package_interpolates_wrongly(tiny_folder: Path, truncation: float) -> None:
-    # Should the package ever be mended, the reason for our own interpolation is gone.
+    # If the package is fixed, our own interpolation is no longer needed.
     z, y = _inputs(4, dtype=torch.float64)
     images = BigGANDeep(tiny_folder, name="tiny", truncation=truncation, dtype=torch.float64)(z, y)
     assert (images - _package_images(_network(), z, y, truncation)).abs().max() > 1e-3
@@ -166,7 +166,7 @@ def test_latents_per_layer(generator: FrozenGenerator) -> None:
 
 
 def test_a_layer_shift_reaches_that_layer_only(tiny_folder: Path, generator: FrozenGenerator) -> None:
-    """The package's network with another condition at one block is the truth."""
+    """Compare with the package's network with a different condition at one block."""
     z, y = _inputs(2, dtype=torch.float64)
     network = _network()
     embedding = network.embeddings.weight.T[y]
@@ -240,7 +240,7 @@ def test_latents_are_truncated_normals(tiny_folder: Path, truncation: float) -> 
 
 
 def test_old_torch_files_load(copied: Path, generator: FrozenGenerator) -> None:
-    """The published weights are in the format that torch wrote before 1.6."""
+    """The published weights are in the format used before PyTorch 1.6."""
     state = torch.load(copied / "pytorch_model.bin", weights_only=True)
     torch.save(state, copied / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     z, y = _inputs(2)
@@ -273,7 +273,7 @@ def test_classes_without_names_are_their_indices(copied: Path) -> None:
 
 
 def _refused(folder: Path, *parts: str) -> None:
-    """Loading fails with one line that has all the parts."""
+    """Check that loading fails with one line that contains all the parts."""
     with pytest.raises(UserError) as caught:
         load_generator(folder, device="cpu")
     message = str(caught.value)
@@ -327,13 +327,13 @@ def test_truncated_weights(copied: Path, kept: float, new_format: bool) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hello", b"<html></html>", b"\x80\x04.", b"PK\x03\x04", os.urandom(2000)])
-def test_weights_that_are_no_torch_file(copied: Path, content: bytes) -> None:
+def test_weights_that_are_not_a_torch_file(copied: Path, content: bytes) -> None:
     (copied / "pytorch_model.bin").write_bytes(content)
     _refused(copied, "pytorch_model.bin")
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], 3.5])
-def test_weights_that_are_no_state_dict(copied: Path, content: object) -> None:
+def test_weights_that_are_not_a_state_dict(copied: Path, content: object) -> None:
     torch.save(content, copied / "pytorch_model.bin")
     _refused(copied, "pytorch_model.bin", "state dict")
 

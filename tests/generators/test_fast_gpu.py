@@ -1,4 +1,4 @@
-"""What the fast form does on a GPU apart from its kernels: fused attention and recorded gradients."""
+"""The GPU parts of the fast network other than kernels: fused attention and CUDA graphs of gradients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _plain(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU torch has no memory-efficient kernel, but another behind the same function."""
+    """On a CPU, PyTorch has a different kernel behind the same function."""
     monkeypatch.setattr(dispatch, "_DEVICE", DEVICE)
     if DEVICE == "cpu":
         monkeypatch.setattr(attention, "_FUSED", SDPBackend.MATH)
@@ -46,7 +46,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("sizes", [(32, 128), (8, 40), (3, 5)])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_attention_of_both_backends(backend: attention.Backend, sizes: tuple[int, int], dtype: torch.dtype) -> None:
-    """Widths that fused kernels take and that they do not, keys and values as slices of one tensor."""
+    """Widths supported and not supported by fused kernels, with keys and values as slices of one tensor."""
     width, depth = sizes
     both = 0.5 * _normal(3, 12, width + depth, seed=1)
     inputs = [0.5 * _normal(3, 50, width), *both.split([width, depth], -1)]

@@ -1,4 +1,4 @@
-"""Generators in a user's own code: what is accepted, what is refused and how, and what is left as it was."""
+"""Generators in user code: accepted and refused forms, error messages, and side effects."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class names:
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    """No package that a test imports is seen by another."""
+    """Isolate imported packages between tests."""
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_own_package"]:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""Curved walks, on generators whose singular vectors can be worked out by hand."""
+"""Curved paths, on generators with closed-form singular vectors."""
 
 from __future__ import annotations
 

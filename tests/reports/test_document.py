@@ -21,7 +21,7 @@ DOCUMENT.add(
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would show, and checks that every tag is closed."""
+    """Collect the visible content, and check that every tag is closed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Precisions of Adam's steps; a GPU's are tried on the CPU, whose 16-bit types round alike."""
+"""Precisions of Adam's steps; those of a GPU are tested on the CPU, whose 16-bit types round alike."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def chosen(generator: FrozenGenerator, asked: str) -> tuple[str, float | None]:
 
 
 def gradient(generator: FrozenGenerator) -> torch.Tensor:
-    """Of the penalty with respect to six random directions, at three samples."""
+    """The gradient of the penalty with respect to six random directions, at three samples."""
     settings = {key: SETTINGS[key] for key in ("probes", "path_size", "seed")}
     samples = draw(generator, [0], 6, count=3, stream=Stream.SEARCH, step=0, **settings)
     Q = torch.linalg.qr(torch.randn(generator.z_dim, 6, generator=torch.Generator().manual_seed(0)))[0].T

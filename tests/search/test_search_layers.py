@@ -19,7 +19,7 @@ QUICK = {"steps": 4, "batch": 3, "save_every": 2, "quiet": True}
 
 
 def separable_in_each_layer(z: torch.Tensor) -> torch.Tensor:
-    """Layer l's part of the image is separable along FRAMES[l], so each layer has directions of its own."""
+    """Layer l's part of the image is separable along FRAMES[l], so each layer has its own directions."""
     return torch.einsum("nlf,lfp->np", torch.tanh(torch.einsum("nlz,lfz->nlf", z, FRAMES)), MIX).view(-1, 3, 4, 4)
 
 

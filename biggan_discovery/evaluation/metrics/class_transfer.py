@@ -50,10 +50,10 @@ def class_transfer(
         Q: (ndirs, z_dim) rows.
         classes: class indices to compare, at least 2.
         path_size: η.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Returns:
         For each direction, mean and standard error over samples.

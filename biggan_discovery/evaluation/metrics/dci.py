@@ -37,8 +37,8 @@ def dci(codes: Tensor, factors: Tensor) -> DCI:
     A Lasso for each factor is fitted to the codes, its penalty chosen by cross-validation; |weights| are the importance
     R. Disentanglement is the mean over codes, weighted by their importance, of 1 - entropy of R's row over factors, to
     the base of the number of factors: 1 where every code that matters is for one factor. Completeness is the mean over
-    factors of 1 - entropy of R's column over codes. Informativeness is the mean R² on samples not fitted to (the
-    paper gives the error itself).
+    factors of 1 - entropy of R's column over codes. Informativeness is the mean R² on samples not fitted to (the paper
+    gives the error itself).
 
     Args:
         codes: (N, ndirs) components along the directions; scaled to unit variance here.
@@ -66,7 +66,7 @@ def dci(codes: Tensor, factors: Tensor) -> DCI:
 def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
     """1 - entropy of each row of importance (rows, columns) to the base of the columns; the mean over rows.
 
-    Rows count as much as their sums where weighted, else all alike; a row of zeros is no specialist: 0.
+    If weighted, rows are weighted by their sums, otherwise equally; a row of zeros scores 0.
     """
     total = importance.sum(dim=1, keepdim=True)
     shares = importance / total.clamp_min(1e-30)
@@ -76,16 +76,16 @@ def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
 
 
 def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Importance (codes, factors) and the mean R² on the half that is not fitted to."""
-    from sklearn.exceptions import ConvergenceWarning  # slow to import, and seldom used
+    """Importance (codes, factors) and the mean R² on the held-out half."""
+    from sklearn.exceptions import ConvergenceWarning  # Imported here, as it is slow to import.
     from sklearn.linear_model import LassoCV
 
     half = len(codes) // 2
-    x, y = (_standardised(each).numpy() for each in (codes, factors))
+    x, y = (_standardized(each).numpy() for each in (codes, factors))
     weights, explained = [], []
     for column in y.T:
         with warnings.catch_warnings():
-            # A factor that the codes give exactly leaves nothing to converge on at the smallest penalties.
+            # If the codes determine a factor exactly, the fit does not converge at the smallest penalties.
             warnings.simplefilter("ignore", ConvergenceWarning)
             lasso = LassoCV(cv=3, max_iter=2000).fit(x[:half], column[:half])
         weights.append(np.abs(lasso.coef_))
@@ -93,13 +93,13 @@ def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(weights, axis=1)), torch.tensor(explained, dtype=torch.float64).mean()
 
 
-def _standardised(values: Tensor) -> Tensor:
+def _standardized(values: Tensor) -> Tensor:
     values = values.double() - values.double().mean(dim=0)
     return values / values.std(dim=0).clamp_min(1e-12)
 
 
 def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Estimate:
-    """How much more the best code tells of a factor than the second best, as a share of all there is to tell.
+    """Gap in mutual information with a factor between the two most informative codes, as a fraction of its maximum.
 
     Chen et al. 2018, "Isolating Sources of Disentanglement", section 4, with codes and factors cut into bins of equal
     counts: the mean over factors of [I(best) - I(second)] / log(bins). Counting N samples in bins² cells puts about

@@ -70,13 +70,13 @@ def diagonalness(
         Q: (ndirs, z_dim) rows, at least 2.
         classes: class indices to draw from. Defaults to all.
         epsilon: finite-difference step in w.
-        samples: how many z.
+        samples: number of latents.
         pairs: pairs i<j to draw for each sample; all where None. The share is then an upper bound, as a larger entry
             may not have been drawn, and the ratio a little too high, as it divides by a mean over fewer entries.
         pixels: (channel, pixel) positions to draw for each sample; all where None.
-        layers: which layers of the generator the directions reach.
+        layers: layers of the generator that the directions reach.
         seed: of samples, pairs and pixels.
-        progress: advanced by one for each image.
+        progress: advanced by one per image.
 
     Returns:
         The figures. Every sample draws its own pairs and pixels, so the standard errors over samples hold what the
@@ -89,7 +89,7 @@ def diagonalness(
         if value is not None and value < 1:
             raise UserError(f"{name} is {value}; it should be at least 1, or None for all")
     if len(Q) < 2:
-        raise UserError(f"{len(Q)} direction has no Hessian to be diagonal; give at least 2")
+        raise UserError(f"{len(Q)} direction has no off-diagonal Hessian; give at least 2")
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.DIAGONALNESS)
     shares, ratios = [], []
     total, count = torch.zeros(2, len(Q), len(Q), dtype=torch.float64)

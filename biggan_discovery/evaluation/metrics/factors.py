@@ -1,4 +1,4 @@
-"""What directions do to known factors: how much each moves each, from the true latents and from what images show."""
+"""Effect of directions on known factors, measured in latents and in images."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
 def response_of_latents(
     generator: FrozenGenerator, Q: Tensor, *, path_size: float = 1.0, samples: int = 256, seed: int = 0
 ) -> Response:
-    """Response to z ± path_size·q by the true latents; takes no images, and holds for shifts of all layers.
+    """Response to z ± path_size·q, computed from the true latents; takes no images, and holds for shifts of all layers.
 
     Args:
-        generator: one whose true directions are known.
+        generator: a generator with known true directions.
         Q: (ndirs, z_dim) rows.
-        path_size: how far to go to both sides.
-        samples: how many z.
-        seed: of the samples.
+        path_size: extent to both sides.
+        samples: number of latents.
+        seed: random seed of the samples.
 
     Raises:
         UserError: for fewer than two samples, a Q that does not fit, or a generator whose true directions are unknown.
@@ -101,21 +101,21 @@ def response_of_images(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Response:
-    """Response to z ± path_size·q by what a predictor reads off the images; it has learned from renders alone.
+    """Response to z ± path_size·q, predicted from images by a network fitted only to renders.
 
     Args:
         generator: any generator.
         Q: (ndirs, z_dim) rows.
-        predictor: from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
+        predictor: function from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
         classes: class indices to draw from. Defaults to all.
-        path_size: how far to go to both sides.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples; the first z are those of `response_of_latents`.
-        progress: advanced by one for each image.
+        path_size: extent to both sides.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples; the first z are those of `response_of_latents`.
+        progress: advanced by one per image.
 
     Raises:
-        UserError: for fewer than two samples, or a Q that does not fit.
+        UserError: for fewer than two samples, or a Q that does not fit the generator.
     """
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.RESPONSE)
     sides, changes = torch.tensor([path_size, -path_size]), []
@@ -128,11 +128,11 @@ def response_of_images(
 
 
 def leakage(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of each direction's response (ndirs, factors) that goes to other factors than its first one.
+    """Fraction of each direction's response (ndirs, factors) outside its strongest factor.
 
     Returns:
-        (ndirs,) shares, 0 for a direction that moves one factor only and for a dead one; and () their mean, weighted
-        by how much each direction moves, so that dead directions do not count.
+        (ndirs,) fractions, 0 for a direction that moves a single factor and for an inactive one; and () their mean,
+        weighted by the total response of each direction, so that inactive directions do not count.
     """
     total, first = matrix.sum(dim=1), matrix.amax(dim=1)
     of_each = torch.where(total > 0, 1 - first / total.clamp_min(1e-30), 0)
@@ -185,7 +185,7 @@ def true_directions(generator: FrozenGenerator) -> Tensor:
     """The known true directions (n, z_dim).
 
     Raises:
-        UserError: where they are unknown.
+        UserError: if they are unknown.
     """
     if generator.true_directions is None:
         raise UserError(f"the true factors of {generator.name} are unknown, so directions cannot be compared with them")

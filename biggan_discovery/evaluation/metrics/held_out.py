@@ -1,4 +1,4 @@
-"""Objectives of a search on samples that no search has seen."""
+"""Objectives on samples held out from every search."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def held_out_values(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        objective: what to evaluate, or its name in `objectives.table`.
+        objective: objective to evaluate, or its name in `objectives.table`.
         classes: class indices to draw from. Defaults to all.
         path_size: η, w is one-hot × U(-η, η).
         epsilon: finite-difference step in w.
         probes: k, Rademacher probes per sample.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: random seed of the held-out samples; no search has seen them.
-        progress: advanced by one for each sample.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the held-out samples.
+        progress: advanced by one per sample.
 
     Returns:
         (samples,) float64. Means of different objectives and of different layers are of different orders, so compare
@@ -88,7 +88,7 @@ def held_out_values(
 
 
 def held_out_penalty(generator: FrozenGenerator, Q: Tensor, **settings: Any) -> Estimate:
-    """Mean and standard error over samples of the held-out Hessian Penalty; arguments as `held_out_values`.
+    """Mean and standard error over samples of the held-out Hessian Penalty; arguments as in `held_out_values`.
 
     Costs 2 · probes · samples images.
     """
@@ -98,15 +98,15 @@ def held_out_penalty(generator: FrozenGenerator, Q: Tensor, **settings: Any) -> 
 def random_frames(
     generator: FrozenGenerator, ndirs: int, *, layers: LayerRange | str, count: int, seed: int, first: int = 0
 ) -> list[Tensor]:
-    """Random orthonormal sets of directions in the space that some layers see: those that ratios divide by.
+    """Random orthonormal sets of directions in the space that some layers see, the reference of ratios.
 
     Args:
         generator: the frozen network.
-        ndirs: directions in each.
-        layers: which layers of the generator they reach.
-        count: how many sets.
+        ndirs: directions per set.
+        layers: layers of the generator that they reach.
+        count: number of sets.
         seed: random seed.
-        first: index of the first set; each is the same whatever is drawn with it.
+        first: index of the first set; a set depends only on its index and the seed.
 
     Returns:
         `count` sets (ndirs, z_dim), float32 on the CPU.

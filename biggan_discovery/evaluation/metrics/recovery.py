@@ -33,7 +33,7 @@ def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
         true_directions: (n, z_dim), of any length.
 
     Raises:
-        UserError: where there are fewer found than true directions, or their z_dim differs.
+        UserError: if there are fewer found than true directions, or their z_dim differs.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, and only some generators have true directions
 

@@ -62,9 +62,9 @@ def shift_pairs(
         path_size: η.
         pairs: how many.
         side: images are averaged down to at most this many pixels a side, so that thousands fit in memory.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Raises:
         UserError: for fewer than two pairs, or a Q that does not fit.

@@ -16,7 +16,7 @@ from biggan_discovery.errors import near_matches
 from biggan_discovery.rendering.table import RANGES
 
 LARGEST = 3.4e38  # The largest float32, rounded down.
-_LONGEST_METAVAR = 22
+_LONGEST_METAVAR = 20
 _LONGEST_RANGE = 100_000
 
 

@@ -113,7 +113,7 @@ def find_folder(
     try:
         name, path = _find(text)
     except UserError as error:
-        raise UserError(f"{named_by}: {error}; give its location with --generator") from error
+        raise UserError(f"{named_by}: {error}; give --generator for where it is") from error
     if runs_code(name):
         raise UserError(
             f"{named_by} is for the generator {_shown(text)}, which is Python code and runs only if you name it; if "

@@ -337,11 +337,10 @@ def _check_space(target: Path, needed: int) -> None:
 def _receive(response: http.client.HTTPResponse, part: Path, here: int, size: int | None, label: str) -> None:
     """Append the response to the part; data received is kept whatever happens."""
     million = 10**6
-    silenced = logging.getLogger("biggan_discovery").level > logging.INFO
     total = math.ceil((size or 0) / million)
     with (
         part.open("ab" if here else "wb") as out,
-        Progress(total, label, unit="MB", done=here // million, quiet=silenced or not total) as bar,
+        Progress(total, label, unit="MB", done=here // million, quiet=_silenced() or not total) as bar,
     ):
         while chunk := _read(response):
             out.write(chunk)
@@ -376,11 +375,16 @@ def _download_from_drive(url: str, file: RemoteFile, target: Path) -> None:
         ) from error
     _log.info("downloading %s (size known once it starts) to %s", url, target)
     try:
-        gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True)
+        gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True, quiet=_silenced())
     except Exception as error:  # It raises its own exceptions, those of requests, and OSError.
         raise UserError(f"gdown could not fetch {url}: {' '.join(str(error).split())}") from error
     if not _part(target).is_file():
         raise UserError(f"gdown could not fetch {url}")
+
+
+def _silenced() -> bool:
+    """Whether the user has chosen to see only warnings, as `--quiet` does."""
+    return logging.getLogger("biggan_discovery").level > logging.INFO
 
 
 def _part(target: Path) -> Path:

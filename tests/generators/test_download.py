@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import logging
 import os
 import shutil
 import socket
@@ -139,7 +140,9 @@ def test_whole(
     payload: dict[str, bytes],
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("biggan_discovery"), "handlers", [])  # Commands install one that prints.
     caplog.set_level("INFO")
     generator = load()
     assert (generator.name, generator.resolution, generator.class_names) == (NAME, 32, imagenet_names())
@@ -525,8 +528,8 @@ def test_google_drive_needs_gdown(root: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_google_drive(root: Path, monkeypatch: pytest.MonkeyPatch, outcome: str) -> None:
     content = _zip_of(b"weights") if outcome == "right" else b"<html>quota exceeded</html>"
 
-    def fake(*, id: str, output: str, resume: bool) -> None:  # noqa: A002
-        assert (id, resume) == ("1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW", True)
+    def fake(*, id: str, output: str, resume: bool, quiet: bool) -> None:  # noqa: A002
+        assert (id, resume, quiet) == ("1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW", True, False)
         if outcome == "error":
             raise RuntimeError("too many\nusers")
         if outcome != "nothing":

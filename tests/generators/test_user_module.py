@@ -319,7 +319,7 @@ def test_every_job_works_on_a_user_s_own_network(
     monkeypatch.chdir(folder)
     search = "discover --generator my_gan.py:make --class dog --method jacobian --samples 4 --out run --quiet"
     assert _command(monkeypatch, search) == 0
-    assert f"visualize.py run/directions.safetensors --generator {folder}/my_gan.py:make" in capsys.readouterr().out
+    assert f"visualize run/directions.safetensors --generator {folder}/my_gan.py:make" in capsys.readouterr().out
     found = Directions.load(folder / "run" / "directions.safetensors")
     name, weights = f"{folder}/my_gan.py:make", load_generator("my_gan.py:make", device="cpu").sha256
     assert [found.metadata[key] for key in ("generator", "generator_sha256")] == [name, weights]

@@ -1,0 +1,138 @@
+"""A device of its own on the CPU: it computes what the CPU does and refuses what a GPU refuses.
+
+A `Standin` holds a CPU tensor and says that it is on the device "standin", which is PyTorch's place for the backends of
+others (PrivateUse1). Unlike a name such as "cuda" without a GPU, it is known to all of torch: `.to`, factories,
+autograd, forward mode and vmap treat it as a device. Code for `device.type == "cuda"`, which calls CUDA's own libraries
+(memory statistics, graphs, Triton), is not reached.
+
+An operation raises a RuntimeError, as on a GPU, where it mixes a stand-in tensor with a CPU tensor. Allowed are copies,
+CPU scalars (0-dim) that are only read, and CPU indices. Also refused: random numbers, which another device
+draws differently, so that no result may depend on them.
+
+The device must be known before the first backward pass of the process, which starts a thread for each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+NAME = "standin"
+_setup_privateuseone_for_python_backend(NAME)
+DEVICE = torch.device(NAME, 0)
+
+_aten = torch.ops.aten
+_COPIES = {_aten.copy_.default, _aten._to_copy.default}
+_INDEXED = {
+    each.default for each in (_aten.index_put, _aten.index_put_, _aten._index_put_impl_, _aten._unsafe_index_put)
+} | {_aten.index.Tensor, _aten._unsafe_index.Tensor}
+_float64 = True
+
+
+class Standin(Tensor):
+    """A tensor on the stand-in device.
+
+    Args:
+        inner: a CPU tensor with its values, which is shared.
+    """
+
+    inner: Tensor
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> Standin:
+        if inner.dtype in (torch.float64, torch.complex128) and not _float64:
+            raise TypeError(f"Cannot convert a tensor to {inner.dtype}: the stand-in device does not support it")
+        tensor = Tensor._make_wrapper_subclass(
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=DEVICE,
+        )
+        tensor.inner = inner
+        return tensor
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """That of the values, whose address and size are real."""
+        return self.inner.untyped_storage()
+
+    def tolist(self) -> Any:
+        """The values; torch has none for subclasses."""
+        return self.inner.tolist()
+
+    def __repr__(self, **_: Any) -> str:
+        return f"Standin({self.inner!r})"
+
+
+@contextlib.contextmanager
+def without_float64() -> Iterator[None]:
+    """Let the stand-in device refuse float64, as MPS does."""
+    global _float64
+    _float64 = False
+    try:
+        yield
+    finally:
+        _float64 = True
+
+
+def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    leaves = tree_leaves((args, kwargs))
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    device = kwargs.get("device")
+    here = any(isinstance(each, Standin) for each in tensors) if device is None else device.type == NAME
+    _check(func, args, kwargs, tensors)
+    if here and torch.Tag.nondeterministic_seeded in func.tags:
+        raise RuntimeError(f"{func} draws random numbers on the device, which draws others than the CPU")
+    # In-place and out= operations return what they were given.
+    given = {id(each.inner) if isinstance(each, Standin) else id(each): each for each in tensors}
+
+    def wrapped(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return given[id(value)] if id(value) in given else Standin(value) if here else value
+
+    if device is not None:
+        kwargs = {**kwargs, "device": torch.device("cpu")}
+    args, kwargs = tree_map(lambda leaf: leaf.inner if isinstance(leaf, Standin) else leaf, (args, kwargs))
+    return tree_map(wrapped, func(*args, **kwargs))
+
+
+def _check(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> None:
+    """Refuse what mixes devices."""
+    if func in _COPIES or not any(isinstance(each, Standin) for each in tensors):
+        return
+    written = args[0] if func._schema.is_mutable and args else None
+    for index, argument in enumerate((*args, *kwargs.values())):
+        if func in _INDEXED and index == 1 and isinstance(args[0], Standin):
+            continue
+        for each in tree_leaves(argument):
+            if isinstance(each, Standin) or not isinstance(each, Tensor):
+                continue
+            scalar = each.ndim == 0 and isinstance(argument, Tensor) and each is not written
+            if not scalar:
+                raise RuntimeError(
+                    "Expected all tensors to be on the same device, but found at least two devices, "
+                    f"{DEVICE} and cpu! ({func}, a CPU tensor {tuple(each.shape)})"
+                )
+
+
+def _made(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Operations without tensors, which make them."""
+    return _run(func, args, kwargs)
+
+
+_library = torch.library.Library("_", "IMPL")
+_library.fallback(_made, "PrivateUse1")

@@ -8,8 +8,6 @@ autograd, forward mode and vmap treat it as a device. Code for `device.type == "
 An operation raises a RuntimeError, as on a GPU, where it mixes a stand-in tensor with a CPU tensor. Allowed are copies,
 CPU scalars (0-dim) that are only read, and CPU indices. Also refused: random numbers, which another device
 draws differently, so that no result may depend on them.
-
-The device must be known before the first backward pass of the process, which starts a thread for each.
 """
 
 from __future__ import annotations
@@ -21,11 +19,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+
+class _Backend(_DummyBackendModule):
+    """What `torch.standin` is asked for."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
 
 NAME = "standin"
-_setup_privateuseone_for_python_backend(NAME)
+_setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
 DEVICE = torch.device(NAME, 0)
+# A backward pass then runs in the thread that asks for it. The engine's own thread for a device would have to be there
+# before the first backward pass of the process.
+torch.autograd.set_multithreading_enabled(False)
 
 _aten = torch.ops.aten
 _COPIES = {_aten.copy_.default, _aten._to_copy.default}
@@ -107,6 +116,8 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     args, kwargs = tree_map(lambda leaf: leaf.inner if isinstance(leaf, Standin) else leaf, (args, kwargs))
+    if func is _aten._efficientzerotensor.default:
+        func = _aten.zeros.default  # The tangents of constants have no memory, which only torch's own tensors can say.
     return tree_map(wrapped, func(*args, **kwargs))
 
 

@@ -123,7 +123,7 @@ def _discover(bench: Bench, network: str, **settings: Any) -> dict[str, Any]:
 
 
 def _from_file(bench: Bench, **settings: Any) -> dict[str, Any]:
-    return _discover(bench, "deep", init=bench.shared / "deep-0.safetensors", directions=3, **settings)
+    return _discover(bench, "deep", init=bench.shared / "deep-0.safetensors", **settings)
 
 
 def _chosen_precision(bench: Bench, **settings: Any) -> list[Any]:

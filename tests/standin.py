@@ -82,6 +82,10 @@ class Standin(Tensor):
         """The values; torch has none for subclasses."""
         return self.inner.tolist()
 
+    def new_tensor(self, data: Any, *, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor of data on the device; torch has none for subclasses."""
+        return torch.tensor(data, dtype=dtype or self.dtype, device=self.device)
+
     def __repr__(self, **_: Any) -> str:
         return f"Standin({self.inner!r})"
 

@@ -19,6 +19,8 @@ from torch import Tensor
 
 import biggan_discovery as bd
 from biggan_discovery.cli import _COMMANDS, cli
+from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.search import discovery
 from tests import device_jobs, standin
 from tests.device_jobs import JOBS, Bench, make_shared
 from tests.evaluation.small import small_sizes
@@ -35,6 +37,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     shared = make_shared(root / "shared")
     with pytest.MonkeyPatch.context() as patch:
         small_sizes(patch)
+        patch.setattr(discovery, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
         yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
 
 

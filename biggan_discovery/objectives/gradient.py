@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.objectives.objective import Objective
 from biggan_discovery.objectives.samples import Samples
 
@@ -91,7 +92,7 @@ def _accumulated(
     scale: float,
 ) -> tuple[float, Tensor]:
     """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
-    rows = Q.detach().double().requires_grad_()
+    rows = in_float64(Q.detach()).requires_grad_()
     values = []
     evaluations = objective.passes(len(samples.probes))
     together = max(1, micro_batch // evaluations)
@@ -110,7 +111,7 @@ def _accumulated(
         ]
         torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
     assert rows.grad is not None
-    return torch.cat(values).double().mean().item(), (rows.grad / scale).to(Q.dtype)
+    return in_float64(torch.cat(values)).mean().item(), (rows.grad / scale).to(Q)
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:

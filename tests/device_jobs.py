@@ -150,9 +150,11 @@ def _resumed(bench: Bench, name: str, **settings: Any) -> dict[str, Any]:
         raise _StoppedError
 
     options = {"out": bench.folder / name, "save_every": 1, "judge": False, "quiet": True, **settings}
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_StoppedError):
+    on_cpu = bd.load_generator(bench.shared / "deep", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(State, "save", last)
-        bd.discover(bd.load_generator(bench.shared / "deep", device="cpu"), **options)
+        with pytest.raises(_StoppedError):
+            bd.discover(on_cpu, **options)
     return _found(bd.discover(bench.generator("deep"), **options))
 
 

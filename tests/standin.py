@@ -48,46 +48,52 @@ class Standin(Tensor):
     """A tensor on the stand-in device.
 
     Args:
-        inner: a CPU tensor with its values, which is shared.
+        on_cpu: a CPU tensor with its values, which is shared.
     """
 
-    inner: Tensor
+    on_cpu: Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> Standin:
-        if inner.dtype in (torch.float64, torch.complex128) and not _float64:
-            raise TypeError(f"Cannot convert a tensor to {inner.dtype}: the stand-in device does not support it")
+    def __new__(cls, on_cpu: Tensor) -> Standin:
+        if on_cpu.dtype in (torch.float64, torch.complex128) and not _float64:
+            raise TypeError(f"Cannot convert a tensor to {on_cpu.dtype}: the stand-in device does not support it")
         tensor = Tensor._make_wrapper_subclass(
             cls,
-            inner.shape,
-            strides=inner.stride(),
-            storage_offset=inner.storage_offset(),
-            dtype=inner.dtype,
+            on_cpu.shape,
+            strides=on_cpu.stride(),
+            storage_offset=on_cpu.storage_offset(),
+            dtype=on_cpu.dtype,
             device=DEVICE,
         )
-        tensor.inner = inner
+        tensor.on_cpu = on_cpu
         return tensor
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
 
+    @property
+    def data(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The tensor without its history; assigned to where modules are converted to another type."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Standin) -> None:
+        Tensor.data.__set__(self, value)  # pyright: ignore[reportAttributeAccessIssue]
+        self.on_cpu = value.on_cpu
+
     def untyped_storage(self) -> torch.UntypedStorage:
         """That of the values, whose address and size are real."""
-        return self.inner.untyped_storage()
+        return self.on_cpu.untyped_storage()
 
     def tolist(self) -> Any:
         """The values; torch has none for subclasses."""
-        return self.inner.tolist()
-
-    def new_tensor(self, data: Any, *, dtype: torch.dtype | None = None) -> Tensor:
-        """A tensor of data on the device; torch has none for subclasses."""
-        return torch.tensor(data, dtype=dtype or self.dtype, device=self.device)
+        return self.on_cpu.tolist()
 
     def __repr__(self, **_: Any) -> str:
-        return f"Standin({self.inner!r})"
+        return f"Standin({self.on_cpu!r})"
 
 
 @contextlib.contextmanager
@@ -110,7 +116,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if here and torch.Tag.nondeterministic_seeded in func.tags:
         raise RuntimeError(f"{func} draws random numbers on the device, which draws others than the CPU")
     # In-place and out= operations return what they were given.
-    given = {id(each.inner) if isinstance(each, Standin) else id(each): each for each in tensors}
+    given = {id(each.on_cpu) if isinstance(each, Standin) else id(each): each for each in tensors}
 
     def wrapped(value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -119,7 +125,7 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    args, kwargs = tree_map(lambda leaf: leaf.inner if isinstance(leaf, Standin) else leaf, (args, kwargs))
+    args, kwargs = tree_map(lambda leaf: leaf.on_cpu if isinstance(leaf, Standin) else leaf, (args, kwargs))
     if func is _aten._efficientzerotensor.default:
         func = _aten.zeros.default  # The tangents of constants have no memory, which only torch's own tensors can say.
     return tree_map(wrapped, func(*args, **kwargs))
@@ -149,5 +155,12 @@ def _made(func: Any, *args: Any, **kwargs: Any) -> Any:
     return _run(func, args, kwargs)
 
 
-_library = torch.library.Library("_", "IMPL")
-_library.fallback(_made, "PrivateUse1")
+def _copied(self: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    """How `torch.tensor` fills what it has made: below the subclass."""
+    return _run(_aten.copy_.default, (self, source, non_blocking), {})
+
+
+_factories = torch.library.Library("_", "IMPL")
+_factories.fallback(_made, "PrivateUse1")
+_copies = torch.library.Library("aten", "IMPL")
+_copies.impl("copy_", _copied, "PrivateUse1")

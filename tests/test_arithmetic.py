@@ -23,7 +23,10 @@ from tests.device_jobs import JOBS, Bench, make_shared
 from tests.evaluation.small import small_sizes
 from tests.test_devices import check, plain
 
-BACKENDS = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+BACKENDS: tuple[Any, ...] = (
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,  # pyright: ignore[reportAttributeAccessIssue]
+)
 SEARCHES: dict[str, dict[str, Any]] = {
     "joint diagonalization": {"samples": 2},
     "sketches": {"samples": 2, "sketches": 2},
@@ -70,23 +73,19 @@ def found(seed: int = 0) -> Directions:
     return Directions(torch.randn(3, 4, generator=torch.Generator().manual_seed(seed)))
 
 
+@pytest.mark.usefixtures("in_tf32")
 @pytest.mark.parametrize("search", SEARCHES)
-def test_a_search_computes_in_float32(search: str, in_tf32: tuple[str, ...]) -> None:
+def test_a_search_computes_in_float32(search: str) -> None:
     generator, seen = recording()
     discover(generator, quiet=True, **SEARCHES[search])
     assert seen == {("ieee", "ieee")}
 
 
-JOBS_OF_PICTURES: dict[str, Callable[[FunctionGenerator, Path], object]] = {
-    "evaluate": lambda generator, _: evaluate(generator, found(), metrics=metric_names(), quiet=True),
-    "compare": lambda generator, _: compare(generator, found(), found(1), quiet=True),
-}
-
-
-@pytest.mark.parametrize("job", JOBS_OF_PICTURES)
-def test_directions_are_judged_in_float32(job: str, in_tf32: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_tf32")
+def test_directions_are_judged_in_float32() -> None:
     generator, seen = recording()
-    JOBS_OF_PICTURES[job](generator, tmp_path)
+    evaluate(generator, found(), metrics=metric_names(), quiet=True)
+    compare(generator, found(), found(1), quiet=True)
     assert seen == {("ieee", "ieee")}
 
 
@@ -99,7 +98,8 @@ def test_pictures_measure_in_float32_and_draw_in_any(
     assert seen == {("ieee", "ieee"), in_tf32}
 
 
-def test_the_jacobian_of_a_function_is_measured_in_float32(in_tf32: tuple[str, ...]) -> None:
+@pytest.mark.usefixtures("in_tf32")
+def test_the_jacobian_of_a_function_is_measured_in_float32() -> None:
     generator, seen = recording()
     jacobian(lambda z: generator(z, torch.zeros(len(z), dtype=torch.int64)), torch.zeros(2, 4), 2)
     assert seen == {("ieee", "ieee")}

@@ -38,6 +38,7 @@ ALLOWED: dict[str, Callable[[], Tensor]] = {
     "in place": lambda: there().add_(1).sub_(1),
     "out": lambda: torch.add(there(), 0, out=torch.empty(3, device=DEVICE)),
     "factories": lambda: torch.arange(3.0, device=DEVICE) + torch.zeros(3, device=DEVICE),
+    "a tensor of numbers": lambda: torch.tensor([0.0, 1.0, 2.0], device=DEVICE),
     "a new tensor": lambda: there().new_tensor([0.0, 1.0, 2.0]),
 }
 
@@ -73,8 +74,8 @@ def test_a_mix_up_in_a_backward_pass_is_refused() -> None:
             return x * 2
 
         @staticmethod
-        def backward(ctx, grad):
-            return grad * HERE
+        def backward(ctx, *grads):
+            return grads[0] * HERE
 
     x = there().requires_grad_()
     with pytest.raises(RuntimeError, match="same device"):
@@ -92,6 +93,7 @@ def test_derivatives_of_every_kind() -> None:
     assert torch.equal(x.grad.cpu(), 3 * HERE**2)
     with forward_ad.dual_level():
         tangent = forward_ad.unpack_dual(forward_ad.make_dual(there(), there()) ** 3).tangent
+    assert tangent is not None
     assert torch.equal(tangent.cpu(), 3 * HERE**3)
     rows = torch.func.vmap(lambda v: torch.func.jvp(lambda t: t**3, (there(),), (v,))[1])(torch.eye(3).to(DEVICE))
     assert torch.equal(rows.cpu(), torch.diag(3 * HERE**2))

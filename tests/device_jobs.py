@@ -15,7 +15,8 @@ from PIL import Image, ImageSequence
 from torch import Tensor, nn
 
 import biggan_discovery as bd
-from biggan_discovery.evaluation.table import metric_names
+from biggan_discovery.evaluation.metric import Need
+from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
 from biggan_discovery.objectives.table import OBJECTIVES
@@ -202,11 +203,10 @@ def _edit(bench: Bench, title: str, edits: Any, suffix: str = ".png", **options:
 
 def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None, **options: Any) -> Any:
     """All figures, and the pictures of the report."""
-    if network == "scenes-64":
-        files: list[Any] = [Path(__file__).parents[1] / "directions" / "scenes-64.safetensors"]
-    else:
-        files = [bench.shared / f"{network}-0.safetensors"]
-    report = bd.evaluate(bench.generator(network), *files, metrics=metrics, quiet=True, **options)
+    directions = (
+        bd.Directions(_random(3, _Z_DIM)) if network == "scenes-64" else bench.shared / f"{network}-0.safetensors"
+    )
+    report = bd.evaluate(bench.generator(network), directions, metrics=metrics, quiet=True, **options)
     folder = bench.folder / f"report-{network}"
     report.save(folder)
     return [json.loads(report.to_json())["sets"], *_pictures(*sorted((folder / "figures").iterdir()))]
@@ -329,7 +329,10 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=by_layers, suffix=".gif", samples=2)
     jobs["evaluate"] = functools.partial(_evaluated, network="deep", metrics=metric_names(), baselines=True)
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
-    jobs["evaluate known factors"] = functools.partial(_evaluated, network="scenes-64")
+    of_factors = [
+        name for name in metric_names() if {Need.TRUE_DIRECTIONS, Need.PREDICTOR} & set(metric_named(name).needs)
+    ]
+    jobs["evaluate known factors"] = functools.partial(_evaluated, network="scenes-64", metrics=of_factors)
     jobs["compare"] = _compared
     return jobs | {
         "penalties": _penalties,

@@ -216,7 +216,8 @@ def _compared(bench: Bench) -> Any:
     files = [bench.shared / f"deep-{seed}.safetensors" for seed in range(2)]
     comparison = bd.compare(bench.generator("deep"), *files, quiet=True)
     comparison.save(bench.folder / "comparison")
-    return [json.loads(comparison.to_json())["pairs"], *_pictures(*(bench.folder / "comparison" / "figures").iterdir())]
+    figures = sorted((bench.folder / "comparison" / "figures").iterdir())
+    return [json.loads(comparison.to_json())["pairs"], *_pictures(*figures)]
 
 
 def _penalties(bench: Bench) -> list[Any]:

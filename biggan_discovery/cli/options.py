@@ -182,7 +182,7 @@ device_option = click.option(
     metavar="DEVICE",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:1, ...; auto prefers a GPU.",
+    help="auto, cpu, cuda, cuda:1, mps, xpu, ...; auto: a CUDA GPU if there is one.",
 )
 seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Random seed.")
 class_option = click.option(

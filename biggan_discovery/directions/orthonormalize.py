@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.numerics.arithmetic import in_float64
 
 METHODS = ("qr", "gram-schmidt", "none")
 
@@ -39,8 +40,7 @@ def orthonormalize(A: Tensor, method: str = "qr") -> Tensor:
     ndirs, z_dim = A.shape
     if ndirs > z_dim:
         raise UserError(f"{ndirs} directions in {z_dim} dimensions cannot be orthonormal; ask for {z_dim} or fewer")
-    # MPS has no float64.
-    exact = A.to("cpu" if A.device.type == "mps" else A.device, torch.float64)
+    exact = in_float64(A)
     # With rows of length 1 nothing overflows, and a residual's length says at once how dependent the row is.
     rows = exact / torch.linalg.vector_norm(exact, dim=1, keepdim=True).detach().clamp_min(1e-300)
     Q, residuals = _qr(rows) if method == "qr" else _gram_schmidt(rows)

@@ -253,12 +253,13 @@ class FrozenGenerator(nn.Module, abc.ABC):
         """
         if uniform.ndim != 2 or uniform.shape[1] != self.z_dim:
             raise UserError(f"uniform has shape {tuple(uniform.shape)}; it should be (N, {self.z_dim})")
-        if uniform.device.type == "cpu" and not ((uniform > 0) & (uniform < 1)).all():
+        exact = uniform.cpu().double()  # Not every device has float64.
+        if not ((exact > 0) & (exact < 1)).all():
             raise UserError("uniform should be inside (0, 1); 0 and 1 themselves have no latent")
-        return self._from_uniform(uniform.double()).to(self.device, self.dtype)
+        return self._from_uniform(exact).to(self.device, self.dtype)
 
     def _from_uniform(self, uniform: Tensor) -> Tensor:
-        """Latents (N, z_dim) from float64 numbers in (0, 1): a normal of standard deviation `truncation`."""
+        """Latents (N, z_dim) from float64 numbers in (0, 1) on the CPU: a normal of standard deviation `truncation`."""
         return self.truncation * priors.normal(uniform)
 
     def defaults(self) -> dict[str, object]:

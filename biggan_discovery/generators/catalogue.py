@@ -67,7 +67,7 @@ def load_generator(
             The generator's `name` is the name, the absolute path, or the importable module as given.
         truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics. Defaults to 1, or to
             the truncation of a `FrozenGenerator` in Python code.
-        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", "mps", "xpu", ...
         offline: never download. Defaults to the environment variable BIGGAN_DISCOVERY_OFFLINE.
         mirror: address to download from, instead of the generators' hosts, with files of the same names. Defaults to
             BIGGAN_DISCOVERY_MIRROR.
@@ -146,10 +146,10 @@ def list_generators() -> list[Entry]:
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """The torch device of a name; "auto" is a GPU if there is one, else the CPU.
+    """The torch device of a name; "auto" is a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        UserError: unknown, or not on this machine.
+        UserError: unknown, or not on this machine, and what is missing.
     """
     import torch
 
@@ -159,7 +159,8 @@ def find_device(device: str | torch.device) -> torch.device:
         place = torch.device(device)
         torch.empty(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        raise UserError(f"no device {str(device)!r} here; there are: auto, {', '.join(_devices())}") from error
+        there = f"there are: auto, {', '.join(_devices())}"
+        raise UserError(f"no device {str(device)!r} here{_lacking(str(device))}; {there}") from error
     if place.type == "meta":
         raise UserError("the device 'meta' computes nothing; use auto, cpu or cuda")
     return place
@@ -246,4 +247,22 @@ def _entry(name: str, folder: Path) -> Entry:
 def _devices() -> list[str]:
     import torch
 
-    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    others = {"mps": torch.backends.mps.is_available(), "xpu": torch.xpu.is_available()}
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(name for name, there in others.items() if there)]
+
+
+def _lacking(device: str) -> str:
+    """What is missing for a device that is not there, as far as it is known."""
+    import torch
+
+    kinds = {
+        "cuda": (torch.backends.cuda.is_built(), torch.cuda.is_available()),
+        "mps": (torch.backends.mps.is_built(), torch.backends.mps.is_available()),
+        "xpu": (torch.xpu._is_compiled(), torch.xpu.is_available()),
+    }
+    kind = device.partition(":")[0]
+    built, there = kinds.get(kind, (True, True))
+    if not built:
+        return f", as torch {torch.__version__} is built without {kind.upper()}"
+    return "" if there else f", as torch finds no {kind.upper()} device"

@@ -1,4 +1,4 @@
-"""In what arithmetic a GPU multiplies float32 numbers."""
+"""In what arithmetic a GPU multiplies float32 numbers, and where there is float64."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -24,3 +25,19 @@ def arithmetic(precision: str) -> Iterator[None]:
     finally:
         for each, value in zip(backends, before, strict=True):
             each.fp32_precision = value
+
+
+def widest(device: torch.device) -> torch.device:
+    """Where to compute in float64: the device itself, or the CPU if it has none, as MPS and some XPUs."""
+    if device.type in ("cpu", "cuda"):
+        return device
+    try:
+        torch.ones(1, dtype=torch.float64, device=device).add(1)
+    except (RuntimeError, TypeError):
+        return torch.device("cpu")
+    return device
+
+
+def in_float64(tensor: Tensor) -> Tensor:
+    """The tensor in float64, on the `widest` device; differentiable."""
+    return tensor.to(widest(tensor.device), torch.float64)

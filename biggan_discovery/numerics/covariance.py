@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.numerics.arithmetic import in_float64
 
 
 def joint_covariance(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor]) -> tuple[Tensor, int]:
@@ -28,7 +29,7 @@ def joint_covariance(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor
         with torch.no_grad():
             outputs = layer(z)
         _check(z, outputs)
-        joint = torch.cat((outputs.double(), z.double()), dim=1).cpu()
+        joint = torch.cat((in_float64(outputs), in_float64(z)), dim=1).cpu()
         if not count:
             # Sums of squares around a point near the mean lose nothing to rounding where the mean is large.
             features, near = outputs.shape[1], joint.mean(dim=0)

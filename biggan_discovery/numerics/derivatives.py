@@ -17,6 +17,7 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.batching import Batch, is_out_of_memory
+from biggan_discovery.numerics.arithmetic import in_float64
 
 Images = Callable[[Tensor], Tensor]
 
@@ -139,14 +140,14 @@ def pixel_hessians(images: Images, probes: Tensor, epsilon: float, batch: Batch)
         that of the Hessian; and (n, P), the first derivatives.
     """
     n = probes.shape[1]
-    first, second = torch.triu_indices(n, n, 1, device=probes.device)
+    first, second = torch.triu_indices(n, n, 1)
     at_zero = images(torch.zeros_like(probes[:1]))
     # Taken off before anything is added up, the value at 0 leaves small numbers that lose less to rounding.
     above, below = (
         torch.cat(list(batch.map(lambda part: images(part) - at_zero, shifts)))
         for shifts in (epsilon * probes, -epsilon * probes)
     )
-    exact = probes.double()
+    exact = in_float64(probes)
     equations = torch.cat((exact.square(), 2**0.5 * exact[:, first] * exact[:, second]), dim=1)
     entries = torch.linalg.pinv(equations).to(above) @ (above + below) / epsilon**2
     return entries, torch.linalg.pinv(exact).to(above) @ (above - below) / (2 * epsilon)

@@ -19,6 +19,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.fast import Recorded
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.objectives.objective import Objective
 from biggan_discovery.objectives.samples import Samples
 
@@ -115,14 +116,14 @@ class ObjectiveGradient:
 
     def _accumulated(self, Q: Tensor, samples: Samples, micro_batch: int, scale: float) -> tuple[Tensor, Tensor]:
         """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
-        rows = Q.detach().double()
-        weight = torch.full((), scale / len(samples.z), dtype=torch.float64, device=Q.device)
+        rows = in_float64(Q.detach())
+        weight = torch.full((), scale / len(samples.z), dtype=rows.dtype, device=rows.device)
         evaluations = self._objective.passes(len(samples.probes))
         together = max(1, micro_batch // evaluations)
         parts = samples.split(together * max(1, _BEGUN_AT_ONCE // (together * evaluations)))
         values, gradients = zip(*(self._of_part(rows, weight, *_fields(part)) for part in parts), strict=True)
         total = reduce(torch.add, gradients)
-        return torch.cat(values).double().mean(), (total / scale).to(Q.dtype)
+        return in_float64(torch.cat(values)).mean(), (total / scale).to(Q)
 
     def _part(
         self, micro_batch: int, rows: Tensor, weight: Tensor, z: Tensor, y: Tensor, w: Tensor, probes: Tensor

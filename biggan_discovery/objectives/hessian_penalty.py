@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.numerics.derivatives import Images, pixel_hessians, sketched_hessians
 from biggan_discovery.objectives.checks import check_activations
 from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
@@ -149,7 +150,7 @@ def _sketches(
         return combinations[0]
 
     hessians, rows = sketched_hessians(images, axes, epsilon, batch, sketch)
-    value = 2 * off_diagonal(hessians.double()) / count
+    value = 2 * off_diagonal(in_float64(hessians)) / count
     return Measured(value, 2 * len(axes) * (1 + count), product(rows), hessians.cpu())
 
 

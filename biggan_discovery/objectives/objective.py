@@ -15,6 +15,7 @@ from torch import Tensor
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch, forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.numerics.derivatives import Images
 from biggan_discovery.objectives.samples import Samples
 
@@ -104,7 +105,7 @@ class Objective:
         w = self.evaluations(samples, epsilon).transpose(0, 1)
         z, y = (each.repeat_interleave(w.shape[1], dim=0) for each in (samples.z, samples.y))
         # Gradients of evaluations nearly cancel: summed in float64, they do not show how samples were split.
-        shifts = (w.flatten(0, 1).double() @ Q.double()).to(z.dtype)
+        shifts = (in_float64(w.flatten(0, 1)) @ in_float64(Q)).to(z)
         return generator.shift(z, shifts, layers), y
 
     def of_rows(self, images: Tensor, evaluations: int, epsilon: float) -> Tensor:

@@ -47,7 +47,7 @@ def chosen_latents(
     if latents is None:
         return sample_latents(generator, samples or default, seed)
     if isinstance(latents, np.ndarray | Tensor):
-        array = latents.detach().double().cpu().numpy() if isinstance(latents, Tensor) else latents
+        array = latents.detach().cpu().double().numpy() if isinstance(latents, Tensor) else latents
         source, z = "latents", _checked(array, generator.z_dim, "latents")
     else:
         source, z = os.fspath(latents), load_latents(latents, generator.z_dim)

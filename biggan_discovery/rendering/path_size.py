@@ -10,7 +10,7 @@ from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
@@ -92,10 +92,11 @@ def equal_path_sizes(
     sizes = path_size * torch.tensor(_GRID, dtype=torch.float64)
     amounts = torch.cat((sizes, -sizes[1:]))
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
-    own = (drawn.z.double() @ Q.to(drawn.z).double().T / Q.to(drawn.z).double().square().sum(dim=1)).cpu()
+    exact = in_float64(Q.to(drawn.z))
+    own = (in_float64(drawn.z) @ exact.T / exact.square().sum(dim=1)).cpu()
     for z, y, part in zip(drawn.z, drawn.y, own * (not keep_projection), strict=True):
         for direction, images in enumerate(along_directions(generator, Q, z, y, amounts - part[:, None], layers)):
-            changes = _rms(images[1:].double() - images[:1].double()).view(2, -1).mean(dim=0)
+            changes = _rms(in_float64(images[1:]) - in_float64(images[:1])).view(2, -1).mean(dim=0)
             curves[direction, 1:] += changes.cpu() / samples
         if progress is not None:
             progress.advance(len(Q) * len(amounts))

@@ -17,7 +17,7 @@ from biggan_discovery.directions import initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
 from biggan_discovery.generators.batching import gradient_batch
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, widest
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.gradient import objective_gradient
 from biggan_discovery.objectives.objective import Objective
@@ -118,7 +118,7 @@ def _chosen(
     if not alternatives:
         return "float32", {}
     candidates = {precision: in_precision(generator, precision) for precision in (*alternatives, "float32")}
-    exact, value = measure(copy.deepcopy(generator).double()), 0.0
+    exact, value = measure(copy.deepcopy(generator).to(widest(generator.device), torch.float64)), 0.0
     for precision, candidate in candidates.items():
         with arithmetic(precision):
             value = compare(measure(candidate), exact)

@@ -16,7 +16,7 @@ from biggan_discovery.evaluation.metrics.activeness import SCORES, inactive
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -69,7 +69,7 @@ def class_transfer(
     for index, z in enumerate(drawn.z):
         walks = [along_directions(generator, Q, z, drawn.y.new_tensor(y), sides, layers) for y in classes]
         for direction, of_classes in enumerate(zip(*walks, strict=True)):
-            changes = torch.stack([(images[0] - images[1]).flatten() for images in of_classes]).double()
+            changes = in_float64(torch.stack([(images[0] - images[1]).flatten() for images in of_classes]))
             unit = functional.normalize(changes - changes.mean(dim=1, keepdim=True))
             cosines = unit @ unit.T
             pairs = torch.triu_indices(len(classes), len(classes), offset=1)

@@ -15,7 +15,7 @@ from biggan_discovery.evaluation.metric import Figure, Metric, Need
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -80,7 +80,7 @@ def contrastive_accuracy(
     changes, sides = [], torch.tensor([path_size, -path_size])
     for z, y in zip(drawn.z, drawn.y, strict=True):
         ends = map(features, along_directions(generator, Q, z, y, sides, layers))
-        changes.append(torch.stack([above - below for above, below in ends]).double())
+        changes.append(in_float64(torch.stack([above - below for above, below in ends])))
         if progress is not None:
             progress.advance(2 * len(Q))
     return estimate(_right(torch.stack(changes), temperature).mean(dim=1))

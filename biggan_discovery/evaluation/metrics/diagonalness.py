@@ -16,7 +16,7 @@ from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.progress import Progress
 
@@ -108,17 +108,17 @@ def diagonalness(
 def _figures(hessian: _Hessian, chosen: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Both figures of one sample; adds its mean |H| to `total` and one to `count`, in place."""
     diagonal = hessian.diagonal().abs()
-    total.diagonal().add_(diagonal.double().mean(dim=1).cpu())
+    total.diagonal().add_(in_float64(diagonal).mean(dim=1).cpu())
     count.diagonal().add_(1)
     largest, added = torch.zeros_like(diagonal[0]), torch.zeros_like(diagonal[0])
     for pair, entry in zip(chosen, hessian.off_diagonal(chosen), strict=True):
         torch.maximum(largest, entry.abs(), out=largest)
         added += entry.abs()
         rows, columns = torch.cat((pair, pair.flip(0))).view(2, 2)
-        total[rows, columns] += entry.abs().double().mean().cpu()
+        total[rows, columns] += in_float64(entry.abs()).mean().cpu()
         count[rows, columns] += 1
-    share = (diagonal.amax(dim=0) >= largest).double().mean()
-    ratio = (diagonal.mean(dim=0) / (added / len(chosen) + _TINY)).double().mean()
+    share = in_float64(diagonal.amax(dim=0) >= largest).mean()
+    ratio = in_float64(diagonal.mean(dim=0) / (added / len(chosen) + _TINY)).mean()
     return share, ratio
 
 

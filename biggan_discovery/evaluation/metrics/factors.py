@@ -57,7 +57,7 @@ def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
 
     Φ is the normal distribution function, so factors are uniform for a normal z and unit true directions (n, z_dim).
     """
-    return torch.special.ndtr(z.double().cpu() @ true_directions.double().T)
+    return torch.special.ndtr(z.cpu().double() @ true_directions.double().T)
 
 
 def response_of_latents(
@@ -77,7 +77,7 @@ def response_of_latents(
     """
     truth = true_directions(generator)
     drawn = judging_samples(generator, Q, None, samples=samples, seed=seed, stream=Stream.RESPONSE)
-    z, rows = drawn.z.double().cpu(), Q.double().cpu()
+    z, rows = drawn.z.cpu().double(), Q.cpu().double()
     ends = [factor_values((z[:, None] + side * rows).flatten(0, 1), truth) for side in (path_size, -path_size)]
     return Response((ends[0] - ends[1]).abs().view(samples, len(Q), -1))
 
@@ -121,7 +121,7 @@ def response_of_images(
     sides, changes = torch.tensor([path_size, -path_size]), []
     for z, y in zip(drawn.z, drawn.y, strict=True):
         ends = torch.stack([predictor(images) for images in along_directions(generator, Q, z, y, sides, layers)])
-        changes.append((ends[:, 0] - ends[:, 1]).abs().double().cpu())
+        changes.append((ends[:, 0] - ends[:, 1]).abs().cpu().double())
         if progress is not None:
             progress.advance(2 * len(Q))
     return Response(torch.stack(changes))
@@ -146,8 +146,8 @@ def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, se
         UserError: for a generator whose true directions are unknown, or a Q that does not fit.
     """
     truth = true_directions(generator)
-    z = judging_samples(generator, Q, None, samples=samples, seed=seed, stream=Stream.CODES).z.double().cpu()
-    return z @ Q.double().cpu().T, z @ truth.double().T
+    z = judging_samples(generator, Q, None, samples=samples, seed=seed, stream=Stream.CODES).z.cpu().double()
+    return z @ Q.cpu().double().T, z @ truth.double().T
 
 
 def codes_and_predictions_cost(*, samples: int) -> int:
@@ -175,10 +175,10 @@ def codes_and_predictions(
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CODES)
     read = []
     for factors in forward_batch(generator).map(lambda z, y: predictor(generator(z, y)), drawn.z, drawn.y):
-        read.append(torch.special.ndtri(factors.double().cpu().clamp(0.01, 0.99)))
+        read.append(torch.special.ndtri(factors.cpu().double().clamp(0.01, 0.99)))
         if progress is not None:
             progress.advance(len(factors))
-    return drawn.z.double().cpu() @ Q.double().cpu().T, torch.cat(read)
+    return drawn.z.cpu().double() @ Q.cpu().double().T, torch.cat(read)
 
 
 def true_directions(generator: FrozenGenerator) -> Tensor:

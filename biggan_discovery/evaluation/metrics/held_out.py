@@ -77,7 +77,7 @@ def held_out_values(
     Q = Q.to(generator.device, generator.dtype)
 
     def of_part(z: Tensor, y: Tensor, w: Tensor, probes: Tensor) -> Tensor:
-        return objective(generator, Q, Samples(z, y, w, probes.transpose(0, 1)), epsilon, layers).double().cpu()
+        return objective(generator, Q, Samples(z, y, w, probes.transpose(0, 1)), epsilon, layers).cpu().double()
 
     values = []
     for part in forward_batch(generator).map(of_part, drawn.z, drawn.y, drawn.w, drawn.probes.transpose(0, 1)):

@@ -14,7 +14,7 @@ from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
@@ -84,7 +84,7 @@ def path_length(
         middle = torch.stack((place, -place))
         amounts = torch.stack((middle - step / 2, middle + step / 2)).flatten()
         for direction, images in enumerate(along_directions(generator, Q, z, y, amounts, layers)):
-            before, after = images.double().split(2) if distance is squared_error else images.split(2)
+            before, after = in_float64(images).split(2) if distance is squared_error else images.split(2)
             lengths[index, direction] = distance(before, after).mean() / step**2
             changes[index, direction] = squared_error(before, after).sqrt().mean() / step
         if progress is not None:

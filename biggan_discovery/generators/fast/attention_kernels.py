@@ -51,7 +51,7 @@ class Launches(NamedTuple):
     grad_keys: Launch
 
 
-LARGE = Launches(Launch(128, 64, 8, 3), Launch(128, 64, 8, 2), Launch(64, 128, 8, 2))
+LARGE = Launches(Launch(64, 64, 4, 3), Launch(128, 64, 8, 3), Launch(64, 64, 4, 2))
 """For GPUs of data centres, whose shared memory has 160 KiB and more."""
 SMALL = Launches(Launch(64, 64, 4, 2), Launch(64, 32, 4, 1), Launch(32, 64, 4, 1))
 """For all others."""

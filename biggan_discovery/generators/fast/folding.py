@@ -34,7 +34,7 @@ def conditional_weights(weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (2·channels, condition), the weights of scale over those of offset.
     """
-    (gain, shift), (rate, moved) = weight.double().chunk(2), bias.double().chunk(2)
+    (gain, shift), (rate, moved) = (each.cpu().double().chunk(2) for each in (weight, bias))
     scale = gain / rate[:, None]
     return torch.cat((scale, shift - scale * moved[:, None])).to(weight)
 

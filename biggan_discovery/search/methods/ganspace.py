@@ -47,20 +47,22 @@ class GANSpace(ClosedForm):
         """Compute the directions; raise `UserError` if the generator's layers are unknown."""
         import torch
 
+        from biggan_discovery.numerics.arithmetic import in_float64
         from biggan_discovery.numerics.streams import Stream
         from biggan_discovery.objectives.samples import draw
 
         space = generator.search_space(settings.layers)
         # W = QR with orthonormal columns in Q: the outputs Wz and Rz have the same principal variances and coordinates,
         # and R has no more rows than z has coordinates.
-        R = torch.linalg.qr(generator.projections(settings.layers).double(), mode="r").R
+        R = torch.linalg.qr(in_float64(generator.projections(settings.layers)), mode="r").R
 
         def latents() -> Iterator[Tensor]:
             with Progress(settings.samples, "sampling latents", unit="sample", quiet=quiet) as progress:
                 for step in range(-(-settings.samples // _AT_ONCE)):
                     count = min(_AT_ONCE, settings.samples - step * _AT_ONCE)
                     place = {"count": count, "probes": 2, "path_size": 1.0, "seed": settings.seed}
-                    yield draw(generator, [0], 1, **place, stream=Stream.SEARCH, step=step).z[:, space].double()
+                    drawn = draw(generator, [0], 1, **place, stream=Stream.SEARCH, step=step)
+                    yield in_float64(drawn.z[:, space])
                     progress.advance(count)
 
         return ganspace(lambda z: z @ R.T, latents(), settings.directions)

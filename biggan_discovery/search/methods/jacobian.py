@@ -88,10 +88,12 @@ def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, s
     import torch
 
     from biggan_discovery.generators.batching import Batch
+    from biggan_discovery.numerics.arithmetic import arithmetic
 
     if not isinstance(z, torch.Tensor) or z.ndim != 2 or not z.numel() or not z.is_floating_point():
         raise UserError("z should be a non-empty floating-point tensor (N, dim)")
-    return _of_mean(lambda: lambda each: G(each, **G_kwargs), (), z, ndirs, seed, Batch(len(z)), None)
+    with arithmetic("float32"):
+        return _of_mean(lambda: lambda each: G(each, **G_kwargs), (), z, ndirs, seed, Batch(len(z)), None)
 
 
 def _of_mean(

@@ -53,6 +53,7 @@ def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
     import torch
 
     from biggan_discovery.directions.space import check_count
+    from biggan_discovery.numerics.arithmetic import in_float64
     from biggan_discovery.numerics.eigenvectors import fixed_signs, strongest
 
     if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point() or not weight.isfinite().all():
@@ -60,7 +61,7 @@ def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
         raise UserError(f"weight is {about}; it should be a finite floating-point matrix (rows, z_dim)")
     count = weight.shape[1] if ndirs is None else ndirs
     check_count(count, weight.shape[1])
-    rows = torch.nn.functional.normalize(weight.double())
+    rows = torch.nn.functional.normalize(in_float64(weight))
     values, vectors = strongest(rows.T @ rows)
     A = fixed_signs(vectors.T[:count]).float().cpu()
     return Found(A, {"eigenvalues": values[:count].clamp(min=0).tolist()}, 0)

@@ -1,0 +1,140 @@
+"""Every command and every public function on every device there is, against the CPU.
+
+One device is always there: the stand-in, which refuses to mix devices as a GPU does, and which computes as the CPU, so
+that its results are those of the CPU bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import biggan_discovery as bd
+from biggan_discovery.cli import _COMMANDS, cli
+from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.search import discovery
+from tests import device_jobs, standin
+from tests.device_jobs import JOBS, Bench, make_shared
+from tests.evaluation.small import small_sizes
+
+DEVICES = ["cpu", standin.NAME, *["cuda"] * torch.cuda.is_available()]
+EXACT = ("cpu", standin.NAME)
+BOUND = 2e-2
+"""On other devices, of the largest entry: rounding, which second differences and kinks of networks enlarge."""
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bench]]:
+    root = tmp_path_factory.mktemp("devices")
+    shared = make_shared(root / "shared")
+    with pytest.MonkeyPatch.context() as patch:
+        small_sizes(patch)
+        patch.setattr(discovery, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
+        yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
+
+
+@pytest.fixture(scope="module")
+def on_cpu(benches: Callable[..., Bench]) -> Callable[[str], Any]:
+    """The CPU's result of each job, computed once."""
+    return functools.cache(lambda job: plain(JOBS[job](benches("cpu", "reference"))))
+
+
+def plain(result: Any) -> Any:
+    """Numbers and texts instead of tensors, with the dtypes; whatever device they were on."""
+    match result:
+        case Tensor():
+            return result.detach().cpu().numpy()
+        case dict():
+            return {key: plain(value) for key, value in result.items()}
+        case list() | tuple():
+            return [plain(value) for value in result]
+    return result
+
+
+def check(found: Any, expected: Any, device: str, where: str = "") -> None:
+    """That two results are the same, within the bounds of the device."""
+    assert type(found) is type(expected), where
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            check(found[key], expected[key], device, f"{where}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for index, (one, other) in enumerate(zip(found, expected, strict=True)):
+            check(one, other, device, f"{where}/{index}")
+    elif isinstance(expected, np.ndarray):
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype), where
+        one, other = found.astype(np.float64), expected.astype(np.float64)
+        bound = 0.0 if device in EXACT else BOUND * np.abs(other).max(initial=0)
+        np.testing.assert_allclose(one, other, rtol=0, atol=bound, err_msg=where)
+    elif isinstance(expected, float) and device not in EXACT:
+        assert found == pytest.approx(expected, rel=BOUND, abs=1e-6), where
+    else:
+        assert found == expected, where
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_gives_the_result_of_the_cpu(
+    job: str, device: str, benches: Callable[..., Bench], on_cpu: Callable[[str], Any]
+) -> None:
+    check(plain(JOBS[job](benches(device))), on_cpu(job), device)
+
+
+COMMANDS = {
+    "discover": "discover --generator {deep} --samples 2 --out {out}/run --quiet",
+    "visualize": "visualize {found} --samples 1 --frames 3 --path-size 1 --out {out}/film.png --quiet",
+    "edit": "edit {found} --set 0=2 --set hue=1 --out {out}/edit.png --quiet",
+    "evaluate": "evaluate {found} --metrics hessian --out {out}/report --quiet",
+    "compare": "compare {found} {other} --out {out}/comparison --quiet",
+}
+WITHOUT_DEVICE = {"classes", "export", "generators", "import", "name"}
+"""They compute no images, and have no `--device`."""
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs_on_the_device(
+    command: str, device: str, benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, used = benches(device), set[torch.device]()
+    forward = bd.FrozenGenerator.forward
+
+    def watched(self: bd.FrozenGenerator, z: Tensor, y: Tensor) -> Tensor:
+        images = forward(self, z, y)
+        used.add(images.device)
+        return images
+
+    monkeypatch.setattr(bd.FrozenGenerator, "forward", watched)
+    files = {"found": bench.shared / "deep-0.safetensors", "other": bench.shared / "deep-1.safetensors"}
+    words = [
+        word.format(out=bench.folder / "commands", deep=bench.shared / "deep", **files)
+        for word in COMMANDS[command].replace("hue", "1").split()
+    ]
+    cli.main([*words, "--device", device], standalone_mode=False)
+    assert {each.type for each in used} == {torch.device(device).type}
+
+
+def test_every_command_with_a_device_is_tried() -> None:
+    def has_device(name: str) -> bool:
+        command = cli.get_command(None, name)  # pyright: ignore[reportArgumentType]
+        assert command is not None
+        return any(parameter.name == "device" for parameter in command.params)
+
+    assert {name for name in _COMMANDS if has_device(name)} == COMMANDS.keys()
+    assert _COMMANDS.keys() - COMMANDS.keys() == WITHOUT_DEVICE
+
+
+def test_every_public_name_is_used() -> None:
+    source = Path(device_jobs.__file__).read_text()
+    used = set(re.findall(r"\bbd\.(\w+)\b(?=[.(,])", source))
+    abstract = {"FrozenGenerator"}  # of which all generators are
+    assert set(bd.__all__) - used <= abstract

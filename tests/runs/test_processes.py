@@ -25,7 +25,7 @@ from tests.processes import Command, Ended, save_fast_biggan
 from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 
 CLONE = Path(__file__).parents[2]
-LOST = "error: another process of this run has ended; the same command goes on from what was saved last"
+LOST = "error: another process of this run has exited; run the same command to resume from the last checkpoint"
 STEPS = 30
 BATCH = 3  # two processes have two samples and one
 ADAM = ("--steps", str(STEPS), "--batch", str(BATCH), "--save-every", "2")
@@ -270,7 +270,7 @@ class Torchrun:
     """`torchrun --nproc-per-node 2 discover.py` on a port of its own."""
 
     def __init__(self, generator: Path, *options: str | Path):
-        command = [sys.executable, "-m", "torch.processes.run", "--standalone", "--nproc-per-node", "2"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         command += ["discover.py", "--generator", generator, "--no-judge", *options]
         self.process = subprocess.Popen(
             command,

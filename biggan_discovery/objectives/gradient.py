@@ -1,7 +1,8 @@
 """The gradient of an objective with respect to Q, in micro-batches.
 
 All evaluations of a sample go through the generator together: 2k images for the Hessian Penalty, k + 1 for OroJaR. The
-generator's first part, up to 16 pixels, takes several samples at once, as its weights are most of what it reads.
+first part of the generator, up to 16 × 16 pixels, processes several samples at once, because most of its memory traffic
+is reading weights.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -21,56 +23,62 @@ from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.objectives.objective import Objective
 from biggan_discovery.objectives.samples import Samples
 
-_BEGUN_AT_ONCE = 12  # Images: 16 make a step 1 % faster and take 70 MiB more.
+_BEGUN_AT_ONCE = 12  # Images. With 16, a step is 1 % faster and needs 70 MiB more.
 _SCALES = (2.0**12, 2.0**8, 2.0**4, 1.0)
 
 
 class Gradient(NamedTuple):
-    """An objective's mean over samples, and its gradient with respect to Q."""
+    """Mean of an objective over samples, and its gradient with respect to Q, (ndirs, z_dim)."""
 
     value: float
-    gradient: Tensor
+    gradient: Float[Tensor, "ndirs z_dim"]
 
 
 def objective_gradient(
     objective: Objective,
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     samples: Samples,
     epsilon: float,
     layers: LayerRange | str = "all",
     *,
     batch: Batch,
 ) -> Gradient:
-    """The mean of an objective over samples, and its gradient.
+    """Mean of an objective over samples, and its gradient.
 
-    The loss is a mean over samples, so gradients of parts add up to that of all: results depend on the micro-batch by
-    rounding only. Where one sample's evaluations are more than a micro-batch, their activations are not kept but
-    computed again.
+    The loss is a mean over samples, so the gradients of parts add up: results depend on the micro-batch only through
+    rounding. If the evaluations of one sample exceed a micro-batch, activations are recomputed in the backward pass
+    instead of stored (checkpointing).
 
     Args:
         objective: such as `HESSIAN_PENALTY`.
         generator: the frozen network.
-        Q: (ndirs, z_dim) rows, of the generator's type and on its device.
-        samples: N of them, at least 1; see `draw`.
+        Q: (ndirs, z_dim), with the dtype and device of the generator.
+        samples: at least one sample; see `draw`.
         epsilon: finite-difference step in w, above 0.
-        layers: which layers of the generator see z + wQ; the others see z.
-        batch: images that go through the generator together, halved where memory runs out; see `gradient_batch`.
+        layers: layers of the generator that see z + wQ; the others see z.
+        batch: images that go through the generator together, halved if memory runs out; see `gradient_batch`.
 
     Returns:
         The value, and the gradient in the shape of Q.
 
     Raises:
-        MemoryError: the memory is not enough for one image.
+        MemoryError: If there is not enough memory for one image.
+
+    Example:
+        >>> samples = draw(generator, [0], 4, count=8, probes=2, path_size=5, seed=0, stream=Stream.SEARCH, step=0)
+        >>> value, gradient = objective_gradient(
+        ...     HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=gradient_batch(generator)
+        ... )  # Q (4, z_dim)
     """
     accumulated = partial(_accumulated, objective, generator, Q, samples, epsilon, layers)
     return Gradient(*batch.attempt(lambda micro_batch: _within_range(partial(accumulated, micro_batch))))
 
 
 def _within_range(accumulated: Callable[[float], tuple[float, Tensor]]) -> tuple[float, Tensor]:
-    """Value and gradient at the first of some falling scales at which nothing in the backward pass overflows.
+    """Value and gradient at the largest loss scale at which the backward pass does not overflow.
 
-    In float16 gradients of images vanish without a scale. In wider types powers of two change no digit.
+    In float16, gradients of images underflow without loss scaling. In wider types, scaling by a power of two is exact.
     """
     value, gradient = math.nan, torch.empty(0)
     for scale in _SCALES:
@@ -83,14 +91,14 @@ def _within_range(accumulated: Callable[[float], tuple[float, Tensor]]) -> tuple
 def _accumulated(
     objective: Objective,
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     samples: Samples,
     epsilon: float,
     layers: LayerRange | str,
     micro_batch: int,
     scale: float,
-) -> tuple[float, Tensor]:
-    """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
+) -> tuple[float, Float[Tensor, "ndirs z_dim"]]:
+    """Value and gradient; the backward pass computes `scale`, a power of two, times the gradient."""
     rows = Q.detach().double().requires_grad_()
     values = []
     evaluations = objective.passes(len(samples.probes))
@@ -114,7 +122,7 @@ def _accumulated(
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:
-    """Images; where there are more than go at once, what the backward pass needs is computed again."""
+    """Images; if there are more than `at_once`, activations are recomputed in the backward pass."""
     if len(state[0]) <= at_once:
         return generator.finish(*state)
     parts = zip(*(each.split(at_once) for each in state), strict=True)

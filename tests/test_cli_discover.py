@@ -102,7 +102,7 @@ def test_what_is_wrong_for_each_class_is_said_once(call) -> None:
     assert (done.code, done.out, done.err) == (
         2,
         "",
-        "error: 7 directions asked for; in a space of 6 coordinates there are 1 to 6\n",
+        "error: directions is 7; a space of 6 coordinates allows 1 to 6\n",
     )
 
 

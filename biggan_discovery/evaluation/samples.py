@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -12,7 +13,7 @@ from biggan_discovery.objectives.samples import Samples, draw
 
 def judging_samples(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     classes: list[int] | None,
     *,
     samples: int,

@@ -12,6 +12,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -49,7 +50,7 @@ class Batch:
     def __init__(self, size: int):
         self.size = size
 
-    def map(self, function: Callable[..., T], *rows: Tensor, per_row: int = 1) -> Iterator[T]:
+    def map(self, function: Callable[..., T], *rows: Shaped[Tensor, "N ..."], per_row: int = 1) -> Iterator[T]:
         """The function's values for consecutive parts of some tensors.
 
         Args:
@@ -166,7 +167,7 @@ def bytes_per_image(generator: FrozenGenerator) -> int:
     return sum(kept.values()) + images.nbytes
 
 
-def _one_sample(generator: FrozenGenerator) -> tuple[Tensor, Tensor]:
+def _one_sample(generator: FrozenGenerator) -> tuple[Float[Tensor, "1 z_dim"], Int64[Tensor, " 1"]]:
     z = torch.zeros(1, generator.z_dim, dtype=generator.dtype, device=generator.device)
     return z, torch.zeros(1, dtype=torch.int64, device=generator.device)
 

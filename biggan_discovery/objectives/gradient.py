@@ -1,7 +1,8 @@
 """The gradient of an objective with respect to Q, in micro-batches.
 
 All evaluations of a sample go through the generator together: 2k images for the Hessian Penalty, k + 1 for OroJaR. The
-generator's first part, up to 16 pixels, takes several samples at once, as its weights are most of what it reads.
+first part of the generator, up to 16 × 16 pixels, processes several samples at once, because most of its memory traffic
+is reading weights.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -153,7 +155,7 @@ class ObjectiveGradient:
 def objective_gradient(
     objective: Objective,
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     samples: Samples,
     epsilon: float,
     layers: LayerRange | str = "all",
@@ -163,13 +165,19 @@ def objective_gradient(
     """The mean of an objective over samples, and its gradient, once; see `ObjectiveGradient`.
 
     Raises:
-        MemoryError: the memory is not enough for one image.
+        MemoryError: If there is not enough memory for one image.
+
+    Example:
+        >>> samples = draw(generator, [0], 4, count=8, probes=2, path_size=5, seed=0, stream=Stream.SEARCH, step=0)
+        >>> value, gradient = objective_gradient(
+        ...     HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=gradient_batch(generator)
+        ... )  # Q (4, z_dim)
     """
     return ObjectiveGradient(objective, generator, epsilon, layers, batch=batch, recorded=False)(Q, samples)
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:
-    """Images; where there are more than go at once, what the backward pass needs is computed again."""
+    """Images; if there are more than `at_once`, activations are recomputed in the backward pass."""
     if len(state[0]) <= at_once:
         return generator.finish(*state)
     parts = zip(*(each.split(at_once) for each in state), strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
@@ -88,13 +89,13 @@ def edit_shares(frames: int) -> list[float]:
 def move(
     generator: FrozenGenerator,
     directions: Directions,
-    z: Tensor,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
     direction: int,
     amount: float,
     *,
     layers: LayerRange | str | None = None,
     keep_projection: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
     """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
 
     As in the papers the latent's own component along the direction is removed first, so that all samples walk over the
@@ -135,8 +136,12 @@ class Edit(NamedTuple):
 
 
 def edited(
-    generator: FrozenGenerator, directions: Directions, z: Tensor, edits: Sequence[Edit], share: float = 1.0
-) -> Tensor:
+    generator: FrozenGenerator,
+    directions: Directions,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    edits: Sequence[Edit],
+    share: float = 1.0,
+) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
     """Latents moved along several directions at once: z + share · Σ amount·q, for each edit's layers.
 
     Args:
@@ -155,7 +160,13 @@ def edited(
     return z
 
 
-def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | None = None) -> Iterator[Tensor]:
+def generate(
+    generator: FrozenGenerator,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    y: Int64[Tensor, " N"],
+    *,
+    batch: int | None = None,
+) -> Iterator[Float[Tensor, "batch C R R"]]:
     """Images of latents, in batches of at most `batch`, so that only one batch is held.
 
     Args:
@@ -178,15 +189,15 @@ def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | N
 def traversal(
     generator: FrozenGenerator,
     directions: Directions,
-    z: Tensor,
-    y: Tensor,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    y: Int64[Tensor, " N"],
     direction: int,
     amounts: Sequence[float],
     *,
     layers: LayerRange | str | None = None,
     keep_projection: bool = False,
     batch: int | None = None,
-) -> Iterator[Tensor]:
+) -> Iterator[Float[Tensor, "N C R R"]]:
     """Images along one direction, one amount after the other; see `move`.
 
     Args:

@@ -142,14 +142,14 @@ def test_rows_of_a_part_of_z(console: Console, tmp_path: Path):
     console("import", tmp_path / "o.npy", "--out", out, "--orthonormal")
     assert np.array_equal(Directions.load(out).Q, orthonormal.astype(np.float32))
     for arguments, message in [
-        (("m.npy", "--generator", tiny, "--layers", "mid"), "layers see 4 of them"),
-        (("m.npy", "--generator", tiny), "rows of 8 numbers; z has 16"),
+        (("m.npy", "--generator", tiny, "--layers", "mid"), "these layers see 4"),
+        (("m.npy", "--generator", tiny), "rows have 8 entries, but z has 16"),
         (("wide.npy", "--generator", tiny, "--layers", "2-3"), "not zero outside of z[8:16]"),
         (("m.npy", "--generator", tiny, "--layers", "2-4"), "layers 0 to 3"),
         (("m.npy", "--layers", "mid"), "--layers needs --generator"),
         (("m.npy", "--orthonormal"), "not orthonormal"),
         (("m.npy", "--preset", "voynof"), "did you mean 'voynov'"),
-        (("m.npy", "--preset", "hessian-goldens-fine"), "rows of 8 numbers; z has 120, and the layers see 40"),
+        (("m.npy", "--preset", "hessian-goldens-fine"), "z has 120, of which these layers see 40"),
     ]:
         first, *rest = arguments
         assert message in console("import", tmp_path / first, "--out", tmp_path / "no.safetensors", *rest, code=2)

@@ -225,7 +225,7 @@ def test_bad_files(visualize, file: Path, generator: Path) -> None:
     cases = {
         "wide": "z_dim 20",
         "odd": "'far'",
-        "foreign": "names classes that",
+        "foreign": "has classes that",
         "cut": "cut.safetensors",
         "gone": "gone",
     }

@@ -118,7 +118,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, search):
     wait_for(lambda: steps_saved(tmp_path / "run"))
     second = search("run", steps=LONG).wait()
     assert second == Ended(
-        2, "", f"error: another run is using {tmp_path / 'run'}; wait for it, or give another --out\n"
+        2, "", f"error: another run is using {tmp_path / 'run'}; wait for it, or choose another --out\n"
     )
     first.send(signal.SIGKILL)
     first.wait()

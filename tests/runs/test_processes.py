@@ -25,7 +25,7 @@ from tests.processes import Command, Ended, save_fast_biggan
 from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 
 CLONE = Path(__file__).parents[2]
-LOST = "error: another process of this run has ended; the same command goes on from what was saved last"
+LOST = "error: another process of this run has exited; run the same command to resume from the last checkpoint"
 STEPS = 30
 BATCH = 3  # two processes have two samples and one
 ADAM = ("--steps", str(STEPS), "--batch", str(BATCH), "--save-every", "2")

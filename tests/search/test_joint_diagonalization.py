@@ -144,7 +144,7 @@ def test_forward_mode_and_its_replacement(caplog):
     rows, evaluations = jacobian_rows(no_forward_mode, AXES, Batch(3), Derivative())
     assert torch.allclose(rows, exact, atol=1e-9)
     assert evaluations == 8
-    assert [record.getMessage()[:19] for record in caplog.records] == ["central differences"]
+    assert [record.getMessage()[:25] for record in caplog.records] == ["using central differences"]
 
 
 # Whole runs

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions, moved_images
@@ -32,7 +33,7 @@ def activeness_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def activeness(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     extent: float = 2.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,7 +31,7 @@ def class_transfer_cost(ndirs: int, *, samples: int, classes: int) -> int:
 @arithmetic("float32")
 def class_transfer(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int],
     path_size: float = 3.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +23,7 @@ from biggan_discovery.progress import Progress
 _LARGEST_SIDE = 32
 
 
-def small_images(images: Tensor) -> Tensor:
+def small_images(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
     """Images (N, C, H, W) averaged down to at most 32 pixels a side, flattened: the default features."""
     factor = -(-max(images.shape[2:]) // _LARGEST_SIDE)
     return functional.avg_pool2d(images, factor, ceil_mode=True).flatten(1) if factor > 1 else images.flatten(1)
@@ -37,13 +38,13 @@ def contrastive_accuracy_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def contrastive_accuracy(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     path_size: float = 3.0,
     temperature: float = 0.5,
     samples: int = 16,
-    features: Callable[[Tensor], Tensor] = small_images,
+    features: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N F"]] = small_images,
     layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
@@ -86,7 +87,7 @@ def contrastive_accuracy(
     return estimate(_right(torch.stack(changes), temperature).mean(dim=1))
 
 
-def _right(changes: Tensor, temperature: float) -> Tensor:
+def _right(changes: Float[Tensor, "samples ndirs F"], temperature: float) -> Float64[Tensor, "samples ndirs"]:
     """Whether each change (samples, ndirs, F) is nearer to its own kind, (samples, ndirs) float64."""
     samples, ndirs, _ = changes.shape
     unit = functional.normalize(changes, dim=2).flatten(0, 1)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -28,10 +29,10 @@ class DCI(NamedTuple):
     disentanglement: Estimate
     completeness: Estimate
     informativeness: Estimate
-    importance: Tensor
+    importance: Float64[Tensor, "codes factors"]
 
 
-def dci(codes: Tensor, factors: Tensor) -> DCI:
+def dci(codes: Float[Tensor, "N ndirs"], factors: Float[Tensor, "N n"]) -> DCI:
     """Eastwood & Williams 2018, "A Framework for the Quantitative Evaluation of Disentangled Representations".
 
     A Lasso for each factor is fitted to the codes, its penalty chosen by cross-validation; |weights| are the importance
@@ -63,7 +64,7 @@ def dci(codes: Tensor, factors: Tensor) -> DCI:
     )
 
 
-def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
+def disentanglement(importance: Float[Tensor, "rows columns"], weighted: bool = True) -> Float[Tensor, ""]:
     """1 - entropy of each row of importance (rows, columns) to the base of the columns; the mean over rows.
 
     If weighted, rows are weighted by their sums, otherwise equally; a row of zeros scores 0.
@@ -75,7 +76,9 @@ def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
     return (scores * total[:, 0]).sum() / total.sum().clamp_min(1e-30) if weighted else scores.mean()
 
 
-def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+def _fitted(
+    codes: Float[Tensor, "N codes"], factors: Float[Tensor, "N factors"]
+) -> tuple[Float64[Tensor, "codes factors"], Float64[Tensor, ""]]:
     """Importance (codes, factors) and the mean R² on the held-out half."""
     from sklearn.exceptions import ConvergenceWarning  # Imported here, as it is slow to import.
     from sklearn.linear_model import LassoCV
@@ -93,12 +96,14 @@ def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(weights, axis=1)), torch.tensor(explained, dtype=torch.float64).mean()
 
 
-def _standardized(values: Tensor) -> Tensor:
+def _standardized(values: Float[Tensor, "N columns"]) -> Float64[Tensor, "N columns"]:
     values = values.double() - values.double().mean(dim=0)
     return values / values.std(dim=0).clamp_min(1e-12)
 
 
-def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Estimate:
+def mutual_information_gap(
+    codes: Float[Tensor, "N ndirs"], factors: Float[Tensor, "N n"], *, bins: int = 20
+) -> Estimate:
     """Gap in mutual information with a factor between the two most informative codes, as a fraction of its maximum.
 
     Chen et al. 2018, "Isolating Sources of Disentanglement", section 4, with codes and factors cut into bins of equal
@@ -125,7 +130,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
     return estimate(torch.stack([_gap(_ranked(code, bins), _ranked(factor, bins), bins) for code, factor in parts]))
 
 
-def _gap(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
+def _gap(codes: Int64[Tensor, "N ndirs"], factors: Int64[Tensor, "N n"], bins: int) -> Float64[Tensor, ""]:
     gaps = []
     for factor in factors.T:
         cells = torch.stack([torch.bincount(code * bins + factor, minlength=bins**2) for code in codes.T])
@@ -140,7 +145,7 @@ def _gap(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
     return torch.stack(gaps).mean()
 
 
-def _ranked(values: Tensor, bins: int) -> Tensor:
+def _ranked(values: Float[Tensor, "N columns"], bins: int) -> Int64[Tensor, "N columns"]:
     """Which of `bins` bins of equal counts each value of each column lies in."""
     return values.argsort(dim=0).argsort(dim=0) * bins // len(values)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
@@ -30,15 +31,15 @@ class Response:
         changes: (samples, ndirs, factors), |change| of each factor, which lies in [0, 1].
     """
 
-    changes: Tensor
+    changes: Float64[Tensor, "samples ndirs factors"]
 
     @property
-    def matrix(self) -> Tensor:
+    def matrix(self) -> Float64[Tensor, "ndirs factors"]:
         """Mean |change|, (ndirs, factors)."""
         return self.changes.mean(dim=0)
 
     @property
-    def standard_error(self) -> Tensor:
+    def standard_error(self) -> Float64[Tensor, "ndirs factors"]:
         """Of the mean, (ndirs, factors)."""
         return self.changes.std(dim=0) / len(self.changes) ** 0.5
 
@@ -52,7 +53,7 @@ class Response:
         return Estimate(leakage(self.matrix)[1].item(), spread.sqrt().item())
 
 
-def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
+def factor_values(z: Float[Tensor, "N z_dim"], true_directions: Float[Tensor, "n z_dim"]) -> Float64[Tensor, "N n"]:
     """Factors (N, n) in [0, 1] that latents z (N, z_dim) stand for: Φ of their true coordinates.
 
     Φ is the normal distribution function, so factors are uniform for a normal z and unit true directions (n, z_dim).
@@ -61,7 +62,12 @@ def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
 
 
 def response_of_latents(
-    generator: FrozenGenerator, Q: Tensor, *, path_size: float = 1.0, samples: int = 256, seed: int = 0
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    *,
+    path_size: float = 1.0,
+    samples: int = 256,
+    seed: int = 0,
 ) -> Response:
     """Response to z ± path_size·q, computed from the true latents; takes no images, and holds for shifts of all layers.
 
@@ -91,8 +97,8 @@ def response_of_images_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def response_of_images(
     generator: FrozenGenerator,
-    Q: Tensor,
-    predictor: Callable[[Tensor], Tensor],
+    Q: Float[Tensor, "ndirs z_dim"],
+    predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
     classes: list[int] | None = None,
     path_size: float = 1.0,
@@ -127,7 +133,7 @@ def response_of_images(
     return Response(torch.stack(changes))
 
 
-def leakage(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def leakage(matrix: Float[Tensor, "ndirs factors"]) -> tuple[Float[Tensor, " ndirs"], Float[Tensor, ""]]:
     """Fraction of each direction's response (ndirs, factors) outside its strongest factor.
 
     Returns:
@@ -139,7 +145,9 @@ def leakage(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return of_each, 1 - first.sum() / total.sum().clamp_min(1e-30)
 
 
-def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def codes_and_factors(
+    generator: FrozenGenerator, Q: Float[Tensor, "ndirs z_dim"], *, samples: int, seed: int = 0
+) -> tuple[Float64[Tensor, "samples ndirs"], Float64[Tensor, "samples n"]]:
     """Codes (samples, ndirs), the components of latents along directions, and the true coordinates (samples, n).
 
     Raises:
@@ -159,14 +167,14 @@ def codes_and_predictions_cost(*, samples: int) -> int:
 @arithmetic("float32")
 def codes_and_predictions(
     generator: FrozenGenerator,
-    Q: Tensor,
-    predictor: Callable[[Tensor], Tensor],
+    Q: Float[Tensor, "ndirs z_dim"],
+    predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
     classes: list[int] | None = None,
     samples: int = 400,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float64[Tensor, "samples ndirs"], Float64[Tensor, "samples n"]]:
     """As `codes_and_factors`, but with what a predictor reads off the images: Φ⁻¹ of its factors, cut to [-2.3, 2.3].
 
     Raises:
@@ -181,7 +189,7 @@ def codes_and_predictions(
     return drawn.z.cpu().double() @ Q.cpu().double().T, torch.cat(read)
 
 
-def true_directions(generator: FrozenGenerator) -> Tensor:
+def true_directions(generator: FrozenGenerator) -> Float32[Tensor, "n z_dim"]:
     """The known true directions (n, z_dim).
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
@@ -19,7 +20,7 @@ from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 
-def squared_error(one: Tensor, other: Tensor) -> Tensor:
+def squared_error(one: Float[Tensor, "N C H W"], other: Float[Tensor, "N C H W"]) -> Float[Tensor, " N"]:
     """Mean squared difference (N,) of images (N, C, H, W): the default distance."""
     return (one - other).square().flatten(1).mean(dim=1)
 
@@ -40,7 +41,7 @@ def path_length_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def path_length(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     path_size: float = 5.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -25,7 +26,7 @@ class Recovery(NamedTuple):
         return sum(map(abs, self.cosines)) / len(self.cosines)
 
 
-def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
+def recovery(Q: Float[Tensor, "ndirs z_dim"], true_directions: Float[Tensor, "n z_dim"]) -> Recovery:
     """Match each true direction to a found one, one to one, such that the sum of |cos| is largest (Hungarian method).
 
     Args:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float
+
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import ClosedForm, Found, Settings, setting
@@ -68,7 +70,11 @@ class GANSpace(ClosedForm):
         return ganspace(lambda z: z @ R.T, latents(), settings.directions)
 
 
-def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs: int | None = None) -> Found:
+def ganspace(
+    layer: Callable[[Float[Tensor, "N z_dim"]], Float[Tensor, "N features"]],
+    latents: Iterable[Float[Tensor, "N z_dim"]],
+    ndirs: int | None = None,
+) -> Found:
     """Directions of z along the principal components of a layer's outputs (Härkönen et al. 2020, section 2.2).
 
     PCA of the outputs x gives components vₖ and coordinates cₖ = vₖᵀ(x - mean). Row k is uₖ of the least-squares fit z

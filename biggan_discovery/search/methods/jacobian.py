@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Float
+
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import MICRO_BATCH, ClosedForm, Found, Settings, setting
@@ -59,7 +61,14 @@ class Jacobian(ClosedForm):
             return _of_mean(around, (drawn.z, drawn.y), origin, settings.directions, settings.seed, batch, progress)
 
 
-def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, seed: int = 0, **G_kwargs: Any) -> Found:
+def jacobian(
+    G: Callable[..., Float[Tensor, "N ..."]],
+    z: Float[Tensor, "N dim"],
+    ndirs: int | None = None,
+    *,
+    seed: int = 0,
+    **G_kwargs: Any,
+) -> Found:
     """Leading right-singular vectors of the Jacobian J of G, or of the mean of JᵀJ over several z.
 
     They are the directions along which the output changes fastest (Ramesh, Choi & LeCun 2018, "A Spectral Regularizer
@@ -99,7 +108,7 @@ def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, s
 def _of_mean(
     around: Callable[..., Images],
     samples: tuple[Tensor, ...],
-    points: Tensor,
+    points: Float[Tensor, "N dim"],
     ndirs: int | None,
     seed: int,
     batch: Batch,

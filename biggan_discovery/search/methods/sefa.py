@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float
+
 from biggan_discovery.errors import UserError
 from biggan_discovery.search.method import ClosedForm, Found, Settings
 
@@ -28,7 +30,7 @@ class SeFa(ClosedForm):
         return sefa(generator.projections(settings.layers), settings.directions)
 
 
-def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
+def sefa(weight: Float[Tensor, "rows z_dim"], ndirs: int | None = None) -> Found:
     """Eigenvectors of WᵀW (Shen & Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", section 3).
 
     As in the authors' code, but not in the paper, the weights of each output (a row here, a column of their W) are

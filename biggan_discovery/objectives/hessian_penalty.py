@@ -13,7 +13,7 @@ from torch import Tensor
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.derivatives import Images, pixel_hessians, sketched_hessians
 from biggan_discovery.objectives.checks import check_activations
-from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective, flat, off_diagonal, product
 from biggan_discovery.objectives.passes import activations, checked_steps
 from biggan_discovery.objectives.samples import Samples
 
@@ -123,7 +123,7 @@ class _Hessians(Matrices):
         batch: Batch,
     ) -> Measured:
         measure = _sketches if sketches else _all_pixels
-        return measure(images, axes, epsilon, sketches, random, batch)
+        return measure(flat(images), axes, epsilon, sketches, random, batch)
 
 
 def _all_pixels(

@@ -162,13 +162,18 @@ class Matrices(abc.ABC):
         """Measure the matrices of one latent.
 
         Args:
-            images: from shifts (N, n) along the axes to flat images (N, P), around the latent.
+            images: from shifts (N, n) along the axes to images (N, C, H, W), around the latent.
             axes: the identity (n, n) in the type and on the device of the shifts.
             epsilon: finite-difference step.
             sketches: random combinations of pixels; 0 for every pixel by itself.
             random: the latent's own numbers, from their beginning.
             batch: images at once.
         """
+
+
+def flat(images: Images) -> Images:
+    """The same images as rows (N, P), as the functions of `numerics.derivatives` take them."""
+    return lambda shifts: images(shifts).flatten(1)
 
 
 def product(rows: Tensor) -> Tensor:

@@ -221,7 +221,7 @@ def _around(generator: FrozenGenerator, settings: JointDiagonalizationSettings, 
     def images(shifts: Tensor) -> Tensor:
         delta = pad((here + shifts) @ start, space, generator.z_dim)
         z, y = samples.z.expand(len(shifts), -1), samples.y.expand(len(shifts))
-        return generator(generator.shift(z, delta, settings.layers), y).flatten(1)
+        return generator(generator.shift(z, delta, settings.layers), y)
 
     return images
 

@@ -37,7 +37,7 @@ class Directions:
     Args:
         A: (ndirs, z_dim), any floating type, finite.
         Q: the same shape; `orthonormalize(A)` where None. Its rows must be orthonormal unless
-            metadata["settings"]["orthogonalize"] is "none".
+            `metadata["settings"]["orthogonalize"]` is "none".
         metadata: copied; "names" and "notes" are lists of ndirs texts, empty where there is none.
 
     Raises:

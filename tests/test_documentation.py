@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -201,3 +202,17 @@ def test_versions_agree() -> None:
     assert f"version: {version}\n" in (CLONE / "CITATION.cff").read_text()
     assert f"version = {{{version}}}" in (CLONE / "docs" / "citing.md").read_text()
     assert (CLONE / "CHANGELOG.md").read_text().startswith(f"# Changelog\n\n## {version}\n")
+
+
+def test_the_wheel_carries_every_file_that_is_not_python() -> None:
+    package = CLONE / "biggan_discovery"
+    declared = tomllib.loads((CLONE / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    carried = {
+        path
+        for room, files in declared.items()
+        for file in files
+        for path in CLONE.glob(f"{room.replace('.', '/')}/{file}")
+    }
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert {path.name for path in others} >= {"py.typed", "imagenet_classes.txt"}
+    assert others <= carried

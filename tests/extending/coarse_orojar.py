@@ -30,7 +30,7 @@ def of_images(images: Tensor, epsilon: float) -> Tensor:
     return slopes.square().sum(dim=2).var(dim=0)
 
 
-class JacobianProducts(Matrices):
+class _JacobianProducts(Matrices):
     """JᵀJ of the features of each latent's image: the objective is least where all of them are diagonal."""
 
     settings = ()
@@ -66,7 +66,7 @@ COARSE_OROJAR = Objective(
     paper="Wei et al. 2021",
     evaluations=evaluations,
     of_images=of_images,
-    matrices=JacobianProducts,
+    matrices=_JacobianProducts,
     defaults={"path_size": 0.0},
     zero_path_size=True,
 )

@@ -27,9 +27,11 @@ class ImageAxes(ClosedForm):
     Settings = ImageAxesSettings
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict) -> dict:
+        """16 samples, steps of length 1."""
         return super().defaults(generator, layers, asked) | {"samples": 16, "reach": 1.0}
 
     def find(self, generator: FrozenGenerator, settings: ImageAxesSettings, *, quiet: bool) -> Found:
+        """The axes, the strongest first."""
         # torch is imported here, as the command line reads the settings above without it.
         import torch
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 WEIGHTS = "mlp.safetensors"
 
 
-def recognises(path: Path) -> bool:
+def _recognises(path: Path) -> bool:
     return (path / WEIGHTS).is_file()
 
 
-def load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
+def _load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
     # torch is imported here, as listing generators does without it.
     import hashlib
 
@@ -57,8 +57,8 @@ def load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
 FAMILY = Family(
     name="multilayer perceptron",
     looks_for=f"a folder with {WEIGHTS}",
-    recognises=recognises,
-    load=load,
+    recognises=_recognises,
+    load=_load,
     class_names=lambda _: ("0",),
     describe=lambda path: Listing(None, (path / WEIGHTS).stat().st_size),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,14 @@ def test_the_page_shows_the_files_and_no_others() -> None:
     assert set(LINES) == {"coarse-orojar", "robust-hessian", "image-axes", "straightness"}
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_files_pass_the_lint_of_the_package(path: Path) -> None:
+    package = HERE.parents[1] / "biggan_discovery" / "objectives"
+    command = [sys.executable, "-m", "ruff", "check", "--quiet", "--stdin-filename", str(package / path.name), "-"]
+    done = subprocess.run(command, input=path.read_text(), cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 # An objective
 
 
@@ -154,7 +163,7 @@ def test_a_run_of_the_objective_resumes_bit_for_bit(
     command = f"discover --generator mlp --method coarse-orojar --solver {solver} {own} --save-every 1 --no-judge --out"
     assert call(f"{command} whole")[0] == 0
     with monkeypatch.context() as patched:
-        where = {"joint-diagonalization": coarse_orojar.JacobianProducts, "adam": coarse_orojar}[solver]
+        where = {"joint-diagonalization": coarse_orojar._JacobianProducts, "adam": coarse_orojar}[solver]
         what = {"joint-diagonalization": "measure", "adam": "coarse"}[solver]
         patched.setattr(where, what, interrupted_at(4, getattr(where, what)))
         assert call(f"{command} broken")[0] == 130

@@ -15,7 +15,7 @@ from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.numerics.derivatives import Images, pixel_hessians, sketched_hessians
 from biggan_discovery.objectives.checks import check_activations
-from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective, flat, off_diagonal, product
 from biggan_discovery.objectives.passes import activations, checked_steps
 from biggan_discovery.objectives.samples import Samples
 
@@ -134,8 +134,8 @@ class _Hessians(Matrices):
     ) -> Measured:
         assert epsilon is not None  # as it is in `settings`
         if sketches:
-            return _sketches(images, axes, epsilon, sketches, random, batch)
-        return _all_pixels(images, axes, epsilon, random, batch)
+            return _sketches(flat(images), axes, epsilon, sketches, random, batch)
+        return _all_pixels(flat(images), axes, epsilon, random, batch)
 
 
 def _all_pixels(

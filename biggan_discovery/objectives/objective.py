@@ -169,13 +169,18 @@ class Matrices(abc.ABC):
         """Measure the matrices at one latent.
 
         Args:
-            images: from shifts (N, n) along the axes, around the latent, to flattened images (N, P).
+            images: from shifts (N, n) along the axes, around the latent, to images (N, C, H, W); see `flat`.
             axes: (n, n) identity, with the dtype and device of the shifts.
             epsilon: finite-difference step; None if not in `settings`.
             sketches: number of random linear combinations of pixels, 0 for all pixels; None if not in `settings`.
             random: random numbers of this latent.
             batch: images that go through the generator together.
         """
+
+
+def flat(images: Images) -> Images:
+    """The same images as rows (N, P), which the functions of `numerics.derivatives` take."""
+    return lambda shifts: images(shifts).flatten(1)
 
 
 def product(rows: Float[Tensor, "n P"]) -> Float64[Tensor, "n n"]:

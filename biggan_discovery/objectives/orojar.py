@@ -14,7 +14,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.derivatives import Derivative, Images, jacobian_rows
 from biggan_discovery.objectives.checks import check_activations
-from biggan_discovery.objectives.objective import Matrices, Measured, Objective, off_diagonal, product
+from biggan_discovery.objectives.objective import Matrices, Measured, Objective, flat, off_diagonal, product
 from biggan_discovery.objectives.passes import activations, checked_steps
 from biggan_discovery.objectives.samples import Samples
 
@@ -127,7 +127,7 @@ class _JacobianProducts(Matrices):
         random: np.random.Generator,
         batch: Batch,
     ) -> Measured:
-        rows, evaluations = jacobian_rows(images, axes, batch, self._derivative)
+        rows, evaluations = jacobian_rows(flat(images), axes, batch, self._derivative)
         gram = product(rows)
         return Measured(2 * off_diagonal(gram * rows.shape[1]), evaluations, gram, gram[None].float())
 

@@ -223,7 +223,7 @@ def _around(generator: FrozenGenerator, settings: JointDiagonalizationSettings, 
     def images(shifts: Tensor) -> Tensor:
         delta = pad((centre + shifts) @ start, space, generator.z_dim)
         z, y = samples.z.expand(len(shifts), -1), samples.y.expand(len(shifts))
-        return generator(generator.shift(z, delta, settings.layers), y).flatten(1)
+        return generator(generator.shift(z, delta, settings.layers), y)
 
     return images
 

@@ -179,9 +179,16 @@ class ClosedForm(Method):
         ...         return Found(torch.eye(settings.directions, generator.z_dim), {}, 0)
     """
 
+    def check(self, generator: FrozenGenerator, settings: Any) -> None:
+        """There cannot be more directions than the layers see coordinates of z."""
+        from biggan_discovery.directions.space import check_count
+
+        space = generator.search_space(settings.layers)
+        check_count(settings.directions, space.stop - space.start)
+
     @abc.abstractmethod
     def find(self, generator: FrozenGenerator, settings: Any, *, quiet: bool) -> Found:
-        """Compute the directions."""
+        """`settings.directions` directions, in the coordinates of `generator.search_space(settings.layers)`."""
 
     def start(self, generator: FrozenGenerator, settings: Any, rows: Tensor, header: dict[str, Any]) -> State:
         """A state that holds only the settings, which identify the run in its folder."""

@@ -138,7 +138,7 @@ def test_what_cannot_be_recorded_is_called(caplog: pytest.LogCaptureFixture) -> 
 def test_recorded_steps_are_those_of_a_search_that_resumes(
     save: Callable[[Path], Path], dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    """Bit for bit, also after memory ran out for one size of micro-batch; steps that are not recorded differ by rounding.
+    """Bit for bit, also after memory ran out for one micro-batch; steps that are not recorded differ by rounding.
 
     While a graph is recorded, cuDNN may choose other algorithms than at other times.
     """

@@ -51,7 +51,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for name in names:
             monkeypatch.setitem(table, name, place(name))
-    assert "mlp_family.FAMILY,\n" in BLOCKS
+    assert "\n```\nmlp_family.FAMILY,\n```\n" in PAGE
     monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, mlp_family.FAMILY))
     for module in ("discover", "evaluate"):
         monkeypatch.delitem(sys.modules, f"biggan_discovery.cli.{module}", raising=False)

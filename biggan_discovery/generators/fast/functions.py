@@ -154,11 +154,11 @@ def linear_by_row(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     if on_gpu(x):
         return F.linear(x, weight, bias)
-    return apply_linear(x, partial(_rows_times, weight=weight.T), partial(torch.matmul, other=weight)) + bias
+    return apply_linear(x, partial(_rows_times, weight=weight), partial(torch.matmul, other=weight)) + bias
 
 
 def _rows_times(x: Tensor, weight: Tensor) -> Tensor:
-    return torch.bmm(x[:, None], weight.expand(len(x), -1, -1))[:, 0]
+    return torch.bmm(x[:, None], weight.T.expand(len(x), -1, -1))[:, 0]
 
 
 def map_of_relu(x: Tensor, gain: Tensor, shift: Tensor, forward_map: Map, adjoint: Map) -> Tensor:

@@ -161,7 +161,7 @@ def jacobian_rows(
         # A user's own function may use operations that vmap or forward mode does not support.
         if is_out_of_memory(error):
             raise
-        _log.info("tangents do not share forward passes: %s", " ".join(str(error).split())[:120])
+        _log.debug("tangents do not share forward passes: %s", " ".join(str(error).split())[:120])
     rows = batch.map(lambda part: derivative(images, torch.zeros_like(part), part), axes)
     return torch.cat(list(rows)), 2 * len(axes)
 

@@ -330,9 +330,9 @@ def _diagonalize(say: Callable[[str], None], *, latents: int, **_: Any) -> Figur
 def _films(say: Callable[[str], None], **_: Any) -> Figures:
     """Images per second of the generator alone, and of whole films."""
     import torch
-    from biggan_discovery.rendering.motion import generate
 
     from biggan_discovery.generators.batching import forward_batch
+    from biggan_discovery.rendering.motion import generate
 
     figures: Figures = {}
     for network in ("biggan-deep-128", "biggan-deep-256"):

@@ -10,24 +10,16 @@ import jaxtyping
 import pytest
 import torch
 
-import tests.typechecker  # noqa: F401 - imported by the hook by its name
+import tests.typechecker
 
-# The shapes in annotations are checked in the test run only, in everything that is imported from here on; users pay
-# nothing. Annotations say what is right, also for what users pass: a function that refuses wrong input by a `UserError`
-# is seen to do so, because arguments are checked when it returns. The fast networks are left out, as Triton compiles
-# the source of its kernels and must not find them wrapped.
-_CHECKED = ("directions", "evaluation", "numerics", "objectives", "rendering", "reports", "search")
-_CHECKED_GENERATORS = ("base", "batching", "function", "priors")
-jaxtyping.install_import_hook(
-    [
-        *(f"biggan_discovery.{room}" for room in _CHECKED),
-        *(f"biggan_discovery.generators.{module}" for module in _CHECKED_GENERATORS),
-    ],
-    "tests.typechecker.check_on_return",
-)
+# The shapes in annotations are checked in the test run only; users pay nothing. Annotations say what is right, also for
+# what users pass: a function that refuses wrong input by a `UserError` is seen to do so, because arguments are checked
+# when it returns. Only modules with shapes are listed: wrapping takes time, and Triton cannot compile what is wrapped.
+jaxtyping.install_import_hook(tests.typechecker.MODULES, "tests.typechecker.check_on_return")
 
-# These start without torch and name Tensor for static type checkers only; the hook has to find it while they load.
-with mock.patch.object(builtins, "Tensor", torch.Tensor, create=True):
+# These start without torch and NumPy and import the names in annotations for static type checkers only; the hook has to
+# find them while they load.
+with mock.patch.multiple(builtins, create=True, Float=jaxtyping.Float, Tensor=torch.Tensor):
     import biggan_discovery.search.methods.ganspace
     import biggan_discovery.search.methods.jacobian
     import biggan_discovery.search.methods.sefa  # noqa: F401

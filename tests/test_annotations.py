@@ -19,6 +19,7 @@ from biggan_discovery.directions import pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.numerics.eigenvectors import fixed_signs
 from biggan_discovery.objectives.samples import Samples
+from tests.typechecker import MODULES
 
 
 def _annotated() -> list[str]:
@@ -49,7 +50,12 @@ def test_annotations_can_be_evaluated(name: str) -> None:
     ]
     assert shapes
     for text in shapes:
-        eval(text, {**vars(module), "Tensor": torch.Tensor})
+        eval(text, {"Float": jaxtyping.Float, "Tensor": torch.Tensor, **vars(module)})
+
+
+@pytest.mark.parametrize("name", _annotated())
+def test_annotated_modules_are_checked(name: str) -> None:
+    assert any(name == each or name.startswith(f"{each}.") for each in MODULES)
 
 
 def test_wrong_arguments_are_reported() -> None:

@@ -9,6 +9,24 @@ from typing import Any, get_args
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
+MODULES = [
+    f"biggan_discovery.{name}"
+    for name in (
+        "directions",
+        "evaluation.metrics",
+        "evaluation.samples",
+        "generators.base",
+        "generators.batching",
+        "generators.function",
+        "generators.priors",
+        "numerics",
+        "objectives",
+        "rendering.motion",
+        "search.methods",
+    )
+]
+"""All modules with shapes in their annotations lie in these; `test_annotations.py` holds them to it."""
+
 _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # An int is a valid float.
 
 

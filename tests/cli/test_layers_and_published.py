@@ -237,7 +237,7 @@ def test_layers_of_an_edit(console: Console, deep: tuple[Path, Path], tmp_path: 
 def test_a_file_for_layers_that_the_generator_lacks(console: Console, deep: tuple[Path, Path], tmp_path: Path):
     _, path = deep
     found = Directions.load(path)
-    for layers, said in (("4-8", "layers 0 to 4"), ("middle", "give all"), (7, "must be a text")):
+    for layers, said in (("4-8", "layers 0 to 4"), ("middle", "give all"), (7, "must be a string")):
         found.metadata["layers"] = layers
         found.save(path)
         for command in (("visualize", path, "--frames", "4"), ("edit", path, "--set", "0=1")):

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jaxtyping import Float
-
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import ClosedForm, Found, Settings, setting
 from biggan_discovery.search.settings import ORTHOGONALIZE
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
     from biggan_discovery.generators import FrozenGenerator

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
-
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import MICRO_BATCH, ClosedForm, Found, Settings, setting
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
     from biggan_discovery.generators import FrozenGenerator

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jaxtyping import Float
-
 from biggan_discovery.errors import UserError
 from biggan_discovery.search.method import ClosedForm, Found, Settings
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
     from biggan_discovery.generators import FrozenGenerator

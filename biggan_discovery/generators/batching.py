@@ -173,4 +173,5 @@ def _one_sample(generator: FrozenGenerator) -> tuple[Float[Tensor, "1 z_dim"], I
 
 
 def _gpu_budget(device: torch.device) -> int:
+    torch.cuda.empty_cache()  # What torch keeps for reuse would count as taken.
     return int(_GPU_SHARE * torch.cuda.mem_get_info(device)[0])

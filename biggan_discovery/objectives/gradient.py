@@ -102,7 +102,9 @@ class ObjectiveGradient:
     def _within_range(self, Q: Tensor, samples: Samples, scale: float, micro_batch: int) -> Gradient:
         if micro_batch != self._made_for:
             # Graphs of another size go, with their memory.
-            of_part = partial(self._part, micro_batch)
+            of_part = partial(
+                _part, self._objective, self._generator, self._epsilon, self._layers, micro_batch=micro_batch
+            )
             whole = self._objective.passes(len(samples.probes)) <= micro_batch
             self._of_part = Recorded(of_part) if self._recorded and whole else of_part
             self._made_for = micro_batch
@@ -127,30 +129,6 @@ class ObjectiveGradient:
         total = reduce(torch.add, gradients)
         return in_float64(torch.cat(values)).mean(), (total / scale).to(Q)
 
-    def _part(
-        self, micro_batch: int, rows: Tensor, weight: Tensor, z: Tensor, y: Tensor, w: Tensor, probes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Values of some samples, and the gradient of their weighted sum with respect to rows."""
-        rows = rows.detach().requires_grad_()
-        evaluations = self._objective.passes(len(probes))
-        together = max(1, micro_batch // evaluations)
-        z, y = self._objective.latents(self._generator, rows, Samples(z, y, w, probes), self._epsilon, self._layers)
-        begun = self._generator.begin(z, y)
-        values, gradients = [], []
-        for rest in zip(*(each.split(together * evaluations) for each in begun), strict=True):
-            leaves = [each.detach().requires_grad_(each.requires_grad) for each in rest]
-            images = _finished(self._generator, leaves, micro_batch)
-            each = self._objective.of_rows(images, evaluations, self._epsilon)
-            (weight.to(each.dtype) * each.sum()).backward()
-            values.append(each.detach())
-            gradients.append([leaf.grad for leaf in leaves])
-        used = [
-            (each, parts) for each, parts in zip(begun, zip(*gradients, strict=True), strict=True) if each.requires_grad
-        ]
-        torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
-        assert rows.grad is not None
-        return torch.cat(values), rows.grad
-
 
 def objective_gradient(
     objective: Objective,
@@ -174,6 +152,38 @@ def objective_gradient(
         ... )  # Q (4, z_dim)
     """
     return ObjectiveGradient(objective, generator, epsilon, layers, batch=batch, recorded=False)(Q, samples)
+
+
+def _part(
+    objective: Objective,
+    generator: FrozenGenerator,
+    epsilon: float,
+    layers: LayerRange | str,
+    rows: Tensor,
+    weight: Tensor,
+    *samples: Tensor,
+    micro_batch: int,
+) -> tuple[Tensor, Tensor]:
+    """Values of some samples, and the gradient of their weighted sum with respect to rows."""
+    rows = rows.detach().requires_grad_()
+    part = Samples(*samples)
+    evaluations = objective.passes(len(part.probes))
+    together = max(1, micro_batch // evaluations)
+    begun = generator.begin(*objective.latents(generator, rows, part, epsilon, layers))
+    values, gradients = [], []
+    for rest in zip(*(each.split(together * evaluations) for each in begun), strict=True):
+        leaves = [each.detach().requires_grad_(each.requires_grad) for each in rest]
+        images = _finished(generator, leaves, micro_batch)
+        each = objective.of_rows(images, evaluations, epsilon)
+        (weight.to(each.dtype) * each.sum()).backward()
+        values.append(each.detach())
+        gradients.append([leaf.grad for leaf in leaves])
+    used = [
+        (each, parts) for each, parts in zip(begun, zip(*gradients, strict=True), strict=True) if each.requires_grad
+    ]
+    torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
+    assert rows.grad is not None
+    return torch.cat(values), rows.grad
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:

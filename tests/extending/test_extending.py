@@ -221,7 +221,10 @@ def test_the_method_is_a_command_with_its_own_settings(call: Callable[[str], Any
     assert call(f"{command} --reach 0.5")[1].startswith("found 2 directions")
     assert "reach" in call(f"{command} --reach 0.6")[2]
     assert "should be a number above 0" in call(f"{command} --reach 0")[2] or "x>0" in call(f"{command} --reach 0")[2]
-    assert "5 directions asked for; in a space of 4" in call(command.replace("--directions 2", "--directions 5"))[2]
+    assert (
+        "directions is 5; a space of 4 coordinates allows 1 to 4"
+        in call(command.replace("--directions 2", "--directions 5"))[2]
+    )
     assert call("visualize axes/directions.safetensors --out axes.png --path-size 2")[0] == 0
 
 

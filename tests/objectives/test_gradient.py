@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +16,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives import gradient
-from biggan_discovery.objectives.gradient import objective_gradient
+from biggan_discovery.objectives.gradient import ObjectiveGradient, objective_gradient
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.objectives.orojar import OROJAR
 from biggan_discovery.objectives.samples import Samples, draw
@@ -156,3 +159,18 @@ def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
     Q, samples = _drawn(generator)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         objective_gradient(HESSIAN_PENALTY, generator, Q[:2], samples, 0.1, batch=Batch(100))
+
+
+def test_the_memory_of_recorded_steps_is_free_as_soon_as_they_are_dropped(tmp_path) -> None:
+    """Without the garbage collector, as a next search may want the memory at once."""
+    generator = load_generator(save_tiny_biggan(tmp_path / "weights"), device="cpu")
+    samples = draw(generator, [0], 2, count=2, probes=2, path_size=1.0, seed=0, stream=Stream.SEARCH, step=0)
+    gradient_at = ObjectiveGradient(HESSIAN_PENALTY, generator, 0.1, batch=Batch(8))
+    gradient_at(torch.eye(2, generator.z_dim), samples)
+    recorded = weakref.ref(gradient_at._of_part)
+    gc.disable()
+    try:
+        del gradient_at
+        assert recorded() is None
+    finally:
+        gc.enable()

@@ -47,8 +47,9 @@ class ObjectiveGradient:
     computed again.
 
     On a GPU the steps of a generator that allows it (`FrozenGenerator.recordable`) are CUDA graphs, recorded at the
-    first step of each shape: a search that goes on after an interruption records them at its own first step and
-    launches the same kernels. They keep a micro-batch's memory while this object lives; `arithmetic` must not change.
+    first step of each shape. A search that goes on after an interruption records its own, for which cuDNN may choose
+    other algorithms, so results agree to rounding. Graphs keep a micro-batch's memory while this object lives;
+    `arithmetic` must not change.
 
     Args:
         objective: such as `HESSIAN_PENALTY`.

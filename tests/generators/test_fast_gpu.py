@@ -138,9 +138,9 @@ def test_what_cannot_be_recorded_is_called(caplog: pytest.LogCaptureFixture) -> 
 def test_recorded_steps_are_those_of_a_search_that_resumes(
     save: Callable[[Path], Path], dtype: torch.dtype, tmp_path: Path
 ) -> None:
-    """Bit for bit, also after memory ran out for one micro-batch; steps that are not recorded differ by rounding.
+    """Also after memory ran out for one micro-batch.
 
-    While a graph is recorded, cuDNN may choose other algorithms than at other times.
+    Bit for bit on a CPU; on a GPU cuDNN may choose other algorithms each time that a graph is recorded.
     """
     generator = load_generator(save(tmp_path / "weights"), device=DEVICE)
     if dtype == torch.float16:
@@ -155,12 +155,12 @@ def test_recorded_steps_are_those_of_a_search_that_resumes(
         samples = draw(generator, [0, 2], 5, count=5, probes=2, path_size=3.0, seed=1, stream=Stream.SEARCH, step=step)
         found = gradient_at(Q, samples)
         resumed = ObjectiveGradient(HESSIAN_PENALTY, generator, 0.1, batch=Batch(batch.size))(Q, samples)
-        assert found.value == resumed.value
-        assert torch.equal(found.gradient, resumed.gradient)
         eager = objective_gradient(HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=Batch(batch.size))
-        assert found.value == pytest.approx(eager.value, rel=1e-3)
-        bound = 0 if DEVICE == "cpu" else 0.02 * float(eager.gradient.abs().max())
-        torch.testing.assert_close(found.gradient, eager.gradient, rtol=0, atol=bound)
+        relative = 0 if DEVICE == "cpu" else 1e-3
+        for other in (resumed, eager):
+            assert found.value == pytest.approx(other.value, rel=relative, abs=0)
+            bound = 20 * relative * float(other.gradient.abs().max())
+            torch.testing.assert_close(found.gradient, other.gradient, rtol=0, atol=bound)
     if DEVICE == "cuda":
         assert isinstance(gradient_at._of_part, fast.Recorded)
         assert gradient_at._of_part._recordings

@@ -217,7 +217,7 @@ def _compared(bench: Bench) -> Any:
     comparison = bd.compare(bench.generator("deep"), *files, quiet=True)
     comparison.save(bench.folder / "comparison")
     figures = sorted((bench.folder / "comparison" / "figures").iterdir())
-    return [json.loads(comparison.to_json())["pairs"], *_pictures(*figures)]
+    return [json.loads(comparison.to_json())["comparisons"], *_pictures(*figures)]
 
 
 def _penalties(bench: Bench) -> list[Any]:

@@ -135,6 +135,6 @@ def test_every_command_with_a_device_is_tried() -> None:
 
 def test_every_public_name_is_used() -> None:
     source = Path(device_jobs.__file__).read_text()
-    used = set(re.findall(r"\bbd\.(\w+)\b(?=[.(,])", source))
+    used = set(re.findall(r"\bbd\.(\w+)\b(?=[.(,)])", source))
     abstract = {"FrozenGenerator"}  # of which all generators are
     assert set(bd.__all__) - used <= abstract

@@ -2,27 +2,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test docs format clean
 
 # Find directions of the bundled generator, then draw the strongest.
 demo: .venv/installed
 	$(BIN)/python discover.py --out runs/demo
 	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --path-size 2 --out runs/demo/directions.gif
-	@echo "open runs/demo/directions.gif"
+	@echo "open runs/demo/directions.gif; for the other commands: source .venv/bin/activate"
 
-# Lint, format, types and all tests, on as many processes as there are processors.
+# Lint, format, types, the site, and all tests on as many processes as there are processors.
 test: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
+	$(BIN)/mkdocs build --strict --quiet
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+# The site, from docs/ and the docstrings: site/index.html.
+docs: .venv/installed-dev
+	$(BIN)/mkdocs build --strict
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,5 +35,5 @@ clean:
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.encode`: films by our own pipe to ffmpeg against the ways that imageio has.
+"""`python -m benchmarks.encode`: films by our own pipe to ffmpeg against imageio's plugins.
 
-The frames are real sheets of a generator, drawn beforehand. Each film is written by a new process, the ways in turns.
+The frames are real sheets of a generator, drawn beforehand. Each film is written by a new process, in alternation.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Way = Callable[[Path, tuple[int, int]], contextlib.AbstractContextManager[Add]]
 
 @contextlib.contextmanager
 def _ours(path: Path, size: tuple[int, int]) -> Iterator[Add]:  # noqa: ARG001
-    """The writer without its temporary name, as the other ways have none."""
+    """Our writer without its temporary file, for a fair comparison."""
     writer = encode.WRITERS[path.suffix](path, _FPS)
     try:
         yield writer.add
@@ -53,7 +53,7 @@ def _ours(path: Path, size: tuple[int, int]) -> Iterator[Add]:  # noqa: ARG001
 
 @contextlib.contextmanager
 def _write_frames(path: Path, size: tuple[int, int]) -> Iterator[Add]:
-    """What imageio's FFMPEG plugin is made of, with our options; for GIF, a palette and dither for each frame."""
+    """The core of imageio's FFMPEG plugin, with our options; for GIF, with a palette and dithering per frame."""
     codec, pixels = ("gif", "pal8") if path.suffix == ".gif" else _CODECS[path.suffix]
     each = "split[a][b];[a]palettegen=stats_mode=single:reserve_transparent=0[p];[b][p]paletteuse=new=1"
     options = ["-lavfi", each] if path.suffix == ".gif" else getattr(encode.WRITERS[path.suffix], "options")  # noqa: B009
@@ -76,14 +76,14 @@ def _write_frames(path: Path, size: tuple[int, int]) -> Iterator[Add]:
 
 @contextlib.contextmanager
 def _ffmpeg_plugin(path: Path, size: tuple[int, int]) -> Iterator[Add]:  # noqa: ARG001
-    """The plugin as it comes, by v2, because with v3 each call of `write` makes a new film."""
+    """The unmodified plugin, through v2, because each call of `write` in v3 starts a new film."""
     with imageio_v2.get_writer(path, format="FFMPEG", fps=_FPS, quality=8, macro_block_size=2) as writer:  # type: ignore
         yield writer.append_data  # type: ignore
 
 
 @contextlib.contextmanager
 def _pyav(path: Path, size: tuple[int, int]) -> Iterator[Add]:  # noqa: ARG001
-    """The plugin as it comes; it needs the package av."""
+    """The unmodified plugin; requires the package av."""
     codec, pixels = _CODECS[path.suffix]
     with iio.imopen(path, "w", plugin="pyav") as film:
         film.init_video_stream(codec, fps=_FPS, pixel_format=pixels)
@@ -109,16 +109,16 @@ WAYS: dict[str, dict[str, Way]] = {
 
 @click.command()
 @click.option("--generator", default="scenes-64", show_default=True, metavar="NAME|PATH")
-@click.option("--directions", type=POSITIVE_INT, default=6, show_default=True, help="Blocks of a sheet.")
-@click.option("--samples", type=POSITIVE_INT, default=4, show_default=True, help="Pictures in a block.")
-@click.option("--frames", type=click.IntRange(4), default=60, show_default=True, help="Frames of a film.")
-@click.option("--scale", type=POSITIVE_INT, default=2, show_default=True, help="How much pictures are enlarged.")
-@click.option("--rounds", type=POSITIVE_INT, default=3, show_default=True, help="Films of each way.")
+@click.option("--directions", type=POSITIVE_INT, default=6, show_default=True, help="Blocks per sheet.")
+@click.option("--samples", type=POSITIVE_INT, default=4, show_default=True, help="Pictures per block.")
+@click.option("--frames", type=click.IntRange(4), default=60, show_default=True, help="Frames per film.")
+@click.option("--scale", type=POSITIVE_INT, default=2, show_default=True, help="Enlargement of pictures.")
+@click.option("--rounds", type=POSITIVE_INT, default=3, show_default=True, help="Films per writer.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(
     generator: str, directions: int, samples: int, frames: int, scale: int, rounds: int, out: Path | None
 ) -> None:
-    """Time and weigh films, our pipe to ffmpeg against imageio's plugins, in turns."""
+    """Compare time and size of films by our pipe to ffmpeg and imageio's plugins, in alternation."""
     with tempfile.TemporaryDirectory() as place:
         source = Path(place, "frames.npy")
         np.save(source, _sheets(generator, directions, samples, frames, scale))
@@ -156,7 +156,7 @@ def _sheets(name: str, directions: int, samples: int, count: int, scale: int) ->
     sheet = Sheet(labels, tile=generator.resolution, columns=samples, scale=scale)
     amounts = loop_amounts(count, float(str(generator.defaults()["path_size"])))
     frames = np.stack(list(film.loop(range(directions), amounts, sheet)))
-    return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]  # not every way takes odd sides
+    return frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]  # Some writers refuse odd sizes.
 
 
 def _compare(suffix: str, ways: dict[str, Way], source: Path, place: Path, rounds: int) -> dict[str, dict[str, Any]]:
@@ -207,7 +207,7 @@ def _row(name: str, figure: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def _run(target: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
-    """What `target` gives in a process of its own, and the MB that the process and its children took for it at most."""
+    """The result of `target` in its own process, and the peak memory of the process and its children in MB."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, target, arguments))
@@ -223,7 +223,7 @@ def _run(target: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
             most = max(most, sum(each.memory_info().rss for each in (watched, *watched.children(recursive=True))))
     answer = here.recv() if here.poll() else TimeoutError(f"no end after {_LONGEST} s")
     process.join(10)
-    process.kill()  # not every way lets its process end
+    process.kill()  # Some writers keep their process alive.
     process.join()
     if isinstance(answer, BaseException):
         raise answer
@@ -242,7 +242,7 @@ def _serve(pipe: Connection, target: Callable[..., Any], arguments: tuple[Any, .
 
 
 def _write(suffix: str, name: str, source: Path, film: Path) -> float:
-    """Seconds that a film takes; its frames are read one at a time."""
+    """Duration of writing a film in seconds; its frames are read one at a time."""
     begin = time.perf_counter()
     frames = np.load(source, mmap_mode="r")[: 1 if suffix == ".png" else None]
     with WAYS[suffix][name](film, frames.shape[2:0:-1]) as add:
@@ -257,7 +257,7 @@ def _frame(source: Path, i: int) -> np.ndarray:
 
 
 def _write_full(suffix: str, name: str, source: Path, film: Path) -> str:
-    """How the way ends where the disk has no room."""
+    """The outcome of the writer on a full disk."""
     try:
         _write(suffix, name, source, film)
     except OSError as error:
@@ -268,7 +268,7 @@ def _write_full(suffix: str, name: str, source: Path, film: Path) -> str:
 
 
 def _interrupt(suffix: str, name: str, source: Path, film: Path) -> str:
-    """What is left after Ctrl-C in the middle."""
+    """The processes left after Ctrl-C in the middle of a film."""
     shape = np.load(source, mmap_mode="r").shape
     begin = time.perf_counter()
     with contextlib.suppress(KeyboardInterrupt), WAYS[suffix][name](film, shape[2:0:-1]) as add:
@@ -288,16 +288,16 @@ def _outcome(target: Callable[..., Any], *arguments: Any) -> str:
 
 
 def _looks(film: Path, frames: np.ndarray) -> dict[str, Any]:
-    """How near the decoded film is to its frames, in dB; and how much stands still that changes, as levels of 255."""
+    """PSNR of the decoded film in dB, and temporal noise in static regions in levels of 255."""
     if film.suffix == ".mp4":
         reader = imageio_ffmpeg.read_frames(film)
-        told: dict[str, Any] = next(reader)  # type: ignore[assignment]
-        width, height = told["size"]
+        info: dict[str, Any] = next(reader)  # type: ignore[assignment]
+        width, height = info["size"]
         decoded = (np.frombuffer(each, np.uint8).reshape(height, width, 3) for each in reader)
-        duration = 1000 / told["fps"]
+        duration = 1000 / info["fps"]
     else:
         decoded = iio.imiter(film, plugin="pillow", mode="RGB")
-        with Image.open(film) as image:  # imageio does not tell how long frames of a WebP are shown
+        with Image.open(film) as image:  # imageio does not report frame durations of WebP.
             image.load()
             duration = image.info.get("duration", 0)
     squares, changed, still, count = 0.0, 0.0, 0, 0

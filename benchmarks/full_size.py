@@ -1,11 +1,11 @@
-"""Full-size networks with random weights, through the real files, the real loader and the real commands.
+"""Full-size networks with random weights, with the real files, loader and commands.
 
     python -m benchmarks.full_size --network biggan-deep-512
 
-Makes the network, saves it as it is published, and prints a table row: seconds and peak memory of loading it, of a
-search that is stopped after its first step (of one sample) and saved, and of a film strip of seven pictures, each a
-process of its own that starts from nothing; then the largest difference of its images to those of other code with the
-same weights: the package's own network for BigGAN-deep, plain layers for BigGAN-PyTorch.
+Creates the network, saves it in its published format, and prints a table row: seconds and peak memory of loading it, of
+    a search that is stopped and saved after its first step (of one sample), and of a film strip of seven pictures, each
+    in a fresh process; then the maximum difference of its images from another implementation with the same weights: the
+    package's own network for BigGAN-deep, plain layers for BigGAN-PyTorch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import click
 from biggan_discovery.cli import run
 
 _CLONE = Path(__file__).parents[1]
-_TRUNCATION = 0.4  # Divided by the package's 0.02 it is whole, also in floating point.
+_TRUNCATION = 0.4  # A multiple of the package's step of 0.02, also in floating point.
 
 
 def _deep(resolution: int, *blocks: tuple[bool, int, int]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 class _Cost(NamedTuple):
-    """Of a process: seconds, and peak memory in GiB."""
+    """Duration in seconds and peak memory in GiB of a process."""
 
     seconds: float
     peak: float
@@ -65,9 +65,9 @@ class _Cost(NamedTuple):
 
 @click.command()
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(NETWORKS)), help="[default: all]")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to keep the networks in.  [default: none is kept]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to keep the networks in.  [default: none]")
 def benchmark(networks: tuple[str, ...], out: Path | None) -> None:
-    """Load full-size random networks, take a search step and draw a film strip; print what each costs."""
+    """Load full-size random networks, take a search step and draw a film strip; print the cost of each."""
     click.echo("| network | parameters | weights file | load | search step | film strip | largest difference |")
     click.echo("|---|---|---|---|---|---|---|")
     for name in networks or NETWORKS:
@@ -82,7 +82,7 @@ def _row(name: str, folder: Path, place: Path) -> list[str]:
     load = _in_child(_load, folder)
     generator = ("--generator", str(folder))
     search = ("--steps", "1", "--batch", "1", "--out", str(place / "run"))
-    # After the step comes judging, which is as slow as hundreds of steps.
+    # Judging follows the step and takes as long as hundreds of steps.
     step = _command("discover.py", *generator, *search, until="searching: 1/1")
     _command("-m", "biggan_discovery", "import", matrix, *generator, "--class", "207", "--out", directions)
     strip = _command("visualize.py", directions, "--out", str(place / "strip.png"))
@@ -90,13 +90,13 @@ def _row(name: str, folder: Path, place: Path) -> list[str]:
 
 
 def _in_child(function: Callable[..., Any], *args: Any) -> Any:
-    """What a function gives in a process of its own."""
+    """The result of a function, called in its own process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def _make(name: str, folder: Path, matrix: str) -> tuple[int, str]:
-    """Save a network and a matrix of one direction; its parameters, and how far our images are from other code's."""
+    """Save a network and one direction; return the parameter count and the error of our images."""
     import numpy as np
 
     from benchmarks.random_networks import save_biggan_deep, save_brock
@@ -129,7 +129,7 @@ def _images(folder: Path, kind: str) -> tuple[Any, Any]:
 
 
 def _compare(single: Any, package_single: Any, double: Any, package_double: Any) -> str:
-    """In float32 two correct networks differ by rounding; how much that is tells the package's own error."""
+    """The difference in float32 and float64, and the rounding error of each implementation in float32."""
     return (
         f"float32 {_gap(single, package_single):.1e} (rounding: ours {_gap(single, double):.1e}, the package's "
         f"{_gap(package_single, package_double):.1e}), float64 {_gap(double, package_double):.1e}"
@@ -149,7 +149,7 @@ def _load(folder: Path) -> _Cost:
 
 
 def _command(*words: str, until: str = "") -> _Cost:
-    """The cost of a command; with `until`, it is told to stop when it says so."""
+    """The cost of a command; with `until`, it is stopped once it prints that."""
     begin = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *words], cwd=_CLONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -160,7 +160,7 @@ def _command(*words: str, until: str = "") -> _Cost:
         said.append(line)
         if until and line.startswith(until):
             process.terminate()
-    # Waited for by hand, as only this tells the memory of one child.
+    # `os.wait4` reports the memory of this child alone.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != (128 + signal.SIGTERM if until else 0):

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.joint_diagonalization`: what more latents, or more sketches of each, give.
+"""`python -m benchmarks.joint_diagonalization`: the effect of more latents and more sketches.
 
-Prints, for both objectives, generator evaluations, the held-out Hessian Penalty and the recovery of the known factors.
+Prints, for both objectives, the generator evaluations, the held-out Hessian Penalty and the recovery of the known
+factors.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _TRIED: list[dict[str, Any]] = [
 @click.command()
 @generator_option
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
-def benchmark(generator: str, seeds: int, **_: object) -> None:
-    """Joint diagonalization with several amounts of measurement."""
+def benchmark(generator: str, seeds: int) -> None:
+    """Run joint diagonalization with different numbers of latents and sketches."""
     loaded = load_generator(generator)
     click.echo("| objective | latents | sketches | generator evaluations | held-out penalty / random | recovery |")
     click.echo("|---|---|---|---|---|---|")

@@ -24,8 +24,8 @@ from biggan_discovery.generators.layer_range import ALL, parse_layers
 from biggan_discovery.reports.content import of_set, restore
 
 TRUE = "true directions"
-_SEED = 1000  # of judging
-# Judged once more on as many directions as there are true ones: inactive ones cannot be told apart.
+_SEED = 1000  # Seed for judging.
+# Also judged on as many directions as there are true ones, as inactive directions are arbitrary.
 _LEARNED = ("vp", "rca", "contrastive")
 
 
@@ -37,7 +37,7 @@ OF_SETS = _figures(metric_names(), Kind.SET)
 OF_DIRECTIONS = [
     replace(figure, better="", kind=Kind.SET) for figure in _figures(("activeness", "path-length"), Kind.DIRECTION)
 ]
-"""Figures of single directions, of which the mean is taken."""
+"""Figures of single directions, which are averaged."""
 OF_STRONGEST = [
     replace(figure, key=f"{figure.key} of the strongest", title=f"{figure.title}, strongest")
     for figure in _figures(_LEARNED, Kind.SET)
@@ -45,7 +45,7 @@ OF_STRONGEST = [
 
 
 class Result(NamedTuple):
-    """What came out of a set of directions, and of its strongest ones alone."""
+    """The results for a set of directions, and for its strongest directions alone."""
 
     every: Judged
     strongest: Judged
@@ -56,7 +56,7 @@ class Result(NamedTuple):
         return self.every.view.Q
 
     def values(self) -> dict[str, float]:
-        """One number for each figure, those of single directions averaged."""
+        """One number per figure, averaged over directions if necessary."""
         of_directions = {
             figure.key: statistics.mean(each.mean for each in self.every.of_directions[figure.key])
             for figure in OF_DIRECTIONS
@@ -71,11 +71,11 @@ class Result(NamedTuple):
         return self.every.figures | strongest
 
 
-Results = dict[str, list[Result]]  # by method, one for each seed that gives other directions than the first
+Results = dict[str, list[Result]]  # By method, one per seed with different directions.
 
 
 def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -> Results:
-    """Every method's sets and the true directions, judged; runs and figures in the folder are not made again."""
+    """Judge the sets of every method and the true directions; runs and figures in the folder are reused."""
     defaults = generator.defaults()
     view = View(
         generator,
@@ -101,14 +101,14 @@ def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -
 
 
 def _judge(view: View, label: str, preset: str, folder: Path) -> Result:
-    every = _kept(folder / f"judged-{preset}.json", Judged(label, view), Suite(metric_names(), preset))
+    every = _kept(folder / f"judged-{preset}.json", Judged(label, view), Suite(with_needed(None), preset))
     few = every.strongest_first[: len(true_directions(view.generator))]
     alone = Judged(f"{label}, strongest", replace(view, Q=view.Q[few]))
     return Result(every, _kept(folder / f"judged-{preset}-strongest.json", alone, Suite(with_needed(_LEARNED), preset)))
 
 
 def _kept(path: Path, judged: Judged, suite: Suite) -> Judged:
-    """The set with the figures in a file, which is made if it does not exist."""
+    """The set with its figures, read from the file or measured and written to it."""
     if path.exists():
         restore(judged, json.loads(path.read_text()))
     else:

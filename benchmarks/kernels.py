@@ -1,9 +1,9 @@
-"""`python -m benchmarks.kernels`: each fused operation on a GPU against torch's own, and against float64.
+"""`python -m benchmarks.kernels`: each fused operation on a GPU against PyTorch's own, and against float64.
 
-Shapes are BigGAN-deep-128's (for the last line of skip connections brock-128's). For each operation, forward and
-backward: the largest error relative to the largest entry of the float64 result, the median time with and without the
-kernels, and the bandwidth reached as a fraction of a plain copy's, counting each tensor that has to be read or written
-once. Attention is timed with both of its GPU backends. Prints a table in Markdown; takes less than 40 seconds.
+Shapes are those of BigGAN-deep-128 (the last row of skip connections: brock-128). For each operation, forward and
+backward: the maximum error relative to the largest entry of the float64 result, the median time with and without the
+kernels, and the achieved bandwidth as a fraction of a plain copy, counting each tensor read or written once. Attention
+is timed with all of its GPU backends (see also `benchmarks.attention`). Prints a Markdown table in under 40 seconds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Case(NamedTuple):
     """An operation to measure.
 
     Attributes:
-        name: what the table calls it.
-        function: of tensors of one floating-point type, to one tensor or several.
+        name: label in the table.
+        function: function of tensors of one floating-point dtype that returns one or several tensors.
         inputs: shapes of its arguments; the first dimension of each is the number of images.
-        others: shapes without an image dimension, which get no gradient.
-        copies: whether the function copies its result besides, in both directions.
-        ways: names of the implementations and how they are entered; the first is the one in use.
+        others: shapes of arguments without an image dimension, which need no gradient.
+        copies: whether the function also copies its result, in both directions.
+        ways: names of the implementations and the contexts that select them; the first is the default.
     """
 
     name: str
@@ -67,11 +67,11 @@ def benchmark(device: str, images: int, out: Path | None) -> None:
 
 
 def measure(device: str, images: int = 128) -> dict[str, Any]:
-    """Figures of all operations.
+    """Measure all operations.
 
     Args:
-        device: a GPU; on a CPU small shapes are run once, to see that everything works.
-        images: images at once where time is taken.
+        device: a GPU; on a CPU, small shapes are run once as a smoke test.
+        images: number of images in timed calls.
 
     Returns:
         "device", "images", "copy_gb_per_second", "seconds", and "rows": a dict for each operation, direction, type and
@@ -148,6 +148,7 @@ def _cases(*, small: bool) -> Iterator[Case]:
         fast.attend,
         ((positions, 32), (keys, 32), (keys, 128)),
         ways={
+            "kernels": nullcontext,
             "fused": partial(fast.attention_backend, "fused"),
             "blocks": partial(fast.attention_backend, "blocks"),
             "torch": fast.plain,

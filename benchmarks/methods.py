@@ -1,7 +1,7 @@
 """`python -m benchmarks.methods`: every method on a generator whose true directions are known, over several seeds.
 
 Prints one table: held-out Hessian Penalty and OroJaR, generator evaluations, seconds, and how well known factors are
-recovered (mean |cos| of each true direction with its partner, matched one to one). Runs are kept and not run again.
+recovered (mean |cos| of each true direction with its partner, matched one to one). Finished runs are reused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "Hessian Penalty, joint diagonalization": {"method": "hessian", "solver": "joint-diagonalization"},
     "Hessian Penalty, Adam": {"method": "hessian", "solver": "adam"},
     "OroJaR, joint diagonalization": {"method": "orojar", "solver": "joint-diagonalization"},
-    # Fewer than the generator's own, to save time.
+    # Fewer steps than the generator's default, to save time.
     "OroJaR, Adam": {"method": "orojar", "solver": "adam", "steps": 150},
     "SeFa": {"method": "sefa"},
     "GANSpace": {"method": "ganspace"},
@@ -41,7 +41,7 @@ _HEAD = ("method", "held-out Hessian Penalty", "held-out OroJaR", "generator eva
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
 @click.option("--adam-steps", type=POSITIVE_INT, help="Steps of Adam.  [default: the generator's; 150 for OroJaR]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
-def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path, **_: object) -> None:
+def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path) -> None:
     """Run every method with default settings for several seeds and compare what they find."""
     loaded = load_generator(generator)
     figures = {name: [_figures(loaded, name, seed, adam_steps, out) for seed in range(seeds)] for name in METHODS}
@@ -52,7 +52,7 @@ def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path, **_
 
 
 def search(generator: FrozenGenerator, name: str, seed: int, out: Path, adam_steps: int | None = None) -> Directions:
-    """What a method of `METHODS` finds; its run is kept in a folder of its own in `out`, and not run again."""
+    """The directions of a method of `METHODS`; its run is kept in a folder in `out` and reused."""
     asked = METHODS[name]
     if adam_steps and asked.get("solver") == "adam":
         asked = {**asked, "steps": adam_steps}
@@ -60,7 +60,7 @@ def search(generator: FrozenGenerator, name: str, seed: int, out: Path, adam_ste
 
 
 def run_folder(out: Path, name: str, seed: int) -> Path:
-    """Where the run of a method and seed is kept."""
+    """The folder of the run of a method and seed."""
     return out / f"{name}-{seed}"
 
 
@@ -94,7 +94,7 @@ def _measure(generator: FrozenGenerator, found: Directions, seconds: float) -> l
 
 
 def _spread(values: tuple[float, ...]) -> str:
-    """Mean ± standard deviation, the latter left out where all values are the same."""
+    """Mean ± standard deviation; only the mean if all values are equal."""
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{_short(statistics.mean(values))} ± {_short(spread)}" if spread else _short(statistics.mean(values))
 

@@ -1,7 +1,7 @@
-"""BigGANs with random weights in the layouts of the published files, activations of sane size at every layer.
+"""BigGANs with random weights in the layouts of the published files, with well-scaled activations in every layer.
 
-Batch-norm statistics are those of a few images that pass while the network is made, so that every layer sees what it
-would see in a trained network: values of order 1, and images that are not saturated.
+Batch-norm statistics are measured on a few images while the network is created, so that activations are of order 1 and
+images are not saturated, as in a trained network.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from torch import Tensor, nn
 
-_SAMPLES = 4  # Images that statistics are taken of.
-_ITERATIONS = 4  # Of the power iteration for the stored singular vectors.
+_SAMPLES = 4  # Images for batch-norm statistics.
+_ITERATIONS = 4  # Power iterations for the stored singular vectors.
 
 
 class Made(NamedTuple):
-    """Number of parameters, and images (N, 3, R, R) that plain layers give for z (N, z_dim) and y (N,)."""
+    """The number of parameters, and images (N, 3, R, R) computed by plain layers from z (N, z_dim) and y (N,)."""
 
     parameters: int
     z: Tensor
@@ -33,15 +33,15 @@ def save_biggan_deep(folder: Path, config: dict[str, Any], seed: int = 0) -> Mad
     """Save a random BigGAN-deep as `pytorch_pretrained_biggan` publishes it: config.json and pytorch_model.bin.
 
     Args:
-        folder: made where it is not there.
+        folder: created if missing.
         config: arguments of the package's `BigGANConfig`.
-        seed: of the weights.
+        seed: random seed of the weights.
 
     Returns:
         The images are those of the package's own network at truncation 1.
     """
     random = torch.Generator().manual_seed(seed)
-    with torch.device("meta"):  # The package's own initialisation would be slow, and is not used.
+    with torch.device("meta"):  # Skips the package's slow initialization.
         network = BigGAN(BigGANConfig(**config))
     network.to_empty(device="cpu").eval()
     for name, weight in network.named_parameters():
@@ -54,7 +54,7 @@ def save_biggan_deep(folder: Path, config: dict[str, Any], seed: int = 0) -> Mad
     images = _with_statistics(network, z, F.one_hot(y, network.config.num_classes).float())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(network.config.to_json_string())
-    # The published files are in the format that torch wrote before 1.6.
+    # The published files are in the format used before PyTorch 1.6.
     torch.save(network.state_dict(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     return Made(sum(weight.numel() for weight in network.parameters()), z, y, images)
 
@@ -79,7 +79,7 @@ def _set_singular_vectors(layer: Any, random: torch.Generator) -> None:
 
 
 def _left_singular_vector(matrix: Tensor, random: torch.Generator) -> Tensor:
-    """Nearly the first left singular vector, as training leaves it."""
+    """An approximate first left singular vector, as after training."""
     left = torch.randn(len(matrix), generator=random)
     for _ in range(_ITERATIONS):
         left = F.normalize(matrix @ (left @ matrix), dim=0)
@@ -87,7 +87,7 @@ def _left_singular_vector(matrix: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _with_statistics(network: BigGAN, z: Tensor, classes: Tensor) -> Tensor:
-    """Fill in batch-norm statistics: measured at the truncations 0 and 1, in between as if variances were those of z.
+    """Fill in batch-norm statistics: measured at truncations 0 and 1, interpolated in between with the variance of z.
 
     Returns:
         The images at truncation 1.
@@ -108,7 +108,7 @@ def _with_statistics(network: BigGAN, z: Tensor, classes: Tensor) -> Tensor:
 
 
 def _measure(norm: Any, inputs: tuple[Tensor, ...]) -> None:
-    """Put the statistics of what comes in where the package looks for those of truncation 1."""
+    """Store the statistics of the input as those of truncation 1."""
     norm.running_vars[-1], norm.running_means[-1] = torch.var_mean(inputs[0], dim=(0, 2, 3))
 
 
@@ -117,11 +117,11 @@ def save_brock(folder: Path, settings: dict[str, Any], seed: int = 0) -> Made:
     """Save a random BigGAN as BigGAN-PyTorch does: G_ema.pth.
 
     Args:
-        folder: made where it is not there.
-        settings: under their original names: G_ch, widths (in G_ch, into every block, then out of the last), G_attn
-            (a size in pixels), dim_z, shared_dim, n_classes. Hierarchical, with a shared embedding and spectral norms.
-        seed: of the weights.
-
+        folder: created if missing.
+        settings: settings under their original names: G_ch, widths (in multiples of G_ch: the input of every block,
+            then the output of the last), G_attn (a size in pixels), dim_z, shared_dim, n_classes. The network is
+            hierarchical, with a shared embedding and spectral norm.
+        seed: random seed of the weights.
     """
     random = torch.Generator().manual_seed(seed)
     maker = _Brock(settings, random)
@@ -135,7 +135,7 @@ def save_brock(folder: Path, settings: dict[str, Any], seed: int = 0) -> Made:
 
 
 class _Brock:
-    """Makes the tensors of every layer just before images pass it."""
+    """Creates the tensors of every layer just before images pass through it."""
 
     def __init__(self, settings: dict[str, Any], random: torch.Generator):
         self.settings = settings
@@ -199,7 +199,7 @@ class _Brock:
         matrix = weight.flatten(1)
         left = _left_singular_vector(matrix, self.random)
         self._keep(f"{key}.u0", left[None])
-        # One step from u0, as the original takes it in eval mode too.
+        # One step from u0, which the original takes in eval mode too.
         sigma = torch.linalg.vector_norm(matrix @ F.normalize(left @ matrix, dim=0))
         self._keep(f"{key}.sv0", sigma[None])
         return weight / sigma, self._keep(f"{key}.bias", 0.1 * self._normal(shape[0])) if bias else None

@@ -1,4 +1,4 @@
-"""What a search step costs elsewhere: the authors' networks and their way to compute the loss."""
+"""The reference search step: the authors' networks and their computation of the loss."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from biggan_discovery.objectives.samples import Samples
 
 
 def reference_step(generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float) -> tuple[float, Tensor]:
-    """The Hessian Penalty of a whole batch and its gradient as published (Peebles et al. 2020, eq. 5).
+    """The Hessian Penalty of a whole batch and its gradient, as published (Peebles et al. 2020, eq. 5).
 
-    The second derivative along each of k probes takes G(w), G(w + εv) and G(w - εv), the first computed once: 2k + 1
-    passes of the batch, all kept for the backward pass.
+    The second derivative along each of k probes takes G(w), G(w + εv) and G(w - εv), with G(w) computed once: 2k + 1
+    forward passes of the batch, all kept for the backward pass.
 
     Args:
-        generator: what `FrozenGenerator.reference` gives.
-        Q: (ndirs, z_dim) rows.
+        generator: the result of `FrozenGenerator.reference`.
+        Q: (ndirs, z_dim), orthonormal rows.
         samples: the batch.
         epsilon: finite-difference step in w.
 
     Returns:
-        The value, and its gradient with respect to Q.
+        The penalty, and its gradient with respect to Q.
     """
     rows = Q.detach().requires_grad_()
 

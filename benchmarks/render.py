@@ -1,7 +1,7 @@
 """`python -m benchmarks.render`: frames per second of a film, the reference implementation against ours.
 
-A film of a few samples that move along one direction, each frame another amount, written as MP4. Textbook is the
-authors' network, frame by frame, with all frames handed to imageio at the end. Sides take turns in own processes.
+A film of a few samples that move along one direction, written as MP4. The reference is the authors' network, frame by
+frame, with all frames passed to imageio at the end. Each side runs in its own process, in alternation.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from biggan_discovery.files import atomic_write
 
 _FPS = 24
 _side: dict[str, Any] = {}
-"""What one process holds."""
+"""The state of a side's process."""
 
 
 @click.command()
 @click.option("--generator", default="random:biggan-deep-128", show_default=True, metavar="NAME|PATH|random:NAME")
 @device_option
-@click.option("--samples", type=POSITIVE_INT, default=4, show_default=True, help="Pictures in a frame.")
-@click.option("--frames", type=POSITIVE_INT, default=12, show_default=True, help="Frames of a film.")
-@click.option("--rounds", type=POSITIVE_INT, default=3, show_default=True, help="Films of each side.")
+@click.option("--samples", type=POSITIVE_INT, default=4, show_default=True, help="Pictures per frame.")
+@click.option("--frames", type=POSITIVE_INT, default=12, show_default=True, help="Frames per film.")
+@click.option("--rounds", type=POSITIVE_INT, default=3, show_default=True, help="Films per side.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(generator: str, device: str, samples: int, frames: int, rounds: int, out: Path | None) -> None:
-    """Time films, the reference implementation against ours, in turns."""
+    """Time films of the reference implementation and ours, in alternation."""
     with generator_folder(generator) as folder, ExitStack() as stack:
         sides = {name: Side(stack, _prepare, name, folder, device, samples) for name in SIDES}
         rates: dict[str, list[float]] = {name: [] for name in sides}
@@ -72,7 +72,7 @@ def _prepare(name: str, folder: str, device: str, samples: int) -> None:
 
 
 def _film(frames: int) -> float:
-    """Seconds that a film takes."""
+    """Duration of writing a film in seconds."""
     import torch
 
     amounts = torch.linspace(-3, 3, frames + 1)[:-1].tolist()

@@ -1,7 +1,7 @@
 """`python -m benchmarks.report`: all methods judged by all metrics where the true directions are known.
 
-Every method is run over several seeds, or read where `benchmarks.methods` has run it before; each set of directions is
-judged once, and the true ones beside them. Writes tables, figures and all numbers. Judgements are kept beside the runs.
+Every method is run over several seeds (runs of `benchmarks.methods` are reused). Each set of directions and the true
+directions are judged once, and the results are kept beside the runs. Writes tables, figures and all numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from biggan_discovery.evaluation.agreement import agreement, chance_agreement
 from biggan_discovery.evaluation.metric import PRESETS, Figure
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.suite import Suite
-from biggan_discovery.evaluation.table import metric_names
+from biggan_discovery.evaluation.table import with_needed
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
@@ -38,7 +38,7 @@ from biggan_discovery.reports.compare import Pair
 from biggan_discovery.reports.content import plain
 from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text
 
-_GOOD = 0.9  # recovery above which sets differ in detail only
+_GOOD = 0.9  # Recovery above which sets differ only in details.
 _SHORT = {
     "Hessian Penalty, joint diagonalization": "HP, joint diag.",
     "Hessian Penalty, Adam": "HP, Adam",
@@ -46,7 +46,7 @@ _SHORT = {
 }
 _DERIVATIVES = ("Hessian Penalty", "OroJaR", "largest on diagonal", "diagonal / off-diagonal")
 _KNOWN = ("recovery", "leakage", "DCI", "mutual information gap")
-_SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # but for a factor
+_SAME_AS_ANOTHER = ("Hessian Penalty", "OroJaR")  # Up to a factor.
 _LOGARITHMIC = ("Hessian Penalty / random", "OroJaR / random")
 _STRIP_ROWS, _STRIP_LENGTH = 4, 5
 
@@ -57,10 +57,10 @@ _STRIP_ROWS, _STRIP_LENGTH = 4, 5
 @click.option("--preset", type=click.Choice(PRESETS), default="quick", show_default=True)
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs/report"), show_default=True)
-def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path, **_: object) -> None:
+def benchmark(generator: str, seeds: int, preset: str, runs: Path, out: Path) -> None:
     """Judge every method by every metric; write tables, figures and numbers."""
     loaded = load_generator(generator)
-    true_directions(loaded)  # says so where there are none
+    true_directions(loaded)  # Raises if they are unknown.
     sets = {_SHORT.get(name, name): judged for name, judged in judge_all(loaded, seeds, preset, runs).items()}
     _Report(loaded, sets, out).write(seeds, preset)
     click.echo(f"wrote {out / 'figures.md'}")
@@ -177,7 +177,7 @@ class _Report:
         return np.array([each[key] for values in self._values.values() for each in values])
 
     def _rank_correlation(self, metric: Figure, least: float) -> float:
-        """Spearman's, positive where the metric prefers what recovers more."""
+        """Spearman's rank correlation, positive if the metric prefers sets with higher recovery."""
         known = self._column("recovery")
         chosen = known >= least
         return rank_correlation(_sign(metric) * self._column(metric.key)[chosen], known[chosen])
@@ -201,7 +201,7 @@ class _Report:
         return self._picture("metrics", caption)
 
     def _with_order(self) -> list[Figure]:
-        """Metrics that prefer some sets to others, each once."""
+        """Metrics that rank sets, without duplicates."""
         return [
             metric
             for metric in self._metrics
@@ -265,7 +265,7 @@ class _Report:
             "generator_sha256": self._generator.sha256,
             "seeds": seeds,
             "preset": preset,
-            "sizes": Suite(metric_names(), preset).sizes_by_metric(),
+            "sizes": Suite(with_needed(None), preset).sizes_by_metric(),
             "sets": {
                 method: [
                     {
@@ -293,7 +293,7 @@ def _sign(metric: Figure) -> int:
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, of values (N,); nan where either is the same for all."""
+    """Spearman's rank correlation of values (N,); NaN if either is constant."""
     if not (_has_order(one) and _has_order(other)):
         return math.nan
     ranks = [scipy.stats.rankdata(each) for each in (one, other)]
@@ -306,7 +306,7 @@ def _has_order(values: np.ndarray) -> bool:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation to two digits of the latter, which is left out where all values are the same."""
+    """Mean ± standard deviation to two digits of the latter; only the mean if all values are equal."""
     mean = statistics.mean(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     if deviation:
@@ -316,7 +316,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def signed(value: float) -> str:
-    """A correlation, or a dash where there is none."""
+    """A correlation, or a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:+.2f}"
 
 

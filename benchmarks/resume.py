@@ -1,9 +1,9 @@
-"""Kill a search with SIGKILL at random moments, go on, and compare with a search that nobody interrupted.
+"""Kill a search with SIGKILL at random times, resume it, and compare with an uninterrupted search.
 
     python -m benchmarks.resume --kills 20
 
-Each kill is a fresh `python discover.py` in a folder of its own, killed once, then started again with the same command
-until it ends. A, Q and the history must be the same to the last byte. Exits with 1 where one differs.
+Each search is a new `python discover.py` in its own folder, killed once, then re-run with the same command until it
+ends. A, Q and the history must be equal to the last byte. Exits with 1 if any differ.
 """
 
 from __future__ import annotations

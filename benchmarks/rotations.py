@@ -1,7 +1,7 @@
-"""`python -m benchmarks.rotations`: which method finds the true directions, whatever frame the latents are given in.
+"""`python -m benchmarks.rotations`: which methods find the true directions in any frame of the latent space.
 
-Runs every method that needs no Adam on a generator and on rotated copies of it, and prints how well each recovers the
-true directions. Copies and runs are kept and not made again.
+Runs every method except Adam on a generator and on rotated copies of it, and prints the recovery of the true
+directions. Copies and runs are reused.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _METHODS = [name for name, asked in METHODS.items() if asked.get("solver") != "a
 @generator_option
 @click.option("--rotations", type=POSITIVE_INT, default=3, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/rotations"), show_default=True)
-def benchmark(generator: str, rotations: int, out: Path, **_: object) -> None:
-    """Recovery by every method over several frames."""
+def benchmark(generator: str, rotations: int, out: Path) -> None:
+    """Measure the recovery of every method in several frames."""
     name, folder = find_folder(generator)
     frames = {"own frame": load_generator(generator)}
     for seed in range(1, rotations + 1):

@@ -1,4 +1,4 @@
-"""The two sides that benchmarks compare, each in a process of its own that stays, so that they can take turns."""
+"""The two sides of a comparison, each in its own persistent process, so that they can alternate."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ RANDOM = "random:"
 
 @contextmanager
 def generator_folder(text: str) -> Iterator[str]:
-    """What to load for `text`; for "random:biggan-deep-128" and the like a full-size random network that is made.
+    """The generator to load for `text`; "random:biggan-deep-128" and similar names create a full-size random network.
 
     Raises:
-        UserError: no such network.
+        UserError: for an unknown network.
     """
     if not text.startswith(RANDOM):
         yield text
@@ -39,15 +39,15 @@ def generator_folder(text: str) -> Iterator[str]:
 
     name = text.removeprefix(RANDOM)
     if name not in NETWORKS:
-        raise UserError(f"no network {name!r} to make{near_matches(name, NETWORKS)}; known: {', '.join(NETWORKS)}")
+        raise UserError(f"unknown network {name!r}{near_matches(name, NETWORKS)}; known: {', '.join(NETWORKS)}")
     with tempfile.TemporaryDirectory() as place:
-        click.echo(f"making a random {name} ...", err=True)
+        click.echo(f"creating a random {name} ...", err=True)
         (save_brock if name.startswith("brock") else save_biggan_deep)(Path(place), NETWORKS[name])
         yield place
 
 
 class Side:
-    """A process that runs functions of a module one at a time; its memory allocator is the one that commands use."""
+    """A process that runs functions one at a time, with the memory allocator settings of the commands."""
 
     def __init__(self, stack: ExitStack, prepare: Callable[..., None], *arguments: Any):
         os.environ.setdefault("GLIBC_TUNABLES", TUNABLES)
@@ -55,18 +55,18 @@ class Side:
         self._pool = stack.enter_context(ProcessPoolExecutor(1, context, initializer=prepare, initargs=arguments))
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function gives there."""
+        """The result of the function in the process."""
         return self._pool.submit(function, *arguments).result()
 
 
 def release_freed_memory() -> None:
-    """Give memory that was freed back to the system, where the allocator is glibc's."""
+    """Return freed memory to the system, if the allocator is glibc's."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> float:
-    """GiB that this process has now; `peak` counts from here, where the system can forget an earlier peak."""
+    """The current memory of this process in GiB. On Linux, also resets `peak`."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -75,7 +75,7 @@ def reset_peak() -> float:
 
 
 def peak() -> float:
-    """GiB that this process had at most."""
+    """The peak memory of this process in GiB."""
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
@@ -89,5 +89,5 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def shown(figures: dict[str, float], unit: str) -> str:
-    """A spread as text."""
+    """Format a spread."""
     return f"{figures['median']:.3g} {unit} ({figures['smallest']:.3g}-{figures['largest']:.3g})"

@@ -1,8 +1,8 @@
 """`python -m benchmarks.step`: a search step, the reference implementation against ours.
 
-Textbook is the authors' network and their loss (2k + 1 passes of the whole batch). Both sides run in processes of their
-own with the same allocator and take turns; one step each before the count begins. Prints a table in Markdown and, with
---out, writes it and the figures as JSON beside each other.
+The reference is the authors' network and their loss (2k + 1 passes of the whole batch). Each side runs in its own
+process with the same allocator, in alternation, after one warm-up step. Prints a Markdown table; --out also writes it
+to a file, with the figures as JSON.
 
     python -m benchmarks.step --generator random:biggan-deep-128 --batch 8
 """
@@ -27,18 +27,18 @@ from biggan_discovery.files import atomic_write
 
 _EPSILON, _PATH_SIZE = 0.1, 5.0
 _side: dict[str, Any] = {}
-"""What one process holds."""
+"""The state of a side's process."""
 
 
 @click.command()
 @click.option("--generator", default="random:biggan-deep-128", show_default=True, metavar="NAME|PATH|random:NAME")
 @device_option
-@click.option("--batch", type=POSITIVE_INT, default=2, show_default=True, help="Samples a step.")
-@click.option("--probes", type=click.IntRange(2), default=2, show_default=True, help="Probes a sample.")
-@click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps of each side.")
-@click.option("--micro-batch", type=POSITIVE_INT, help="Images at once on our side.  [default: by memory]")
-@click.option("--precision", default="auto", show_default=True, help="Of our side, as discover.py takes it.")
-@click.option("--alone", is_flag=True, help="Our side only, for batches too large for the reference.")
+@click.option("--batch", type=POSITIVE_INT, default=2, show_default=True, help="Samples per step.")
+@click.option("--probes", type=click.IntRange(2), default=2, show_default=True, help="Probes per sample.")
+@click.option("--rounds", type=POSITIVE_INT, default=5, show_default=True, help="Steps per side.")
+@click.option("--micro-batch", type=POSITIVE_INT, help="Images at once, our side.  [default: by memory]")
+@click.option("--precision", default="auto", show_default=True, help="Precision of our side, as in discover.")
+@click.option("--alone", is_flag=True, help="Our side only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write OUT.json and OUT.md.")
 def benchmark(
     generator: str,
@@ -51,7 +51,7 @@ def benchmark(
     alone: bool,
     out: Path | None,
 ) -> None:
-    """Time a search step, the reference implementation against ours, in turns."""
+    """Time a search step of the reference implementation and ours, in alternation."""
     with generator_folder(generator) as folder, ExitStack() as stack:
         asked = (folder, device, batch, probes, micro_batch, precision)
         sides = {name: Side(stack, _prepare, name, *asked) for name in SIDES[alone:]}
@@ -116,7 +116,7 @@ def _table(figures: dict[str, Any]) -> str:
 def _prepare(
     name: str, folder: str, device: str, batch: int, probes: int, micro_batch: int | None, precision: str
 ) -> None:
-    """Load one side and its samples; both get the same."""
+    """Load one side and the samples, which are the same for both."""
     import torch
 
     from biggan_discovery.generators import load_generator
@@ -169,19 +169,19 @@ def _prepare(
     if name == "ours":
         at_once = Batch(micro_batch) if micro_batch else gradient_batch(generator)
         _side.update(micro_batch=at_once, precision=precision)
-    release_freed_memory()  # what loading left behind is not the step's
+    release_freed_memory()  # Memory left over from loading does not count.
     _side.update(before=_reset_peak())
 
 
 def _step() -> float:
-    """Seconds of one step."""
+    """Duration of one step in seconds."""
     begin = time.perf_counter()
     _run(_side["samples"])
     return time.perf_counter() - begin
 
 
 def _run(samples: Any) -> None:
-    """One step; it ends with a number on the CPU, so the GPU has ended too."""
+    """One step; its value on the CPU means that the GPU has finished."""
     from benchmarks.reference import reference_step
     from biggan_discovery.numerics.arithmetic import arithmetic
     from biggan_discovery.objectives.gradient import objective_gradient
@@ -198,11 +198,11 @@ def _run(samples: Any) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    """Memory and arithmetic of a step."""
+    """Peak memory and floating-point operations of a step."""
     import torch
 
     memory = _peak() - _side["before"]
-    flop = flop_of(lambda: _run(_side["samples"].split(1)[0]))  # all samples cost the same
+    flop = flop_of(lambda: _run(_side["samples"].split(1)[0]))  # All samples cost the same.
     device = _side["generator"].device
     machine = (
         torch.cuda.get_device_name(device)
@@ -220,7 +220,7 @@ def _facts() -> dict[str, Any]:
 
 
 def flop_of(function: Callable[[], object]) -> int:
-    """Floating-point operations of products and convolutions, by torch's counter, which leaves out `baddbmm_`."""
+    """Floating-point operations of products and convolutions, by PyTorch's counter, which does not count `baddbmm_`."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -248,7 +248,7 @@ def _peak() -> float:
 
 
 def _ceiling() -> float:
-    """GFLOP/s of the fastest 3 × 3 convolution in our precision, over a few sizes that fit the caches."""
+    """GFLOP/s of the fastest 3 × 3 convolution in our precision, over several sizes that fit in the caches."""
     import torch
     import torch.nn.functional as F  # noqa: N812
 

@@ -1,5 +1,5 @@
 """`python -m biggan_discovery` is the same as the console script."""
 
-from biggan_discovery.cli import main
+from biggan_discovery.cli import cli, run
 
-main()
+run(cli, "python -m biggan_discovery")

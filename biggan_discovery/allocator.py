@@ -1,4 +1,4 @@
-"""Memory that was freed stays with the process, so that the next step does not wait for the system to give it again."""
+"""Keep freed memory in the process, so that the next step does not wait for the system to allocate it again."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ _VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLE
 TUNABLES = ":".join(
     f"glibc.malloc.{name}={value}"
     for name, value in {
-        # A search step allocates the same blocks every time. By default each of them comes fresh from the system, page
-        # fault by page fault, which takes a CPU about as long as the arithmetic.
+        # Every search step allocates the same blocks. By default, the system maps each of them again, and the page
+        # faults take a CPU about as long as the arithmetic.
         "mmap_threshold": 2**30,
         "trim_threshold": 2**31 - 1,
-        # torch's blocks are aligned, and glibc before 2.38 finds room for such a block only in one a little larger. The
-        # slivers cut off at its ends have to join it again when it is freed, and not wait in caches of small blocks.
+        # torch's blocks are aligned, and glibc before 2.38 places an aligned block only in a slightly larger one. The
+        # slivers cut off at its ends must be merged with it again when it is freed instead of entering the caches of
+        # small blocks.
         "tcache_count": 0,
         "mxfast": 0,
     }.items()
 )
-"""What `keep_freed_memory` sets, for GLIBC_TUNABLES."""
+"""Value of GLIBC_TUNABLES that `keep_freed_memory` sets."""
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc reuse freed blocks of up to 1 GiB instead of returning them to the system.
+    """Make glibc reuse freed blocks of up to 1 GiB instead of returning them to the system.
 
-    glibc reads most of these settings when a process starts, so this process starts anew, by the command that it was
-    started with; call it first. Processes that it starts in turn do not inherit the settings.
+    glibc reads most of these settings when a process starts, so this function restarts the process with the same
+    command line; call it first. Child processes do not inherit the settings.
 
     Returns:
-        Whether it is done: not where the allocator is another, the environment has settings of its own, or torch is
-        loaded already, as then the process has other work than a command.
+        Whether the settings are active. They are not if the allocator is not glibc's, the environment already
+        configures it, or torch is already loaded, in which case the process does more than run a command.
     """
     if os.environ.get("GLIBC_TUNABLES") == TUNABLES:
         del os.environ["GLIBC_TUNABLES"]

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that a user can fix."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Bad input. The message is one line: what was wrong, the value, what would be right. Commands exit with 2."""
+    """Invalid input. The message is one line: what is wrong, the value, and what is expected. Commands exit with 2."""
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:
-    """A tail for an error message, " (did you mean 'a' or 'b'?)", or an empty string where nothing is near."""
+    """Suggestions for the end of an error message; an empty string if no name is similar.
+
+    Example:
+        >>> near_matches("hesian", ["hessian", "orojar"])
+        " (did you mean 'hessian'?)"
+    """
     by_lower = {name.lower(): name for name in known}
     close = [by_lower[match] for match in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)]
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -1,4 +1,4 @@
-"""Finding files to read, and writing files so that no half file is ever seen under its final name."""
+"""Reading files, and writing files atomically."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from pathlib import Path
 
 from biggan_discovery.errors import UserError, near_matches
 
-HEADER = "biggan_discovery"  # the key of our own JSON in the headers of safetensors files
+HEADER = "biggan_discovery"  # key of our JSON in the headers of safetensors files
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
-    """`path`, where a file is there to read.
+    """Return `path` if it is an existing file.
 
     Raises:
-        UserError: where there is none, naming files beside it with nearly that name, or `path` is a folder.
+        UserError: If there is no such file, with similar names in the same folder, or `path` is a folder.
+
+    Example:
+        >>> existing_file("README.md").name
+        'README.md'
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file in it")
+        raise UserError(f"{path} is a folder; give a file")
     if not path.exists():
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"there is no file {path}{near_matches(path.name, beside)}")
@@ -32,10 +36,10 @@ _UNWRITABLE = (PermissionError, FileExistsError, NotADirectoryError, FileNotFoun
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise what `atomic_path` would raise, before anything slow is done; nothing is left behind.
+    """Check in advance that `atomic_path` can write a file. Creates nothing.
 
     Raises:
-        UserError: where the folder cannot be made or written, or `path` is a folder.
+        UserError: If the folder cannot be created or is not writable, or `path` is a folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -49,13 +53,18 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path in the folder of `path` to write to; fsynced and renamed to `path` on success, else removed.
+    """Context manager that yields a temporary path in the folder of `path` to write to.
 
-    The temporary name keeps the suffix of `path`, because encoders choose their format by it.
+    On success the file is fsynced and renamed to `path`; otherwise it is removed. The temporary name keeps the suffix
+    of `path`, because encoders infer the format from it.
 
     Raises:
-        UserError: where the folder cannot be made or written, or `path` is a folder.
-        OSError: where writing fails later, for example on a full disk; `path` is then as it was.
+        UserError: If the folder cannot be created or is not writable, or `path` is a folder.
+        OSError: If writing fails later, for example on a full disk; `path` is left unchanged.
+
+    Example:
+        >>> with atomic_path("image.png") as temporary:
+        ...     image.save(temporary)
     """
     path = Path(path)
     if path.is_dir():
@@ -76,7 +85,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        if error.filename in (None, name):  # a full disk does not tell what it had no room for
+        if error.filename in (None, name):  # The error of a full disk does not contain a file name.
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
@@ -84,7 +93,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write the whole content of a file at once; see `atomic_path`."""
+    """Write a file atomically; see `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 

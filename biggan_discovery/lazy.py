@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used, so that the command line starts without loading torch."""
+"""Lazy import of public names, so that the command line starts without loading torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 
 
 def attach(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__`.
+    """Return a `__getattr__` for a package that imports public names on first use.
 
     Args:
-        package: its `__name__`.
-        homes: for each public name the module of the package that has it.
+        package: `__name__` of the package.
+        homes: the submodule that defines each public name.
+
+    Example:
+        >>> attach("biggan_discovery", {"UserError": "errors"})("UserError")
+        <class 'biggan_discovery.errors.UserError'>
     """
 
     def find(name: str) -> Any:

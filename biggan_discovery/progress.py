@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, plain lines when piped."""
+"""Progress of long operations: a bar with rate and remaining time on a terminal, plain lines if piped."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts up to `total`; use as a context manager and call `advance` after each piece of work.
+    """Progress bar; use as a context manager and call `advance` after each unit of work.
 
     Args:
         total: number of units of work.
-        label: what is being done, a few words.
+        label: name of the operation, a few words.
         unit: name of one unit, singular.
-        done: units already done before (a resumed run).
-        quiet: show nothing.
+        done: units that are already done, in a resumed run.
+        quiet: if True, show nothing.
+
+    Example:
+        >>> with Progress(10, "searching") as progress:
+        ...     for _ in range(10):
+        ...         progress.advance(loss=0.1)
     """
 
     def __init__(self, total: int, label: str, *, unit: str = "step", done: int = 0, quiet: bool = False):
@@ -38,7 +43,7 @@ class Progress:
         self._bar.close()
 
     def advance(self, count: int = 1, **figures: float) -> None:
-        """Count `count` more units as done and show `figures` beside them."""
+        """Advance by `count` units and show `figures` next to the bar."""
         self._done += count
         if self._terminal and figures:
             self._bar.set_postfix({key: f"{value:.4g}" for key, value in figures.items()}, refresh=False)

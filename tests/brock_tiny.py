@@ -1,4 +1,4 @@
-"""Small random checkpoints in the layout of BigGAN-PyTorch, made tensor by tensor, without any network code."""
+"""Small random checkpoints in the layout of BigGAN-PyTorch, created tensor by tensor, without any network code."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save_tiny_brock(folder: str | Path, seed: int = 0, **settings: Any) -> Path:
 
 
 def tiny_state(seed: int = 0, **settings: Any) -> dict[str, Tensor]:
-    """The state dict of a random generator, activations of sane size at every layer."""
+    """The state dict of a random generator, well-scaled activations in every layer."""
     maker = _Maker(seed, {**TINY, **settings})
     return maker.state()
 

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, so that they can be killed; they start fast, as torch is loaded only once."""
+"""Commands in separate processes that can be killed; they start fast, as torch is loaded only once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Ended:
 
 
 class Command:
-    """A command `biggan-discovery ...` that runs; its output goes to files in `folder`.
+    """A running command `biggan-discovery ...`, with its output in files in `folder`.
 
-    The held-out judgement of a search is kept short, unless `judge`.
+    Held-out judging of a search is shortened, unless `judge`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Command:
         os.kill(self.process.pid, number)
 
     def wait(self, seconds: float = 300) -> Ended:
-        """The exit code as a shell gives it, and what was printed."""
+        """The exit code as in a shell, and the output."""
         self.process.join(seconds)
         code = self.process.exitcode
         assert code is not None, "it did not end"

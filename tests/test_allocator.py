@@ -21,7 +21,7 @@ print(int(kept), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def _faults(mode: str, **variables: str) -> tuple[bool, int]:
-    """Whether memory is said to be kept, and page faults of writing 64 MiB for the fifth time."""
+    """Whether memory is reported as kept, and the page faults of writing 64 MiB for the fifth time."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_"))}
     run = subprocess.run(
         [sys.executable, "-c", _PROGRAM, mode],

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong: one line that names it, exit code 2, and the disk as it was."""
+"""User errors: one line that names the mistake, exit code 2, and an unchanged disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SAME_RUN = "discover --steps 2 --batch 2"
 
 
 class Evil:
-    """Unpickled by a careless reader, it leaves a file called pwned."""
+    """Unpickling this creates a file named pwned."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return os.mkdir, ("pwned",)
@@ -45,7 +45,7 @@ class Evil:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a generator that all commands take by default, and many files that are wrong in one way each."""
+    """A folder with the default generator of all commands, and many files with one defect each."""
     world = tmp_path_factory.mktemp("world")
     tiny = save_tiny_biggan(world / "checkpoints" / "scenes-64")
     (world / "folder").mkdir()
@@ -200,7 +200,7 @@ def _broken_runs(world: Path, tiny: Path) -> None:
 
 @pytest.fixture
 def fails(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
-    """Runs a command that must fail as bad input has to; returns its line."""
+    """Run a command, check that it fails as on bad input, and return the error line."""
     monkeypatch.chdir(world)
     monkeypatch.setenv("BIGGAN_DISCOVERY_CHECKPOINTS", str(world / "checkpoints"))
     monkeypatch.setenv("BIGGAN_DISCOVERY_OFFLINE", "1")
@@ -230,7 +230,7 @@ def check(code: object, out: str, err: str) -> None:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Every file and folder in a folder but the locks of runs, with what changes when a file is replaced or written."""
+    """Every file and folder except run locks, with attributes that change on replacement or writing."""
     paths = [path for path in folder.rglob("*") if path.name != ".lock"]
     stats = {str(path.relative_to(folder)): (path.lstat(), path.is_dir()) for path in paths}
     return {
@@ -339,14 +339,14 @@ CASES = {
     "discover --steps": "--steps",
     "discover --init rundom": "did you mean 'random'",
     "discover --solver adm": "did you mean 'adam'",
-    "discover --method sefa --solver adam": "sefa is computed without one",
-    "discover --method jacobian --steps 5": "steps is 5",
+    "discover --method sefa --solver adam": "sefa is computed without a solver",
+    "discover --method jacobian --steps 5": "steps does nothing with jacobian, whose settings are samples",
     "discover --samples 0": "samples",
     "discover --sketches -1": "sketches",
     "discover --init joint-diagonalization --solver joint-diagonalization": "a start for the solver adam",
     "discover --init gone.safetensors": "gone.safetensors",
     "discover --init broad.safetensors": "20",
-    "discover --init found.safetensors --directions 4": "has 3 directions",
+    "discover --init found.safetensors --directions 4": "should be at most 3, the number of directions in",
     "discover --init fine.npy": "fine.npy",
     "discover --init code.safetensors": "code.safetensors",
     # Folders of runs.
@@ -355,11 +355,11 @@ CASES = {
     "discover --out /proc/run": "/proc/run",
     "discover --out ''": "out is ''",
     "discover --out '' --class 0,1 --each": "out is ''",
-    "discover --precision float33": "precision is 'float33'",
-    "discover --precision tf32 --device cpu": "does not have",
+    "discover --precision float33": "'float33' is not one of auto, float32",
+    "discover --precision tf32 --device cpu": "does not support",
     "discover --micro-batch 0 --steps 1": "micro-batch",
     "discover --micro-batch few --steps 1": "micro-batch",
-    "discover --micro-batch 4": "micro_batch is 4",
+    "discover --method sefa --micro-batch 4": "micro_batch does nothing with sefa, which has no settings",
     "discover --steps 3 --batch 2 --out run": "steps 2, not 3",
     f"{SAME_RUN} --out run --class cone": "classes",
     f"{SAME_RUN} --out run-cut": "run-cut/state.safetensors is not a readable state",
@@ -387,9 +387,9 @@ CASES = {
     "visualize garbled.safetensors": "not JSON",
     "visualize listed.safetensors": "no format version",
     "visualize future.safetensors": "99",
-    "visualize foreign.safetensors": "foreign.safetensors names classes that",
+    "visualize foreign.safetensors": "foreign.safetensors has classes that",
     "visualize misnamed.safetensors": "3 texts",
-    "visualize unset.safetensors": "settings must be a table",
+    "visualize unset.safetensors": "settings must be a dict",
     "visualize far.safetensors": "'far'",
     "visualize farther.safetensors": "farther.safetensors",
     "visualize trunk.safetensors": "'high'",
@@ -484,7 +484,7 @@ CASES = {
     "import fin.npy --out x.safetensors": "did you mean 'fine.npy'",
     "import folder.npy --out x.safetensors": "folder.npy is a folder",
     "import text.txt --out x.safetensors": "text.txt",
-    "import code.pt --out x.safetensors": "code.pt: it is damaged, or holds Python objects",
+    "import code.pt --out x.safetensors": "code.pt: it is damaged, or contains Python objects",
     "import old-code.pt --out x.safetensors": "old-code.pt",
     "import code.npy --out x.safetensors": "code.npy",
     "import empty.pt --out x.safetensors": "empty.pt",
@@ -549,7 +549,7 @@ def test_as_users_start_it(world: Path, command: str, said: str) -> None:
 def test_the_code_in_these_files_would_run_if_they_were_read_carelessly(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What makes the unchanged listing in the tests above a proof."""
+    """Validates that the unchanged listing above proves that no code ran."""
     monkeypatch.chdir(tmp_path)
     torch.load(world / "code.pt", weights_only=False)
     (tmp_path / "pwned").rmdir()
@@ -561,9 +561,12 @@ def test_the_code_in_these_files_would_run_if_they_were_read_carelessly(
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(MemoryError(), "out of memory; ask for less at a time"), (MemoryError("no room for it"), "no room for it")],
+    [
+        (MemoryError(), "out of memory; try a smaller --micro-batch or fewer samples"),
+        (MemoryError("no room for it"), "no room for it"),
+    ],
 )
-def test_too_little_memory_is_no_bad_input(
+def test_out_of_memory_is_not_bad_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: MemoryError, said: str
 ) -> None:
     @click.command()
@@ -586,7 +589,7 @@ def test_without_arguments_there_is_help(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """`biggan-discovery classes e | head -1`, where head is sure to be gone first."""
+    """`biggan-discovery classes e | head -1`, where head exits first."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "biggan_discovery", "classes", "e"]
@@ -603,7 +606,7 @@ def test_a_picture_that_is_stopped_leaves_nothing(world: Path, tmp_path: Path, n
     generator = ("--generator", world / "checkpoints" / "scenes-64")
     running = Command(tmp_path, "visualize", tmp_path / "found.safetensors", "--frames", "9999", *generator)
     end = time.monotonic() + 120
-    while not any(path.stat().st_size for path in tmp_path.glob(".found-*.gif")):
+    while not any(path.stat().st_size for path in tmp_path.glob(".found-*")):
         assert time.monotonic() < end
         time.sleep(0.01)
     running.send(number)
@@ -613,8 +616,8 @@ def test_a_picture_that_is_stopped_leaves_nothing(world: Path, tmp_path: Path, n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["err.txt", "found.safetensors", "out.txt"]
 
 
-def test_names_that_are_no_text_are_kept(world: Path, tmp_path: Path) -> None:
-    """File names of arbitrary bytes, as Linux allows, printed and written into the file."""
+def test_file_names_that_are_not_utf8_are_kept(world: Path, tmp_path: Path) -> None:
+    """File names of arbitrary bytes, as Linux allows, are printed and saved."""
     generator = tmp_path / os.fsdecode(b"g\xff")
     shutil.copytree(world / "checkpoints" / "scenes-64", generator)
     file, matrix = tmp_path / "found.safetensors", tmp_path / os.fsdecode(b"\xe9t\xe9.npy")

@@ -1,4 +1,4 @@
-"""The benchmark of the fused operations goes through on a CPU, where it measures nothing that matters."""
+"""The benchmark of the fused operations runs on a CPU, as a smoke test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of all methods, on a tiny network whose true directions are made up."""
+"""The report of all methods, on a tiny network with made-up true directions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image
 from benchmarks import judged, methods, report
 from biggan_discovery import load_generator
 from biggan_discovery.cli import run
-from biggan_discovery.evaluation.suite import PRESETS
-from tests.cli.test_evaluate import LEAST
+from biggan_discovery.evaluation.suite import Suite
+from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
 
 
@@ -30,7 +30,7 @@ def test_methods_are_judged_once_and_beside_the_truth(
     )
     for name in set(methods.METHODS) - {"random", "coordinates"}:
         monkeypatch.delitem(methods.METHODS, name)
-    monkeypatch.setitem(PRESETS, "quick", LEAST)
+    small_sizes(monkeypatch)
     runs, out = tmp_path / "runs", tmp_path / "out"
     command = f"report --generator {generator} --seeds 2 --runs {runs} --out {out}"
     monkeypatch.setattr(sys, "argv", command.split())
@@ -55,7 +55,7 @@ def test_methods_are_judged_once_and_beside_the_truth(
     assert sets["coordinates"][0]["recovered"] == {"hue": 1, "size": 1, "light": 1}
     assert sets["random"][0] != sets["random"][1]
 
-    monkeypatch.setattr(judged, "tasks", lambda *_, **__: pytest.fail("judged again"))
+    monkeypatch.setattr(Suite, "measure", lambda *_, **__: pytest.fail("judged again"))
     again = judged.judge_all(load_generator(generator, device="cpu"), 2, "quick", runs)
     assert again["random"][1].figures()["VP"].mean == sets["random"][1]["figures"]["VP"]["mean"]
 

@@ -38,7 +38,7 @@ def test_products_that_are_added_in_place_are_counted() -> None:
 
 
 def _benchmark(tmp_path: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """The figures, and what was printed."""
+    """The figures and the output."""
     folder = save_tiny_biggan(tmp_path / "tiny")
     command = [sys.executable, "-m", "benchmarks.step", "--generator", str(folder), "--device", "cpu", *options]
     run = subprocess.run(

@@ -1,4 +1,4 @@
-"""`discover.py` from end to end, on a tiny generator."""
+"""`discover.py` end to end, on a tiny generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: Path) -> Callable[..., Ended]:
-    """Runs `discover` with few steps in an empty folder."""
+    """Run `discover` with few steps in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Ended:
@@ -63,7 +63,9 @@ def test_without_out_the_folder_is_called_by_what_was_asked(call, tmp_path: Path
     first = call("--class", "cone", "--seed", "3")
     assert first.code == 0, first.err
     assert [path.name for path in (tmp_path / "directions").iterdir()] == ["fast-cone-hessian-seed3"]
-    assert "see it with: python visualize.py directions/fast-cone-hessian-seed3/directions.safetensors" in first.out
+    assert (
+        "see it with: biggan-discovery visualize directions/fast-cone-hessian-seed3/directions.safetensors" in first.out
+    )
 
 
 def test_each_class_has_a_run_of_its_own(call, tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_each_class_has_a_run_of_its_own(call, tmp_path: Path) -> None:
     for name in ("directions.safetensors", "state.safetensors"):
         assert (tmp_path / "runs" / "4-torus" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
     again = call("--class", "cone,torus", "--each", "--out", "runs", "--no-judge")
-    assert again.out.count("this run was finished already") == 2
+    assert again.out.count("already finished") == 2
 
 
 def test_without_out_runs_of_classes_lie_in_one_folder(call, tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_what_is_wrong_for_each_class_is_said_once(call) -> None:
     assert (done.code, done.out, done.err) == (
         2,
         "",
-        "error: 7 directions asked for; in a space of 6 coordinates there are 1 to 6\n",
+        "error: directions is 7; a space of 6 coordinates allows 1 to 6\n",
     )
 
 
@@ -110,7 +112,7 @@ def test_the_same_command_again_says_that_all_is_done(call, tmp_path: Path) -> N
     again = call("--out", "run")
     assert (first.code, again.code) == (0, 0)
     assert "already" not in first.out
-    assert "finished already" in again.out
+    assert "already finished" in again.out
     assert first.out.splitlines()[0] == again.out.splitlines()[0]
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
@@ -148,5 +150,5 @@ finally: assert not {"torch", "numpy", "safetensors", "scipy"} & set(sys.modules
     ):
         assert f"--{option}" in done.stdout
     assert "Examples:" in done.stdout
-    # Half a second on an idle machine; on a busy one caches are cold, and it is the imports that matter.
+    # Half a second on an idle machine; the bound allows for cold caches.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1

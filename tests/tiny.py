@@ -1,4 +1,4 @@
-"""Tiny random BigGANs in the real file layout, for tests that need a generator but not a good one."""
+"""Tiny random BigGANs in the real file layout, for tests that need any generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = {
 
 
 def save_tiny_biggan(folder: str | Path, seed: int = 0, **config: Any) -> Path:
-    """Save a random BigGAN (32 px, z_dim 16, five named classes unless `config` says otherwise); returns the folder."""
+    """Save a random BigGAN (32 px, z_dim 16, five named classes unless `config` says otherwise); return the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     network = tiny_network(seed, **config)
@@ -39,7 +39,7 @@ def save_tiny_biggan(folder: str | Path, seed: int = 0, **config: Any) -> Path:
 
 
 def tiny_network(seed: int = 0, **config: Any) -> BigGAN:
-    """The package's own network with random weights, in eval mode: activations of sane size at every layer."""
+    """The package's own network with random weights, in eval mode: well-scaled activations in every layer."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         network = BigGAN(BigGANConfig(**{**TINY, **config}))
@@ -74,7 +74,7 @@ def _set_singular_vectors(module: nn.Module) -> None:
 
 
 def _measure(norm: BigGANBatchNorm, inputs: tuple[Tensor, ...]) -> None:
-    """Statistics of what comes in for truncation 1, and a smooth made-up dependence on the truncation below it."""
+    """Statistics of the input for truncation 1, with a smooth made-up dependence on lower truncations."""
     var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
     truncation = torch.linspace(0, 1, len(norm.running_means))[:, None]
     norm.running_means.copy_(mean + 0.3 * var.sqrt() * torch.randn_like(mean) * (1 - truncation**2))

@@ -1,4 +1,4 @@
-"""The command line. Command modules are imported when they are used, and torch only when a command runs."""
+"""The command line. Command modules are imported on first use, and torch only when a command runs."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from biggan_discovery.allocator import keep_freed_memory
 from biggan_discovery.errors import UserError, near_matches
 
 _COMMANDS = {
-    "classes": "classes",
-    "compare": "compare",
     "discover": "discover",
-    "edit": "edit",
-    "evaluate": "evaluate",
-    "export": "exchange",
-    "generators": "generators",
-    "import": "exchange",
-    "name": "name",
     "visualize": "visualize",
+    "evaluate": "evaluate",
+    "compare": "compare",
+    "edit": "edit",
+    "name": "name",
+    "generators": "generators",
+    "classes": "classes",
+    "import": "exchange",
+    "export": "exchange",
 }
 
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
@@ -56,18 +56,17 @@ def cli() -> None:
 
 
 def run(command: click.Command, program: str | None = None) -> NoReturn:
-    """Run a command as a process: every foreseen failure becomes one line on stderr and an exit code.
+    """Run a command as a process: every expected failure becomes one line on stderr and an exit code.
 
-    Exit codes: 0 done, 1 the machine failed (a full disk) or nobody reads the output any more, 2 bad input,
-    130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 success, 1 system failure (a full disk, a closed pipe), 2 bad input, 130 Ctrl-C, 143 SIGTERM.
     """
     keep_freed_memory()
     _print_log()
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are no text are printed as they are
+        sys.stdout.reconfigure(errors="surrogateescape")  # Prints file names that are not valid UTF-8 unchanged.
     try:
-        with _with_others():
+        with _joined():
             code = command.main(prog_name=program, standalone_mode=False)
         sys.exit(code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -80,14 +79,14 @@ def run(command: click.Command, program: str | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 130)
     except MemoryError as error:
-        _fail(str(error) or "out of memory; ask for less at a time", 1)
+        _fail(str(error) or "out of memory; try a smaller --micro-batch or fewer samples", 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
 
 
 def _print_log() -> None:
-    """Print what the library logs as lines on stderr; `--quiet` leaves warnings."""
+    """Print the library's log on stderr; `--quiet` raises the level to warnings."""
     log = logging.getLogger("biggan_discovery")
     log.setLevel(logging.INFO)
     log.handlers = [_Lines()]
@@ -101,8 +100,8 @@ class _Lines(logging.Handler):
         tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
 
 
-def _with_others() -> contextlib.AbstractContextManager[None]:
-    """Act as one with the other processes of a launcher such as torchrun, where there is one."""
+def _joined() -> contextlib.AbstractContextManager[None]:
+    """Join the processes of a launcher such as torchrun, if there is one."""
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         return contextlib.nullcontext()
     from biggan_discovery.runs.processes import joined
@@ -111,7 +110,7 @@ def _with_others() -> contextlib.AbstractContextManager[None]:
 
 
 def _terminate(*_: object) -> NoReturn:
-    """Leave as after an error, so that nothing half done stays behind."""
+    """Exit as after an error, so that no partial files remain."""
     sys.exit(128 + signal.SIGTERM)
 
 

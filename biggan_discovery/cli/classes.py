@@ -1,28 +1,32 @@
-"""`biggan-discovery classes`: lists the classes of a generator."""
+"""`biggan-discovery classes`: list the classes of a generator."""
 
 from __future__ import annotations
 
 import click
 
+from biggan_discovery.cli.options import Grouped
 
-@click.command("classes")
+_EXAMPLES = """
+\b
+Examples:
+  COMMAND
+  COMMAND retriever
+  COMMAND --generator biggan-deep-256
+"""
+
+
+@click.command("classes", cls=Grouped, epilog=_EXAMPLES)
 @click.argument("query", required=False)
 @click.option(
     "--generator",
     metavar="NAME|PATH|CODE",
-    help="Name, path or Python code of a generator.  [default: the bundled one, and with QUERY ImageNet's classes too]",
+    help="Name, path, or Python code (my_gan.py:G).  [default: the bundled one; with QUERY, ImageNet's too]",
 )
 def classes_command(query: str | None, generator: str | None) -> None:
-    """List the classes of a generator: index and name; for ImageNet also WordNet id and all names.
+    """List the classes of a generator, by index and name.
 
-    With QUERY, list the classes whose name contains it; case, spaces, underscores and hyphens do not matter. ImageNet
-    classes are also found by index and WordNet id.
-
-    \b
-    Examples:
-      biggan-discovery classes
-      biggan-discovery classes retriever
-      biggan-discovery classes --generator biggan-deep-256
+    With QUERY, list only classes whose name contains it, ignoring case, spaces, underscores and hyphens. ImageNet
+    classes are listed with, and also found by, WordNet id.
     """
     from biggan_discovery.errors import UserError, near_matches
     from biggan_discovery.generators import catalogue

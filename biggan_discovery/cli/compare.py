@@ -1,4 +1,4 @@
-"""`biggan-discovery compare`: how alike two or more sets of directions are."""
+"""`biggan-discovery compare`: the agreement of two or more sets of directions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
     class_option,
-    device_option,
     group,
+    loading_options,
     of_file_generator_option,
     quiet_option,
     seed_option,
-    truncation_option,
 )
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import check_writable, existing_file
@@ -24,36 +23,31 @@ from biggan_discovery.files import check_writable, existing_file
 _EXAMPLES = """
 \b
 Examples:
-  biggan-discovery compare runs/seed0/directions.safetensors runs/seed1/directions.safetensors
-  biggan-discovery compare runs/seed*/directions.safetensors --out consistency
+  COMMAND runs/seed0/directions.safetensors runs/seed1/directions.safetensors
+  COMMAND runs/seed*/directions.safetensors --out consistency
 """
 
 
-@click.command(
-    "compare",
-    cls=Grouped,
-    epilog=_EXAMPLES,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
+@click.command("compare", cls=Grouped, epilog=_EXAMPLES)
 @click.argument("paths", metavar="A B...", nargs=-1, required=True, type=click.Path())
 @group(
     "Where to compare",
     of_file_generator_option,
-    truncation_option,
     class_option,
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent of the film strips.  [default: as in A's search]"),
     seed_option,
-    device_option,
 )
 @group(
     "Results",
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
         help="Folder for the report.  [default: beside A]",
     ),
     quiet_option,
 )
+@loading_options("as in A")
 def compare_command(
     paths: tuple[str, ...],
     out: Path | None,
@@ -64,17 +58,17 @@ def compare_command(
     mirror: str | None,
     **settings: Any,
 ) -> None:
-    """Match the directions of two or more files one to one, and say how far they and the spaces they span agree.
+    """Compare sets of directions and the spaces they span.
 
-    Over runs with several seeds this is how consistent a method is. The folder gets report.html, report.md,
-    report.json and figures.
+    Directions are matched one to one. Over runs with different seeds, this measures the consistency of a method. Writes
+    report.html, report.md, report.json and figures.
     """
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.document import HTML
     from biggan_discovery.reports.sets import generator_of
 
     if len(paths) < 2:
-        raise UserError(f"only {' '.join(paths)} is given; a comparison needs two files or more")
+        raise UserError(f"a comparison needs at least two files, but only {' '.join(paths)} is given")
     first = existing_file(paths[0])
     out = out or first.with_name(f"{first.stem}-comparison")
     check_writable(out / HTML)

@@ -1,4 +1,4 @@
-"""`biggan-discovery edit`: one sample or more, moved along several directions at once."""
+"""`biggan-discovery edit`: samples moved along several directions at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
+    IntRange,
     class_option,
-    device_option,
     directions_argument,
     group,
+    loading_options,
     of_file_generator_option,
     quiet_option,
     scale_option,
     seed_option,
-    truncation_option,
 )
 from biggan_discovery.errors import UserError
 from biggan_discovery.rendering.table import RANGES
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 \b
 Examples:
-  biggan-discovery edit directions/scenes-64.safetensors --set 3=+2 --set "camera height=-1.5"
-  biggan-discovery edit directions/scenes-64.safetensors --set 0=3 --class torus --seed 7 --out torus.png
-  biggan-discovery edit clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
+  COMMAND directions/scenes-64.safetensors --set 3=+2 --set "hue=-1.5"
+  COMMAND directions/scenes-64.safetensors --set 0=3 --class torus --out torus.png
+  COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
+      each direction reaches only the given layers
 """
 
 
@@ -44,39 +45,36 @@ Examples:
         "settings",
         multiple=True,
         required=True,
-        metavar="DIRECTION=AMOUNT[@LAYERS]",
-        help='Number or name of a direction, and how far: 3=+2, "camera height=-1.5". @ and layers (5=+2@4-8): reach '
-        "these instead of those of the file. Can be given several times.",
+        metavar="DIRECTION=AMOUNT",
+        help="Number or name, and amount: 3=+2; with layers: 3=+2@4-8. Repeatable.",
     ),
     click.option(
-        "--samples",
-        type=click.IntRange(*RANGES["samples"]),
-        help="Number of samples.  [default: 1, or all of --latents]",
+        "--samples", type=IntRange(*RANGES["samples"]), help="Number of samples.  [default: 1, or all of --latents]"
     ),
     click.option("--latents", type=click.Path(), metavar="FILE.npy", help="Latents (N, z_dim) to edit."),
     class_option,
     seed_option,
     of_file_generator_option,
-    truncation_option,
-    device_option,
 )
 @group(
     "Output",
     click.option(
         "--out",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         default="edit.gif",
         show_default=True,
-        help="A loop there and back (.gif, .mp4, .webp), or before and after (.png).",
+        help="Film (.gif, .mp4, .webp), or before and after (.png).",
     ),
     click.option("--save-latents", type=click.Path(), metavar="FILE.npy", help="Save the latents that were used."),
     click.option(
-        "--frames", type=click.IntRange(*RANGES["frames"]), default=60, show_default=True, help="Frames of the loop."
+        "--frames", type=IntRange(*RANGES["frames"]), default=60, show_default=True, help="Frames of the loop."
     ),
     click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second."),
     scale_option,
     quiet_option,
 )
+@loading_options("as in the file")
 def edit_command(
     path: str,
     settings: tuple[str, ...],
@@ -89,7 +87,10 @@ def edit_command(
     mirror: str | None,
     **options: Any,
 ) -> None:
-    """Edit samples along several directions at once: from nothing to the full edit and back."""
+    """Edit samples along several directions at once.
+
+    A film goes from the unedited sample to the full edit and back.
+    """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for
     from biggan_discovery.rendering import check_output, edit
@@ -102,7 +103,7 @@ def edit_command(
 
 
 def _edit(setting: str) -> Edit:
-    """DIRECTION=AMOUNT[@LAYERS]."""
+    """Parse DIRECTION=AMOUNT or DIRECTION=AMOUNT@LAYERS."""
     from biggan_discovery.rendering import Edit
 
     direction, equals, value = setting.rpartition("=")

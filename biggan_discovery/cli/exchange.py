@@ -1,4 +1,4 @@
-"""`biggan-discovery export` and `import`: directions to and from other tools."""
+"""`biggan-discovery export` and `import`: exchange directions with other tools."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ from typing import Any
 
 import click
 
-from biggan_discovery.cli.options import POSITIVE_FLOAT, class_option, layers_option, truncation_option
+from biggan_discovery.cli.options import (
+    POSITIVE_FLOAT,
+    Grouped,
+    Name,
+    class_option,
+    group,
+    layers_option,
+    truncation_option,
+)
 from biggan_discovery.errors import UserError
+from biggan_discovery.search.settings import ORTHOGONALIZE
+
+_EXPORT_EXAMPLES = """
+\b
+Examples:
+  COMMAND directions/scenes-64.safetensors scenes.npy
+  COMMAND runs/cones/directions.safetensors cones.csv --raw
+"""
 
 
-@click.command("export")
+@click.command("export", cls=Grouped, epilog=_EXPORT_EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--raw", is_flag=True, help="Write the raw matrix A instead of its orthonormal rows Q.")
+@click.option("--raw", is_flag=True, help="Write the raw matrix A instead of Q.")
 def export_command(file: Path, out: Path, raw: bool) -> None:
-    """Write the matrix of a directions FILE to OUT: .npy, .npz, .pt or .csv.
+    """Write the matrix of a directions file for other tools.
 
-    A row is a direction. Nothing is rounded: `biggan-discovery import` gives the same numbers back. With --raw only
-    the coordinates of z are written that were searched: directions for --layers mid of brock-128 give 40 numbers a
-    row, as the papers' scripts read them; import them with the same --layers.
-
-    \b
-    Examples:
-      biggan-discovery export directions/scenes-64.safetensors scenes.npy
-      biggan-discovery export runs/cones/directions.safetensors cones.csv --raw
+    OUT is a .npy, .npz, .pt or .csv file with one row per direction. Nothing is rounded: `biggan-discovery import`
+    restores the same numbers. With --raw, only the searched coordinates of z are written: directions for --layers mid
+    of brock-128 give rows of 40, the form that the papers' scripts read. Import them with the same --layers.
     """
     from biggan_discovery.directions import Directions, export
 
@@ -37,24 +48,51 @@ def export_command(file: Path, out: Path, raw: bool) -> None:
     click.echo(f"wrote {out}: {'A' if raw else 'Q'}, {len(directions)} directions × {width}")
 
 
-@click.command("import")
+_IMPORT_EXAMPLES = """
+\b
+Examples:
+  COMMAND found.npy --out found.safetensors --generator scenes-64
+  COMMAND two.csv --out two.safetensors --generator scenes-64 --names "hue,size"
+  COMMAND A.pt --out A.safetensors --generator brock-128 --layers mid --class 207
+  COMMAND our_goldens_mid.pt --out goldens-mid.safetensors
+      a published matrix, recognized by its content
+"""
+_ORTHOGONALIZE = Name(ORTHOGONALIZE)
+
+
+@click.command("import", cls=Grouped, epilog=_IMPORT_EXAMPLES)
 @click.argument("file", metavar="IN", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directions file to write (.safetensors).")
-@click.option("--generator", metavar="NAME|PATH|CODE", help="Generator of the directions; kept in the file.")
-@layers_option("Layers that the directions are for", "all")
-@class_option
-@truncation_option
-@click.option("--path-size", type=POSITIVE_FLOAT, help="How far to go to each side when they are shown.")
-@click.option("--names", metavar='"A,B,..."', help="A name for each direction; leave a place empty for none.")
-@click.option(
-    "--orthogonalize",
-    type=click.Choice(["qr", "gram-schmidt", "none"]),
-    default="qr",
-    show_default=True,
-    help="How rows that are not orthonormal are made so; none takes them as they are.",
+@group(
+    "Where the directions belong",
+    click.option("--generator", metavar="NAME|PATH|CODE", help="Generator of the directions, kept in the file."),
+    layers_option("Layers the directions reach", "all"),
+    class_option,
+    truncation_option("1"),
+    click.option("--path-size", type=POSITIVE_FLOAT, help="Extent to each side in films."),
+    click.option("--names", metavar='"A,B,..."', help="Name per direction; empty for none."),
 )
-@click.option("--orthonormal", is_flag=True, help="The rows are orthonormal: check that, and keep them as they are.")
-@click.option("--preset", metavar="NAME", help="Which published matrix IN is.  [default: known by its content]")
+@group(
+    "How to read the matrix",
+    click.option(
+        "--orthogonalize",
+        type=_ORTHOGONALIZE,
+        default="qr",
+        show_default=True,
+        help=_ORTHOGONALIZE.explain("Orthonormalization of the rows"),
+    ),
+    click.option("--orthonormal", is_flag=True, help="Require orthonormal rows and keep them."),
+    click.option("--preset", metavar="NAME", help="Published matrix that IN is.  [default: recognized by its content]"),
+)
+@group(
+    "Output",
+    click.option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Directions file to write (.safetensors).",
+    ),
+)
 def import_command(
     file: Path,
     out: Path,
@@ -68,22 +106,16 @@ def import_command(
     orthonormal: bool,
     preset: str | None,
 ) -> None:
-    """Make a directions file of a matrix IN that this or another tool wrote: .npy, .npz, .pt, .pth or .csv.
+    """Convert a matrix of other tools to a directions file.
 
-    A row is a direction. Rows that are orthonormal already are kept bit for bit; others are made so, first row first.
-    With --generator the other commands need no further argument to use the file. biggan-deep-128, -256, -512 and
-    brock-128 are not downloaded for this. Where layers see parts of z, as in BigGAN-PyTorch, rows may be as short as
-    the part that --layers see. The components of a GANSpace .npz are read from its "lat_comp".
+    IN is a .npy, .npz, .pt, .pth or .csv file with one row per direction. Rows that are already orthonormal are kept
+    bit for bit; others are orthonormalized, starting from the first row. With --generator, the other commands need no
+    further options to use the file; generators are not downloaded for this. If layers see parts of z, as in
+    BigGAN-PyTorch, rows may be as short as the part that --layers see. GANSpace components are read from "lat_comp" of
+    its .npz.
 
-    Matrices that the authors of the Hessian Penalty and of OroJaR published are known by their content: generator,
-    layers, class, path size and names are then filled in, where no option gives another.
-
-    \b
-    Examples:
-      biggan-discovery import found.npy --out directions/found.safetensors --generator scenes-64
-      biggan-discovery import two.csv --out two.safetensors --generator scenes-64 --class cone --names "hue,size"
-      biggan-discovery import our_goldens_mid.pt --out goldens-mid.safetensors
-      biggan-discovery import A.pt --out A.safetensors --generator brock-128 --layers mid --class 207
+    Matrices published with the Hessian Penalty and OroJaR are recognized by their content: generator, layers, class,
+    path size and names are filled in unless given.
     """
     from biggan_discovery.directions import import_matrix
     from biggan_discovery.directions.published import GENERATOR, SIZES, find_preset
@@ -96,7 +128,7 @@ def import_command(
         path_size, orthonormal = path_size or known.path_size, orthonormal or known.orthonormal
     for option, value in (("--class", classes), ("--layers", layers), ("--truncation", truncation)):
         if value is not None and generator is None:
-            raise UserError(f"{option} needs --generator: only a generator knows its {option.lstrip('-')}")
+            raise UserError(f"{option} needs --generator, which defines its meaning")
     origin: dict[str, Any] = {"settings": {"path_size": path_size} if path_size else {}}
     space: dict[str, Any] = {}
     if generator is not None:
@@ -105,7 +137,7 @@ def import_command(
         if found and (about["resolution"], space["z_dim"]) != SIZES:
             sizes = "a BigGAN of {} pixels with z_dim {}"
             click.echo(
-                f"warning: {found[0]} was found in {sizes.format(*SIZES)}; "
+                f"warning: {found[0]} is for {sizes.format(*SIZES)}; "
                 f"{generator} is {sizes.format(about['resolution'], space['z_dim'])}",
                 err=True,
             )
@@ -132,13 +164,13 @@ def import_command(
 def _origin(
     name: str, layers: str, classes: str | None, truncation: float | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a directions file says about the generator, and the space that its layers see, for `import_matrix`."""
+    """The metadata of a directions file that describes the generator, and arguments of `import_matrix`."""
     from biggan_discovery.generators import catalogue, parse_classes
     from biggan_discovery.generators.layer_range import parse_layers
     from biggan_discovery.generators.remote import REMOTE
 
     name, _ = catalogue.find_folder(name)
-    if name in REMOTE:  # Known without its weights, which may not be here.
+    if name in REMOTE:  # Known without its weights, which may not be downloaded.
         generator, sha256, class_names = REMOTE[name], "", catalogue.class_names(name)[1]
     else:
         generator = catalogue.load_generator(name, device="cpu")
@@ -158,4 +190,4 @@ def _origin(
 
 def _refuse_same_file(source: Path, out: Path) -> None:
     if source.exists() and out.exists() and source.samefile(out):
-        raise UserError(f"{out} is the input itself; give another name to write to")
+        raise UserError(f"{out} is the input file; choose another output")

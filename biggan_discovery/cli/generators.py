@@ -1,4 +1,4 @@
-"""`biggan-discovery generators`: lists generators."""
+"""`biggan-discovery generators`: list generators."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import click
 
 @click.command("generators")
 def generators_command() -> None:
-    """List the generators that --generator takes by name.
+    """List the generators that --generator accepts by name.
 
-    They are in the folder checkpoints/ of the clone (without a clone, in the user's cache), or in the folder that the
-    environment variable BIGGAN_DISCOVERY_CHECKPOINTS names. Missing ones are downloaded at first use; brock-128 needs
-    `pip install 'biggan-discovery[download]'` for that. Files in the cache of the package pytorch-pretrained-biggan
-    are linked.
+    The folder is checkpoints/ in a clone, the user's cache otherwise, or the environment variable
+    BIGGAN_DISCOVERY_CHECKPOINTS. Missing generators are downloaded on first use; brock-128 needs `pip install
+    'biggan-discovery[download]'`. Files in the cache of pytorch-pretrained-biggan are linked.
 
-    --generator also takes a path: a folder with config.json and pytorch_model.bin (or model.safetensors) in the layout
-    of that package; a .pth file of BigGAN-PyTorch, or a folder or zip with one.
+    --generator also accepts a path: a folder in the layout of pytorch-pretrained-biggan (config.json and
+    pytorch_model.bin or model.safetensors), or a .pth file of BigGAN-PyTorch, or a folder or zip with one.
 
-    And it takes your own network, as my_gan.py:G or package.module:G. G is a function or module from latents to
-    images with an attribute z_dim, a FrozenGenerator such as FunctionGenerator(my_gan, z_dim=128), or a class or
-    function without arguments that makes one of these. The code is run. Commands that read directions files run such
-    code only if you give --generator yourself.
+    It also accepts your own network as Python code, my_gan.py:G or package.module:G. G is a function or module that
+    maps latents to images and has an attribute z_dim, a FrozenGenerator such as FunctionGenerator(my_gan, z_dim=128),
+    or a class or function without arguments that returns one of these. The code is executed. Code named in a directions
+    file is executed only if you pass --generator yourself.
     """
     from biggan_discovery.generators.catalogue import list_generators
     from biggan_discovery.generators.download import readable_size

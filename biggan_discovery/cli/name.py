@@ -1,4 +1,4 @@
-"""`biggan-discovery name`: names of directions."""
+"""`biggan-discovery name`: name directions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from pathlib import Path
 
 import click
 
+from biggan_discovery.cli.options import Grouped
 
-@click.command("name")
+_EXAMPLES = """
+\b
+Examples:
+  COMMAND directions/scenes-64.safetensors
+  COMMAND directions/scenes-64.safetensors 3 "camera height"
+"""
+
+
+@click.command("name", cls=Grouped, epilog=_EXAMPLES)
 @click.argument("file", metavar="DIRECTIONS", type=click.Path(path_type=Path))
 @click.argument("direction", required=False)
 @click.argument("name", required=False)
 def name_command(file: Path, direction: str | None, name: str | None) -> None:
-    """Keep a name for a direction in its file, or list the names.
+    """Name a direction, or list the names in a file.
 
-    DIRECTION is a number, or a name (or its beginning) to change. An empty NAME takes the name away.
-
-    \b
-    Examples:
-      biggan-discovery name directions/scenes-64.safetensors
-      biggan-discovery name directions/scenes-64.safetensors 3 "camera height"
+    DIRECTION is a number, or a current name or its beginning. An empty NAME removes the name.
     """
     from biggan_discovery.directions import Directions
 
@@ -32,4 +36,4 @@ def name_command(file: Path, direction: str | None, name: str | None) -> None:
     directions.rename(shown[0], name)
     directions.save(file)
     called = directions.names[shown[0]]
-    click.echo(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name now'}")
+    click.echo(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name'}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -12,24 +15,25 @@ import click
 from biggan_discovery.errors import near_matches
 from biggan_discovery.rendering.table import RANGES
 
-LARGEST = 3.4e38  # of what float32 holds
+LARGEST = 3.4e38  # The largest float32, rounded down.
+_LONGEST_METAVAR = 20
 _LONGEST_RANGE = 100_000
 
 
 class IndexList(click.ParamType):
-    """Indices such as "0,3,8-12": a list of ints in the order given, each once."""
+    """Indices such as "0,3,8-12": a list of integers in the order given, without repetition."""
 
     name = "indices"
 
     def convert(self, value: str | list[int], param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        """Parse `value`; fail with one line that names the piece which is no index or range."""
+        """Parse `value`; fail with one line that names the piece that is not an index or a range."""
         if isinstance(value, list):
             return value
         indices: list[int] = []
         for piece in value.split(","):
             match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", piece)
             if match is None:
-                self.fail(f"{piece.strip()!r} is no index; write for example 0,3,8-12", param, ctx)
+                self.fail(f"{piece.strip()!r} is not an index; write for example 0,3,8-12", param, ctx)
             first, last = int(match[1]), int(match[2] or match[1])
             if last < first:
                 self.fail(f"{piece.strip()!r} runs backwards; write {last}-{first}", param, ctx)
@@ -40,19 +44,24 @@ class IndexList(click.ParamType):
 
 
 class Name(click.ParamType):
-    """One of some names; another word is refused with those that are nearly the same."""
+    """One of a set of names; an unknown name is refused with its near matches."""
 
     name = "name"
 
     def __init__(self, names: Sequence[str]):
         self.names = names
+        self._listed = f"[{'|'.join(names)}]"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """All names."""
-        return f"[{'|'.join(self.names)}]"
+        """All names, if they are short."""
+        return self._listed if len(self._listed) <= _LONGEST_METAVAR else "NAME"
+
+    def explain(self, what: str) -> str:
+        """A help text: `what`, and the names if the metavar does not list them."""
+        return f"{what}." if len(self._listed) <= _LONGEST_METAVAR else f"{what}: {', '.join(self.names)}."
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The value itself; fail with one line where it is none of the names."""
+        """Return the value; fail with one line if it is not one of the names."""
         if value not in self.names:
             near = near_matches(value, self.names)
             self.fail(f"{value!r} is not one of {', '.join(self.names)}{near}", param, ctx)
@@ -60,14 +69,17 @@ class Name(click.ParamType):
 
 
 class Grouped(click.Command):
-    """A command whose help lists options in labelled groups; see `group`."""
+    """A command whose help lists options in labelled groups, see `group`.
+
+    In the epilog, COMMAND stands for the command as it was typed, such as "biggan-discovery discover".
+    """
 
     def __init__(self, *args: Any, context_settings: dict[str, Any] | None = None, **kwargs: Any):
         wide = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
         super().__init__(*args, context_settings={**wide, **(context_settings or {})}, **kwargs)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each group."""
+        """Write one section per group."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -77,9 +89,16 @@ class Grouped(click.Command):
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog with the name that the command was called by."""
+        if self.epilog:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(inspect.cleandoc(self.epilog).replace("COMMAND", ctx.command_path))
+
 
 def group(title: str, *options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Options that stand together in the help of a `Grouped` command, in this order."""
+    """Options shown together in the help of a `Grouped` command, in this order."""
 
     def apply(command: Any) -> Any:
         before = len(getattr(command, "__click_params__", []))
@@ -92,91 +111,132 @@ def group(title: str, *options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
+def sibling(name: str) -> str:
+    """Another command as the user would type it, after the running command: "python visualize.py"."""
+    ctx = click.get_current_context()
+    before, _, after = ctx.command_path.rpartition(str(ctx.command.name))
+    return f"{before}{name}{after}"
+
+
+class IntRange(click.IntRange):
+    """An integer in a range."""
+
+    name = "integer"
+
+
 class FiniteRange(click.FloatRange):
-    """A float32 in a range; nan, which compares false with every bound, and infinities are refused."""
+    """A float32 in a range; NaN, which compares false with every bound, and infinities are refused."""
+
+    name = "float"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse `value`; fail with one line where it is not finite or out of range."""
+        """Parse `value`; fail with one line if it is not finite or out of range."""
         number = super().convert(value, param, ctx)
         if not abs(number) <= LARGEST:
             self.fail(f"{number} is not a finite number{' in float32' * math.isfinite(number)}", param, ctx)
         return number
 
 
+class Seed(click.ParamType):
+    """A seed that PyTorch takes; its range is not worth showing in help."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse `value`; fail with one line if it is not an integer in the range."""
+        return IntRange(0, 2**63 - 1).convert(value, param, ctx)
+
+
 class OrAuto(click.ParamType):
-    """A number of some type, or "auto"."""
+    """A number of a given type, or "auto"."""
 
     def __init__(self, number: click.ParamType):
         self._number = number
-        self.name = f"{number.name.removesuffix(' range')}|auto"
+        self.name = f"{number.name}|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse `value`; fail with one line where it is neither."""
+        """Parse `value`; fail with one line if it is neither."""
         return "auto" if value == "auto" else self._number.convert(value, param, ctx)
 
 
 INDEX_LIST = IndexList()
-POSITIVE_INT = click.IntRange(min=1)
+POSITIVE_INT = IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
 PATH_SIZE = OrAuto(POSITIVE_FLOAT)
 
 
-def _with_download_options(option: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`--offline` and `--mirror` beside an option that chooses a generator; they go to `load_generator`."""
-    offline = click.option("--offline", is_flag=True, default=None, help="Never download weights.")
-    mirror = click.option("--mirror", metavar="URL", help="Address to download weights from.")
-    return lambda command: option(offline(mirror(command)))
-
-
-generator_option = _with_download_options(
-    click.option(
-        "--generator",
-        default="scenes-64",
-        show_default=True,
-        metavar="NAME|PATH|CODE",
-        help="Name (see `biggan-discovery generators`), folder or file of weights, or Python code: my_gan.py:G.",
-    )
+generator_option = click.option(
+    "--generator",
+    default="scenes-64",
+    show_default=True,
+    metavar="NAME|PATH|CODE",
+    help="Name, path, or Python code (my_gan.py:G).",
+)
+of_file_generator_option = click.option(
+    "--generator",
+    metavar="NAME|PATH|CODE",
+    help="Name, path, or Python code (my_gan.py:G).  [default: the generator in the file]",
 )
 device_option = click.option(
     "--device",
+    metavar="DEVICE",
     default="auto",
     show_default=True,
     help="auto, cpu, cuda, cuda:1, mps, xpu, ...; auto: a CUDA GPU if there is one.",
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
-)
-quiet_option = click.option("--quiet", is_flag=True, help="Show no progress.")
+seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Random seed.")
 class_option = click.option(
     "--class",
     "classes",
     metavar="CLASSES",
-    help="Index, name, WordNet id, several (cube,torus or 0-2), or all.",
+    help="Index, name or WordNet id, several (cube,torus or 0-2), or all.",
 )
-truncation_option = click.option(
-    "--truncation", type=FiniteRange(0, 1, min_open=True), help="Truncation of the generator, in (0, 1]."
-)
+_offline_option = click.option("--offline", is_flag=True, default=None, help="Never download weights.")
+_mirror_option = click.option("--mirror", metavar="URL", help="Address to download weights from.")
+
+
+def truncation_option(default: str) -> Callable[[Any], Any]:
+    """`--truncation`, with its default in words."""
+    return click.option(
+        "--truncation",
+        type=FiniteRange(0, 1, min_open=True),
+        help=f"Truncation of the generator.  [default: {default}]",
+    )
+
+
+def loading_options(truncation: str) -> Callable[[Any], Any]:
+    """The group of options for how a generator is loaded, with the default truncation in words."""
+    options = (truncation_option(truncation), device_option, _offline_option, _mirror_option)
+    return group("Loading the generator", *options)
 
 
 def layers_option(what: str, default: str) -> Callable[[Any], Any]:
-    """`--layers`, with what it is for and what holds without it."""
+    """`--layers`.
+
+    Args:
+        what: its purpose, the beginning of the help text.
+        default: the default in words.
+    """
     return click.option(
         "--layers",
         metavar="LAYERS",
-        help=f"{what}: all, coarse, mid, fine (thirds), or a range such as 4-8.  [default: {default}]",
+        help=f"{what}: all, coarse, mid, fine (thirds), or a range (4-8).  [default: {default}]",
     )
 
 
 scale_option = click.option(
-    "--scale",
-    type=click.IntRange(*RANGES["scale"]),
-    help="Enlarge pictures by an integer.  [default: small pictures are enlarged automatically]",
-)
-of_file_generator_option = _with_download_options(
-    click.option(
-        "--generator",
-        metavar="NAME|PATH|CODE",
-        help="Name, path or Python code (my_gan.py:G).  [default: the generator in the file]",
-    )
+    "--scale", type=IntRange(*RANGES["scale"]), help="Enlarge pictures by a factor.  [default: small ones, to fit]"
 )
 directions_argument = click.argument("path", metavar="DIRECTIONS", type=click.Path())
+
+
+def _quieten(ctx: click.Context, _: click.Parameter, quiet: bool) -> bool:
+    """Log nothing below warnings until the command ends."""
+    if quiet:
+        log = logging.getLogger("biggan_discovery")
+        ctx.call_on_close(functools.partial(log.setLevel, log.level))
+        log.setLevel(logging.WARNING)
+    return quiet
+
+
+quiet_option = click.option("--quiet", is_flag=True, callback=_quieten, help="Show no progress.")

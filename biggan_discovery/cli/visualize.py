@@ -1,4 +1,4 @@
-"""`biggan-discovery visualize`: what each direction does, as a film or a strip of stills."""
+"""`biggan-discovery visualize`: the effect of each direction, as a film or a strip of stills."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ from biggan_discovery.cli.options import (
     PATH_SIZE,
     POSITIVE_FLOAT,
     Grouped,
+    IntRange,
     Name,
     class_option,
-    device_option,
     group,
     layers_option,
+    loading_options,
     of_file_generator_option,
     quiet_option,
     scale_option,
     seed_option,
-    truncation_option,
 )
 from biggan_discovery.errors import UserError
 from biggan_discovery.rendering.table import EASINGS, FORMATS, RANGES
 
+_EASING, _FORMAT = Name(tuple(EASINGS)), Name(FORMATS)
+
 _EXAMPLES = """
 \b
 Examples:
-  visualize.py directions/scenes-64.safetensors
-  visualize.py directions/scenes-64.safetensors --only 0,3,8-12 --class torus --out torus.mp4
-  visualize.py directions/scenes-64.safetensors --per-direction --format png
-  visualize.py directions/scenes-64.safetensors --only 3 --transfer --format png
-  visualize.py directions/scenes-64.safetensors --path-size auto
-  visualize.py --curved --generator scenes-64 --path-size 3 --out paths.gif
+  COMMAND directions/scenes-64.safetensors
+  COMMAND directions/scenes-64.safetensors --only 0,3,8-12 --out some.mp4
+  COMMAND directions/scenes-64.safetensors --path-size auto
+      all directions equally strong
+  COMMAND directions/scenes-64.safetensors --per-direction --format png
+      one strip of stills per direction
+  COMMAND directions/scenes-64.safetensors --only 3 --transfer --format png
+      one direction on many classes
+  COMMAND --curved --generator scenes-64 --path-size 3
+      straight lines and curved paths, without directions
 """
 
 
@@ -51,57 +57,55 @@ Examples:
     class_option,
     click.option(
         "--samples",
-        type=click.IntRange(*RANGES["samples"]),
+        type=IntRange(*RANGES["samples"]),
         help="Number of samples.  [default: 5; 1 for png and without DIRECTIONS]",
     ),
     seed_option,
-    layers_option("Layers that the directions reach", "as in the file"),
     of_file_generator_option,
-    truncation_option,
-    device_option,
+    layers_option("Layers the directions reach", "as in the file"),
 )
 @group(
-    "How",
+    "How to draw",
     click.option(
         "--path-size",
         type=PATH_SIZE,
-        help="How far to go to each side; auto: scaled so that every direction changes the image by the same amount.  "
-        "[default: as in the search]",
+        help="Extent to each side; auto: equal change of the image.  [default: as in the search]",
     ),
-    click.option("--keep-projection", is_flag=True, help="Start at the sample: keep its part along the direction."),
-    click.option("--transfer", is_flag=True, help="Show one direction on many classes: rows are classes."),
-    click.option(
-        "--curved",
-        is_flag=True,
-        help="Below each straight line, show the path that turns with the generator; without DIRECTIONS, along the "
-        "leading singular vectors of each sample's Jacobian.",
-    ),
+    click.option("--keep-projection", is_flag=True, help="Start each path at the sample itself."),
+    click.option("--transfer", is_flag=True, help="Show one direction on many classes."),
+    click.option("--curved", is_flag=True, help="Compare straight lines with curved paths."),
     click.option(
         "--frames",
-        type=click.IntRange(*RANGES["frames"]),
+        type=IntRange(*RANGES["frames"]),
         help="Frames of the loop, or pictures of a strip.  [default: 60; 7 for png]",
     ),
     click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second."),
-    click.option("--easing", type=Name(tuple(EASINGS)), default="sine", show_default=True, help="Pace of the motion."),
+    click.option(
+        "--easing", type=_EASING, default="sine", show_default=True, help=_EASING.explain("Speed profile of the loop")
+    ),
 )
 @group(
     "Output",
     click.option(
         "--out",
         type=click.Path(path_type=Path),
+        metavar="PATH",
         help="File (.gif, .mp4, .webp, .png), or folder with --per-direction.  "
         "[default: beside DIRECTIONS, or curved.gif]",
     ),
-    click.option("--format", "form", type=Name(FORMATS), help="Format.  [default: as --out, else gif]"),
-    click.option("--per-direction", is_flag=True, help="Write one file per direction, in a folder."),
+    click.option(
+        "--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out, else gif]"
+    ),
+    click.option("--per-direction", is_flag=True, help="Write one file per direction."),
     click.option(
         "--columns",
-        type=click.IntRange(*RANGES["columns"]),
+        type=IntRange(*RANGES["columns"]),
         help="Directions side by side.  [default: chosen to fit; 1 with --transfer]",
     ),
     scale_option,
     quiet_option,
 )
+@loading_options("as in the file")
 def visualize_command(
     path: str | None,
     out: Path | None,
@@ -115,17 +119,17 @@ def visualize_command(
     mirror: str | None,
     **options: Any,
 ) -> None:
-    """Show what the directions of a file do: rows are directions, columns are samples.
+    """Draw the effect of directions as films or stills.
 
-    Each sample moves from the centre to one end of the direction, to the other, and back, without a jump. A .png is a
-    strip of stills from end to end instead. Generator, classes and path size are those of the search.
+    Rows are directions, columns are samples. In a film, each sample moves from the centre to one end of the direction,
+    to the other end, and back. A .png is a strip of stills from end to end.
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for
     from biggan_discovery.rendering.drawing import check_target, draw
 
     if path is None and not options["curved"]:
-        raise UserError("Missing argument 'DIRECTIONS'; only --curved shows a generator without any")
+        raise UserError("Missing argument 'DIRECTIONS'; only --curved works without directions")
     found = None if path is None else Directions.load(path)
     if out is None:
         beside = Path(path or "curved")

@@ -1,4 +1,4 @@
-"""Directions: the object, how its rows are made orthonormal, where they start, and the files that hold them."""
+"""Directions: the object, orthonormalisation, initial matrices, and files."""
 
 from biggan_discovery.directions.directions import Directions
 from biggan_discovery.directions.formats import export, import_matrix, read_matrix

@@ -1,4 +1,4 @@
-"""What directions say about their use: their generator, classes, layers and settings of the search."""
+"""Defaults from the metadata of directions: generator, classes, layers and settings of the search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from biggan_discovery.generators.layer_range import LayerRange, parse_layers
 if TYPE_CHECKING:
     import torch
 
-_LARGEST = 3.4e38  # of what float32 holds
+_LARGEST = 3.4e38  # in float32
 _log = logging.getLogger(__name__)
 
 
@@ -34,15 +34,15 @@ def load_generator_for(
 
     Args:
         directions: the directions, or None for the bundled generator.
-        generator: another generator, as `load_generator` takes it. Defaults to the one that `directions` name, or the
-            bundled one.
-        truncation: in (0, 1]. Defaults to that of the search, or 1.
+        generator: another generator; see `load_generator`. Defaults to the generator in the metadata of `directions`,
+            or the bundled one.
+        truncation: in (0, 1]. Defaults to the truncation of the search, or 1.
         device: see `load_generator`.
         offline: see `load_generator`.
         mirror: see `load_generator`.
 
     Raises:
-        UserError: as `load_generator`.
+        UserError: As `load_generator`.
 
     Example:
         >>> found = Directions.load("directions/scenes-64.safetensors")
@@ -64,14 +64,17 @@ def load_generator_for(
 def open_directions(
     generator: FrozenGenerator | str | os.PathLike[str] | None, directions: Directions | str | os.PathLike[str]
 ) -> tuple[FrozenGenerator, Directions]:
-    """Load what is not loaded yet, and check that both belong together; see `load_generator_for` and `check_fits`.
+    """Load directions and their generator if necessary, and check that they match.
+
+    See `load_generator_for` and `check_fits`.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes. None for the generator that `directions` name.
+        generator: a frozen generator, or an argument of `load_generator`. None for the generator in the metadata of
+            `directions`.
         directions: the directions, or their file.
 
     Raises:
-        UserError: a file that cannot be read, no such generator, or one that the directions are not for.
+        UserError: If the file cannot be read, the generator does not exist, or they do not match.
 
     Example:
         >>> generator, found = open_directions(None, "directions/scenes-64.safetensors")
@@ -87,10 +90,10 @@ def open_directions(
 
 
 def check_fits(directions: Directions, generator: FrozenGenerator) -> None:
-    """Refuse a generator that directions cannot be for, and warn if its weights are not those of the search.
+    """Check that directions have the z_dim of a generator; log a warning if its weights are not those of the search.
 
     Raises:
-        UserError: latents of another size.
+        UserError: If z_dim differs.
     """
     if generator.z_dim != directions.z_dim:
         raise UserError(
@@ -105,15 +108,20 @@ def check_fits(directions: Directions, generator: FrozenGenerator) -> None:
 def classes_for(
     directions: Directions | None, generator: FrozenGenerator, classes: str | int | Sequence[int] | None = None
 ) -> list[int]:
-    """Class indices: those given, else those of the search, else all.
+    """Class indices to use with directions.
 
     Args:
         directions: the directions, or None.
         generator: the generator.
-        classes: indices, or a string such as "cone" or "0-2"; see `parse_classes`.
+        classes: indices, or a string such as "cone" or "0-2"; see `parse_classes`. Defaults to the classes of the
+            search, or all.
 
     Raises:
-        UserError: a class that the generator does not have.
+        UserError: If the generator does not have a class.
+
+    Example:
+        >>> classes_for(None, generator, "0-2")
+        [0, 1, 2]
     """
     if classes is not None or directions is None:
         return class_indices(generator, classes)
@@ -121,17 +129,26 @@ def classes_for(
     if not known:
         return class_indices(generator, None)
     if not isinstance(known, list) or not all(type(y) is int and 0 <= y < generator.num_classes for y in known):
-        raise UserError(f"{directions.source} names classes that {generator.name} does not have; choose its classes")
+        raise UserError(f"{directions.source} has classes that {generator.name} does not have; choose its classes")
     return known
 
 
 def layers_for(
     directions: Directions | None, generator: FrozenGenerator, layers: LayerRange | str | None = None
 ) -> LayerRange:
-    """Layers that directions reach: those given, else those of the search, else all.
+    """Layers that directions reach.
+
+    Args:
+        directions: the directions, or None.
+        generator: the generator.
+        layers: a range, or a string; see `parse_layers`. Defaults to the layers of the search, or all.
 
     Raises:
-        UserError: layers that the generator does not have, naming the file if it says so.
+        UserError: If the generator does not have these layers; names the file if the layers come from it.
+
+    Example:
+        >>> str(layers_for(None, generator))
+        'all'
     """
     if layers is not None or directions is None:
         return parse_layers("all" if layers is None else str(layers), generator.num_layers)
@@ -144,10 +161,10 @@ def layers_for(
 def setting_for(directions: Directions | None, generator: FrozenGenerator, key: str) -> float:
     """A setting of the search that found the directions, such as "path_size" or "epsilon".
 
-    Defaults to the generator's own, also where the search used 0.
+    Defaults to the setting of the generator, also if the search used 0.
 
     Raises:
-        UserError: something else than a positive number.
+        UserError: If it is not a positive number.
     """
     settings = {} if directions is None else directions.metadata.get("settings", {})
     value = settings.get(key) or generator.defaults().get(key)

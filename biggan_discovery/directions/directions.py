@@ -1,4 +1,4 @@
-"""Directions in the latent space of a generator, and the file that holds them."""
+"""Directions in the latent space of a generator, and their file format."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from jaxtyping import Float, Float32, Num
 from torch import Tensor
 
 from biggan_discovery.directions.orthonormalize import orthonormalize
@@ -25,26 +26,40 @@ _FARTHEST_FROM_ORTHONORMAL = 1e-4
 
 
 class Directions:
-    """Directions that a search found or that were imported, with all that is known about them.
+    """Directions found by a search or imported, with their metadata.
 
     Attributes:
         A: (ndirs, z_dim) float32 on the CPU, the raw matrix.
-        Q: (ndirs, z_dim) float32 on the CPU, the directions themselves: orthonormal rows made from A.
-        metadata: JSON-able settings and origins, such as "generator", "classes", "settings", "layers"; only "format",
-            "names" and "notes" are sure to be there.
-        source: the file that they were read from, or "the directions"; what messages call them.
+        Q: (ndirs, z_dim) float32 on the CPU, the directions: orthonormal rows computed from A.
+        metadata: JSON-serialisable settings and provenance, such as "generator", "classes", "settings" and "layers".
+            Only "format", "names" and "notes" are always present.
+        source: the file that the directions were read from, or "the directions"; used in messages.
 
     Args:
-        A: (ndirs, z_dim), any floating type, finite.
-        Q: the same shape; `orthonormalize(A)` where None. Its rows must be orthonormal unless
-            metadata["settings"]["orthogonalize"] is "none".
-        metadata: copied; "names" and "notes" are lists of ndirs texts, empty where there is none.
+        A: (ndirs, z_dim), any floating-point dtype, finite.
+        Q: (ndirs, z_dim). Its rows must be orthonormal unless metadata["settings"]["orthogonalize"] is "none". Defaults
+            to `orthonormalize(A)`.
+        metadata: copied. "names" and "notes" are lists of ndirs strings, which may be empty.
 
     Raises:
-        UserError: where the matrices or the metadata are not so.
+        UserError: If the matrices or the metadata are invalid.
+
+    Example:
+        >>> found = Directions(torch.eye(2, 128))
+        >>> found.rename(0, "zoom")
+        >>> found
+        Directions(2 × 128, 1 named)
     """
 
-    def __init__(self, A: Tensor, Q: Tensor | None = None, metadata: dict[str, Any] | None = None):
+    A: Float32[Tensor, "ndirs z_dim"]
+    Q: Float32[Tensor, "ndirs z_dim"]
+
+    def __init__(
+        self,
+        A: Float[Tensor, "ndirs z_dim"],
+        Q: Float[Tensor, "ndirs z_dim"] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         if Q is None:
             Q = orthonormalize(A.detach())
         for letter, matrix in (("A", A), ("Q", Q)):
@@ -71,37 +86,37 @@ class Directions:
 
     @property
     def z_dim(self) -> int:
-        """Length of z."""
+        """Size of a latent."""
         return self.Q.shape[1]
 
     @property
     def names(self) -> list[str]:
-        """One name per direction, empty where it has none."""
+        """One name per direction; empty strings for unnamed directions."""
         return self.metadata["names"]
 
     @property
     def notes(self) -> list[str]:
-        """One note per direction, empty where there is none."""
+        """One note per direction; may be empty strings."""
         return self.metadata["notes"]
 
     @property
     def layers(self) -> str:
-        """Which layers of the generator the directions are for, see `parse_layers`; "all" where the file does not say.
+        """Layers of the generator that the directions are for; see `parse_layers`. Defaults to "all".
 
         Raises:
-            UserError: where the metadata holds something else than a text.
+            UserError: If the metadata has a value that is not a string.
         """
         layers = self.metadata.get("layers") or "all"
         if not isinstance(layers, str):
-            raise UserError(f"layers must be a text such as all or mid; found {_short(layers)}")
+            raise UserError(f"layers must be a string such as all or mid; found {_short(layers)}")
         return layers
 
     @property
     def search_space(self) -> slice:
-        """The coordinates of z that the directions may have; they are zero in the others.
+        """Coordinates of z that the search was restricted to; directions are zero in the others.
 
         Raises:
-            UserError: where the metadata holds something else than a range of coordinates.
+            UserError: If the metadata has a value that is not a range of coordinates.
         """
         ends = self.metadata.get("search_space", [0, self.z_dim])
         if isinstance(ends, list) and len(ends) == 2 and all(type(end) is int for end in ends):
@@ -110,58 +125,75 @@ class Directions:
                 return slice(first, end)
         raise UserError(f"search_space must be [first, end] with 0 ≤ first < end ≤ {self.z_dim}; found {_short(ends)}")
 
-    def row(self, direction: int) -> Tensor:
+    def row(self, direction: int) -> Float32[Tensor, " z_dim"]:
         """Q[direction], (z_dim,).
 
         Raises:
-            UserError: where there is no such direction.
+            UserError: If there is no such direction.
         """
         self._check_index(direction)
         return self.Q[direction]
 
-    def apply(self, z: Tensor, direction: int, amount: float | Tensor) -> Tensor:
-        """z + amount · Q[direction]; differentiable.
+    def apply(
+        self,
+        z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+        direction: int,
+        amount: float | Num[Tensor, ""] | Num[Tensor, " N"],
+    ) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
+        """Move latents along a direction: z + amount · Q[direction]. Differentiable.
 
         Args:
-            z: (N, z_dim), or (N, num_layers, z_dim) to shift all layers alike.
-            direction: 0 to ndirs - 1.
-            amount: one number, or (N,) for one per sample.
+            z: (N, z_dim), or (N, num_layers, z_dim) to shift all layers equally.
+            direction: index of the direction, 0 to ndirs - 1.
+            amount: one number, or (N,), one per sample.
 
         Returns:
-            The shifted z, in the shape, type and device of z.
+            The shifted latents, with the shape, dtype and device of z.
 
         Raises:
-            UserError: where there is no such direction, or shapes do not match.
+            UserError: If there is no such direction, or shapes do not match.
+
+        Example:
+            >>> Directions(torch.eye(2, 3)).apply(torch.zeros(1, 3), direction=1, amount=2.5)
+            tensor([[0.0000, 2.5000, 0.0000]])
         """
         row = self.row(direction)
         if z.ndim < 2 or z.shape[-1] != self.z_dim:
             raise UserError(f"z has shape {tuple(z.shape)}; these directions are for (N, {self.z_dim})")
         amounts = torch.as_tensor(amount).to(z)
         if amounts.ndim and amounts.shape != z.shape[:1]:
-            raise UserError(f"amount has shape {tuple(amounts.shape)}; give one number or one for each of {len(z)} z")
+            raise UserError(
+                f"amount has shape {tuple(amounts.shape)}; expected one number, or ({len(z)},), one for each z"
+            )
         return z + amounts.reshape(-1, *[1] * (z.ndim - 1)) * row.to(z)
 
     def rename(self, index: int, name: str) -> None:
-        """Name a direction; an empty name takes the name away.
+        """Name a direction; an empty string removes the name.
+
+        Args:
+            index: index of the direction, 0 to ndirs - 1.
+            name: one line of printable text that is not a number, unique among the directions.
 
         Raises:
-            UserError: where there is no such direction, the name is a number or not one printable line, or another
-                direction has it.
+            UserError: If there is no such direction, the name is a number or not one printable line, or it is taken.
         """
         self._check_index(index)
         name = name.strip()
         if _NUMBER.fullmatch(name) or not name.isprintable():
-            raise UserError(f"a direction cannot be called {name!r}; a name is one line of text and not a number")
+            raise UserError(f"a direction cannot be called {name!r}; a name is one line of text that is not a number")
         others = [other for other, taken in enumerate(self.names) if taken and taken.casefold() == name.casefold()]
         if others and others != [index]:
-            raise UserError(f"direction {others[0]} is already called {name!r}; give another name")
+            raise UserError(f"direction {others[0]} is already called {name!r}; choose another name")
         self.names[index] = name
 
     def index(self, text: str) -> int:
-        """The index of a direction given as its number, its name, or the beginning of its name if only one fits.
+        """Index of a direction from its number, its name, or an unambiguous prefix of its name.
+
+        Args:
+            text: a number, a name or a prefix, such as "0", "zoom" or "zo"; case-insensitive.
 
         Raises:
-            UserError: where no direction, or more than one, is meant; with names that are nearly the same.
+            UserError: If no direction, or more than one, matches; suggests similar names.
         """
         text = text.strip()
         if _NUMBER.fullmatch(text):
@@ -172,7 +204,7 @@ class Directions:
         found = [i for i, name in enumerate(folded) if name and name == wanted]
         found = found or [i for i, name in enumerate(folded) if wanted and name.startswith(wanted)]
         if len(found) > 1:
-            raise UserError(f"{text!r} is the beginning of {', '.join(f'{i} {self.names[i]!r}' for i in found)}")
+            raise UserError(f"{text!r} is ambiguous: {', '.join(f'{i} {self.names[i]!r}' for i in found)}")
         if not found:
             near = near_matches(text, filter(None, self.names))
             raise UserError(f"no direction is called {_short(text)}{near}; numbers are 0 to {len(self) - 1}")
@@ -180,32 +212,42 @@ class Directions:
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self):
-            raise UserError(f"there is no direction {index}; these are 0 to {len(self) - 1}")
+            raise UserError(f"there is no direction {index}; valid numbers are 0 to {len(self) - 1}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a directions file: safetensors with A, Q and, as one JSON text in the header, the metadata.
+        """Write a directions file: safetensors with A, Q and, as one JSON string in the header, the metadata.
+
+        Args:
+            path: file name, must end in .safetensors.
 
         Raises:
-            UserError: where the name does not end in .safetensors, the folder cannot be written, or the metadata is
-                not JSON-able.
-            OSError: where writing fails; a file that was there before is then as it was.
+            UserError: If the name does not end in .safetensors, the folder is not writable, or the metadata is not
+                JSON-serialisable.
+            OSError: If writing fails; an existing file is left unchanged.
         """
         if Path(path).suffix.lower() != SUFFIX:
-            raise UserError(f"cannot write {path}: a directions file is called something{SUFFIX}")
+            raise UserError(f"cannot write {path}: the name of a directions file must end in {SUFFIX}")
         _check_metadata(self.metadata, len(self))
         try:
             header = json.dumps(self.metadata)
         except (TypeError, ValueError) as error:
-            raise UserError(f"the metadata of directions must be plain JSON values: {error}") from error
+            raise UserError(f"the metadata of directions must be JSON-serialisable: {error}") from error
         atomic_write(path, safetensors.torch.save({"A": self.A, "Q": self.Q}, {HEADER: header}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Directions:
-        """Read a directions file; nothing in it is executed. A round trip through `save` is exact.
+        """Read a directions file, without executing code. A round trip through `save` is exact.
+
+        Args:
+            path: a directions file.
 
         Raises:
-            UserError: where there is no such file (naming near ones), or it is damaged, not a directions file, or
-                of a newer format.
+            UserError: If the file does not exist (suggests similar names), is damaged, is not a directions file, or
+                has a newer format.
+
+        Example:
+            >>> Directions.load("directions/scenes-64.safetensors").z_dim
+            16
         """
         path = existing_file(path)
         try:
@@ -219,47 +261,47 @@ class Directions:
         return directions
 
 
-def _read(path: Path) -> tuple[Tensor, Tensor, dict[str, Any]]:
+def _read(path: Path) -> tuple[Float32[Tensor, " ..."], Float32[Tensor, " ..."], dict[str, Any]]:
     with safetensors.safe_open(path, framework="pt") as file:
         missing = [letter for letter in ("A", "Q") if letter not in file.keys()]  # noqa: SIM118
         header = (file.metadata() or {}).get(HEADER)
         if missing or header is None:
-            lacks = [f"tensor {letter}" for letter in missing] + [f"header {HEADER!r}"] * (header is None)
-            raise UserError(f"not a directions file: it has no {' and no '.join(lacks)}")
+            absent = [f"tensor {letter}" for letter in missing] + [f"header {HEADER!r}"] * (header is None)
+            raise UserError(f"not a directions file: it has no {' and no '.join(absent)}")
         try:
             metadata = json.loads(header)
         except (ValueError, RecursionError) as error:
             raise UserError(f"its header is not JSON ({error})") from error
         if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-            raise UserError("its header gives no format version; it is not a directions file of this project")
+            raise UserError("its header has no format version; it is not a directions file of this project")
         if metadata["format"] > FORMAT:
-            raise UserError(f"its format is {metadata['format']}, and this version reads up to {FORMAT}; update it")
+            raise UserError(f"its format is {metadata['format']}, but this version reads up to {FORMAT}; please update")
         matrices = [file.get_tensor(letter) for letter in ("A", "Q")]
     for letter, matrix in zip("AQ", matrices, strict=True):
         if matrix.dtype != torch.float32:
-            raise UserError(f"{letter} is {matrix.dtype}; a directions file has float32")
+            raise UserError(f"{letter} is {matrix.dtype}; a directions file contains float32")
     return matrices[0], matrices[1], metadata
 
 
 def _check_matrix(letter: str, matrix: Tensor) -> None:
     if matrix.ndim != 2 or not matrix.numel() or not matrix.is_floating_point():
         raise UserError(
-            f"{letter} is a {matrix.dtype} tensor {tuple(matrix.shape)}; it must be (ndirs, z_dim), floating"
+            f"{letter} is a {matrix.dtype} tensor {tuple(matrix.shape)}; it must be floating point (ndirs, z_dim)"
         )
     if not matrix.isfinite().all():
-        raise UserError(f"{letter} holds nan or infinite entries")
+        raise UserError(f"{letter} contains nan or infinite entries")
 
 
 def _check_metadata(metadata: dict[str, Any], ndirs: int) -> None:
     for key in ("names", "notes"):
         texts = metadata[key]
         if not isinstance(texts, list) or len(texts) != ndirs or not all(isinstance(text, str) for text in texts):
-            raise UserError(f"{key} must be {ndirs} texts, one per direction; found {_short(texts)}")
+            raise UserError(f"{key} must be {ndirs} strings, one per direction; found {_short(texts)}")
     if not isinstance(metadata.get("settings", {}), dict):
-        raise UserError(f"settings must be a table; found {_short(metadata['settings'])}")
+        raise UserError(f"settings must be a dict; found {_short(metadata['settings'])}")
 
 
-def _check_orthonormal(Q: Tensor) -> None:
+def _check_orthonormal(Q: Float[Tensor, "ndirs z_dim"]) -> None:
     exact = Q.double()
     error = (exact @ exact.T - torch.eye(len(Q), dtype=torch.float64)).abs().max().item()
     if error > _FARTHEST_FROM_ORTHONORMAL:

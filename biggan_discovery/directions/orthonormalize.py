@@ -1,8 +1,9 @@
-"""Orthonormal rows from any rows of full rank."""
+"""Orthonormalisation of rows."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from biggan_discovery.errors import UserError, near_matches
@@ -11,30 +12,35 @@ from biggan_discovery.numerics.arithmetic import in_float64
 METHODS = ("qr", "gram-schmidt", "none")
 
 
-def orthonormalize(A: Tensor, method: str = "qr") -> Tensor:
-    """Orthonormal rows that span the rows of A, first row first; differentiable.
+def orthonormalize(A: Float[Tensor, "ndirs z_dim"], method: str = "qr") -> Float[Tensor, "ndirs z_dim"]:
+    """Orthonormalise the rows of A in order. Differentiable.
 
-    Row i of the result is row i of A less its parts along earlier rows, scaled to length 1, so A = LQ with L lower
-    triangular and a positive diagonal. "qr" (Householder) and "gram-schmidt" give the same Q; qr is the faster.
-    Both work in float64 inside and round once, so in float32 |QQᵀ - I| stays below 1e-6 for ill-conditioned A too.
+    Row i of the result is row i of A minus its projections onto earlier rows, scaled to length 1: A = LQ with L lower
+    triangular with a positive diagonal. "qr" (Householder) and "gram-schmidt" give the same Q; "qr" is faster. Both
+    compute in float64 and round once, so that in float32 |QQᵀ - I| stays below 1e-6 even if A is ill-conditioned.
 
     Args:
-        A: (ndirs, z_dim), ndirs ≤ z_dim, floating, full rank.
-        method: "qr", "gram-schmidt", or "none" for A itself, whatever its rank.
+        A: (ndirs, z_dim), ndirs ≤ z_dim, floating point, full rank.
+        method: "qr", "gram-schmidt", or "none" to return A itself, of any rank.
 
     Returns:
-        Q, (ndirs, z_dim), of A's type and on its device.
+        Q, (ndirs, z_dim), with the dtype and device of A.
 
     Raises:
-        UserError: for an unknown method, an A that is not a finite floating matrix, more rows than columns, or a row
-            that depends on those before it.
+        UserError: If the method is unknown, A is not a finite floating-point matrix, it has more rows than columns, or
+            a row is linearly dependent on earlier rows.
+
+    Example:
+        >>> orthonormalize(torch.tensor([[3.0, 4.0], [0.0, 2.0]]))
+        tensor([[ 0.6000,  0.8000],
+                [-0.8000,  0.6000]])
     """
     if method not in METHODS:
-        raise UserError(f"no method {method!r} to orthonormalise by; one of {', '.join(METHODS)}{_near(method)}")
+        raise UserError(f"unknown orthonormalisation {method!r}{_near(method)}; choose from {', '.join(METHODS)}")
     if A.ndim != 2 or not A.numel() or not A.is_floating_point():
-        raise UserError(f"A is a {A.dtype} tensor {tuple(A.shape)}; give a floating matrix (ndirs, z_dim)")
+        raise UserError(f"A is a {A.dtype} tensor {tuple(A.shape)}; expected a floating-point matrix (ndirs, z_dim)")
     if not A.isfinite().all():
-        raise UserError("A holds nan or infinite entries; its rows cannot be made orthonormal")
+        raise UserError("A contains nan or infinite entries; its rows cannot be orthonormalised")
     if method == "none":
         return A
     ndirs, z_dim = A.shape
@@ -48,20 +54,20 @@ def orthonormalize(A: Tensor, method: str = "qr") -> Tensor:
     return Q.to(A)
 
 
-def _qr(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Q, and the length of each row's part that is orthogonal to the rows before it."""
+def _qr(rows: Float64[Tensor, "n dim"]) -> tuple[Float64[Tensor, "n dim"], Float64[Tensor, " n"]]:
+    """Q, and the norm of the residual of each row after projecting out earlier rows."""
     Q, R = torch.linalg.qr(rows.T)
     return torch.where(R.diagonal() < 0, -Q, Q).T, R.diagonal().abs()
 
 
-def _gram_schmidt(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """As `_qr`; a second pass over the result of the first removes what rounding left."""
+def _gram_schmidt(rows: Float64[Tensor, "n dim"]) -> tuple[Float64[Tensor, "n dim"], Float64[Tensor, " n"]]:
+    """As `_qr`; a second pass removes the rounding errors of the first."""
     Q, residuals = _gram_schmidt_pass(rows)
     return _gram_schmidt_pass(Q)[0], residuals
 
 
-def _gram_schmidt_pass(rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Modified Gram-Schmidt: each row in turn is scaled to length 1 and taken out of all later ones."""
+def _gram_schmidt_pass(rest: Float64[Tensor, "n dim"]) -> tuple[Float64[Tensor, "n dim"], Float64[Tensor, " n"]]:
+    """Modified Gram-Schmidt: normalise each row in turn and project it out of all later rows."""
     rows, residuals = [], []
     while len(rest):
         residuals.append(torch.linalg.vector_norm(rest[0]))
@@ -70,11 +76,13 @@ def _gram_schmidt_pass(rest: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(rows), torch.stack(residuals)
 
 
-def _check_rank(residuals: Tensor, rounding: float) -> None:
-    independent = residuals > rounding  # nan, from rows after one that vanished, compares false
+def _check_rank(residuals: Float64[Tensor, " n"], rounding: float) -> None:
+    independent = residuals > rounding  # False for nan, which follows a vanishing row.
     if not independent.all():
         first = int((~independent).nonzero()[0])
-        raise UserError(f"row {first} of A is zero or a combination of the rows before it; directions must differ")
+        raise UserError(
+            f"row {first} of A is zero or a linear combination of earlier rows; rows must be linearly independent"
+        )
 
 
 def _near(method: object) -> str:

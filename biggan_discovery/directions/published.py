@@ -1,6 +1,6 @@
-"""Directions that papers' authors published for Brock's BigGAN at 128 pixels: what is known about each of their files.
+"""Directions for Brock's BigGAN at 128 pixels published by the authors of papers: metadata of each file.
 
-Layers, classes, how far to go, and the names of directions are as the authors' scripts and pages give them.
+Layers, classes, path sizes and names are those of the authors' scripts and pages.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Published:
     """One published matrix.
 
     Attributes:
-        source: who published it, and where.
-        layers: the layers whose chunks of z it was searched in.
-        label: the class it was searched for, or is shown on.
-        path_size: how far the authors go to each side when they show it.
-        names: what the authors call some of the directions, by index.
-        orthonormal: whether its rows are orthonormal as they are.
-        sha256: of the file, where it is known.
+        source: authors and URL.
+        layers: layers whose chunks of z were searched.
+        label: class of the search, or of the authors' figures.
+        path_size: extent of the authors' traversals to each side.
+        names: the authors' names of some directions, by index.
+        orthonormal: whether the rows of the file are already orthonormal.
+        sha256: checksum of the file; empty if unknown.
     """
 
     source: str
@@ -96,18 +96,29 @@ PRESETS = {
         sha256="f5b8e91d3f7c68a36e6ee93a6de197ecaf82ed74e90df6bcd971b94b21225b60",
     ),
 }
-"""The published matrices by name."""
+"""Published matrices by name."""
 
 
 def find_preset(name: str | None, path: Path) -> tuple[str, Published] | None:
-    """A published matrix by its name, else by the content of the file; None where the file is none of them.
+    """Find a published matrix by its name, or by the checksum of a file.
+
+    Args:
+        name: key in `PRESETS`, or None to use the checksum.
+        path: the file.
+
+    Returns:
+        The key and the metadata, or None if the file is unknown.
 
     Raises:
-        UserError: no such name.
+        UserError: If there is no such name.
+
+    Example:
+        >>> find_preset("voynov", Path("deformator.pt"))[1].path_size
+        8.0
     """
     if name is None:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return next(((key, each) for key, each in PRESETS.items() if each.sha256 == sha256), None)
     if name not in PRESETS:
-        raise UserError(f"no preset {name!r}{near_matches(name, PRESETS)}; there are {', '.join(PRESETS)}")
+        raise UserError(f"unknown preset {name!r}{near_matches(name, PRESETS)}; choose from {', '.join(PRESETS)}")
     return name, PRESETS[name]

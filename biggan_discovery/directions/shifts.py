@@ -1,23 +1,42 @@
-"""Images as a function of shifts of their latents."""
+"""Images as a function of shifts of latents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from biggan_discovery.directions.space import pad
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.derivatives import Images
 
 
 def shifted_images(
-    generator: FrozenGenerator, z: Tensor, y: Tensor, layers: LayerRange | str = "all"
-) -> tuple[Images, Tensor]:
-    """Images as a function of shifts (N, coordinates of the search space) of z, and shifts of 0."""
+    generator: FrozenGenerator,
+    z: Float[Tensor, "N z_dim"],
+    y: Int64[Tensor, " N"],
+    layers: LayerRange | str = "all",
+) -> tuple[Callable[[Float[Tensor, "N n"]], Float[Tensor, "N C H W"]], Float[Tensor, "N n"]]:
+    """Images as a function of shifts of z.
+
+    Args:
+        generator: the frozen network.
+        z: (N, z_dim) latents.
+        y: (N,) int64 class indices.
+        layers: layers of the generator that see the shift.
+
+    Returns:
+        A function from shifts (N, n) to images (N, C, H, W), where n is the number of coordinates of the search space;
+        and shifts of 0, (N, n).
+
+    Example:
+        >>> images, origin = shifted_images(generator, z, y)
+        >>> torch.equal(images(origin), generator(z, y))
+        True
+    """
     space = generator.search_space(layers)
 
     def images(delta: Tensor) -> Tensor:
@@ -28,20 +47,30 @@ def shifted_images(
 
 @torch.no_grad()
 def moved_images(
-    generator: FrozenGenerator, Q: Tensor, z: Tensor, y: Tensor, w: Tensor, layers: LayerRange | str = "all"
-) -> Iterator[Tensor]:
-    """G(z + wQ, y) of one sample for many w, a batch at a time.
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    z: Float[Tensor, " z_dim"],
+    y: Int64[Tensor, ""],
+    w: Float[Tensor, "M ndirs"],
+    layers: LayerRange | str = "all",
+) -> Iterator[Float[Tensor, "batch C H W"]]:
+    """Generate G(z + wQ, y) for one sample and many w, in batches.
 
     Args:
         generator: the frozen network.
-        Q: (ndirs, z_dim) rows.
+        Q: (ndirs, z_dim), directions in rows.
         z: (z_dim,) latent.
-        y: () class index.
+        y: () int64 class index.
         w: (M, ndirs) coefficients.
-        layers: which layers of the generator see the shift.
+        layers: layers of the generator that see the shift.
 
     Yields:
-        (at most a batch, C, H, W) images, in the order of w.
+        (batch, C, H, W) images, in the order of w.
+
+    Example:
+        >>> w = torch.linspace(-3, 3, 7)[:, None]
+        >>> torch.cat(list(moved_images(generator, Q[:1], z[0], y[0], w))).shape
+        torch.Size([7, 3, 64, 64])
     """
     Q = Q.to(generator.device, generator.dtype)
 
@@ -53,28 +82,38 @@ def moved_images(
 
 
 def along_directions(
-    generator: FrozenGenerator, Q: Tensor, z: Tensor, y: Tensor, amounts: Tensor, layers: LayerRange | str = "all"
-) -> Iterator[Tensor]:
-    """Images of one sample at several amounts along each direction, one direction after the other.
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    z: Float[Tensor, " z_dim"],
+    y: Int64[Tensor, ""],
+    amounts: Float[Tensor, " A"] | Float[Tensor, "ndirs A"],
+    layers: LayerRange | str = "all",
+) -> Iterator[Float[Tensor, "A C H W"]]:
+    """Generate images of one sample at several amounts along each direction, direction by direction.
 
     Args:
         generator: the frozen network.
-        Q: (ndirs, z_dim) rows.
+        Q: (ndirs, z_dim), directions in rows.
         z: (z_dim,) latent.
-        y: () class index.
+        y: () int64 class index.
         amounts: (A,) for all directions, or (ndirs, A).
-        layers: which layers of the generator see the shift.
+        layers: layers of the generator that see the shift.
 
     Yields:
         (A, C, H, W) images for each direction. Batches are filled across directions.
+
+    Example:
+        >>> amounts = torch.linspace(-3, 3, 7)
+        >>> [images.shape for images in along_directions(generator, Q[:2], z[0], y[0], amounts)]
+        [torch.Size([7, 3, 64, 64]), torch.Size([7, 3, 64, 64])]
     """
     amounts = amounts.expand(len(Q), -1)
     count = amounts.shape[1]
     w = torch.zeros(len(Q), count, len(Q), dtype=amounts.dtype, device=amounts.device)
     w.diagonal(dim1=0, dim2=2).copy_(amounts.T)
-    waiting: list[Tensor] = []
+    pending: list[Tensor] = []
     for images in moved_images(generator, Q, z, y, w.flatten(0, 1), layers):
-        waiting.extend(images)
-        while len(waiting) >= count:
-            yield torch.stack(waiting[:count])
-            waiting = waiting[count:]
+        pending.extend(images)
+        while len(pending) >= count:
+            yield torch.stack(pending[:count])
+            pending = pending[count:]

@@ -1,10 +1,11 @@
-"""Where a search starts."""
+"""Initial matrices of a search."""
 
 from __future__ import annotations
 
 import os
 
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from biggan_discovery.directions.directions import Directions
@@ -17,11 +18,25 @@ from biggan_discovery.numerics.streams import random_numbers
 STARTS = ("random", "coordinates")
 
 
-def random_frame(ndirs: int, width: int, *, seed: int, stream: int, index: int = 0) -> Tensor:
-    """Uniformly distributed orthonormal rows (ndirs, width), float32 on the CPU: frame `index` of a stream.
+def random_frame(ndirs: int, width: int, *, seed: int, stream: int, index: int = 0) -> Float32[Tensor, "ndirs width"]:
+    """Uniformly distributed orthonormal rows.
+
+    Args:
+        ndirs: number of rows, 1 to `width`.
+        width: number of columns.
+        seed: random seed.
+        stream: see `Stream`.
+        index: index of the frame in the stream.
+
+    Returns:
+        (ndirs, width) float32 on the CPU.
 
     Raises:
-        UserError: ndirs is not 1 to `width`.
+        UserError: If `ndirs` is not 1 to `width`.
+
+    Example:
+        >>> random_frame(2, 8, seed=0, stream=Stream.BASELINE_FRAME).shape
+        torch.Size([2, 8])
     """
     check_count(ndirs, width)
     gaussian = random_numbers(seed, stream, step=index).standard_normal((ndirs, width))
@@ -30,23 +45,27 @@ def random_frame(ndirs: int, width: int, *, seed: int, stream: int, index: int =
 
 def initial_matrix(
     init: str | os.PathLike[str], ndirs: int, z_dim: int, seed: int, space: slice | None = None
-) -> Tensor:
-    """The matrix A that a search starts from.
+) -> Float32[Tensor, "ndirs n"]:
+    """Initial matrix A of a search.
 
     Args:
-        init: "random" for orthonormal Gaussian rows (uniformly distributed frames), "coordinates" for the first
+        init: "random" for orthonormalised Gaussian rows (uniformly distributed frames), "coordinates" for the first
             `ndirs` axes of the space, or a directions file for its first `ndirs` rows of Q.
         ndirs: number of directions, 1 to the number of coordinates.
-        z_dim: length of z.
-        seed: of the random rows; the global random state is not touched.
-        space: the coordinates of z that directions may have; all where None.
+        z_dim: size of a latent.
+        seed: random seed; the global random state is left unchanged.
+        space: coordinates of z to search. Defaults to all.
 
     Returns:
-        A, (ndirs, coordinates in the space), float32, on the CPU.
+        A, (ndirs, n) float32 on the CPU, with n the number of coordinates of the space.
 
     Raises:
-        UserError: where ndirs is out of range, or the file is missing, damaged, of another z_dim, has too few rows or
-            such that leave the space.
+        UserError: If `ndirs` is out of range, or the file does not exist, is damaged, has another z_dim, too few rows,
+            or rows that are not zero outside of the space.
+
+    Example:
+        >>> initial_matrix("coordinates", 1, 4, seed=0, space=slice(2, 4))
+        tensor([[1., 0.]])
     """
     space = space or slice(0, z_dim)
     width = space.stop - space.start
@@ -59,28 +78,30 @@ def initial_matrix(
     rows = _rows_of_file(init, ndirs, z_dim)
     within = rows[:, space].clone()
     if torch.count_nonzero(rows) > torch.count_nonzero(within):
-        raise UserError(f"{init} has directions outside of z[{space.start}:{space.stop}]; start from others")
+        raise UserError(
+            f"{init} has directions that are not zero outside of z[{space.start}:{space.stop}]; choose another start"
+        )
     return within
 
 
 def directions_of_start(path: str | os.PathLike[str]) -> Directions:
-    """The directions in a file that a search starts from.
+    """Read the directions file that a search starts from.
 
     Raises:
-        UserError: where it is missing or damaged; with the names of starts that are nearly the same.
+        UserError: If the file does not exist or is damaged; suggests similar names of starts.
     """
     try:
         existing_file(path)
     except UserError as error:
         near = near_matches(os.fspath(path), STARTS)
-        raise UserError(f"init is {', '.join(STARTS)} or a directions file, and {error}{near}") from error
+        raise UserError(f"init must be {', '.join(STARTS)} or a directions file: {error}{near}") from error
     return Directions.load(path)
 
 
-def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Tensor:
+def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Float32[Tensor, "ndirs z_dim"]:
     directions = directions_of_start(path)
     if directions.z_dim != z_dim:
-        raise UserError(f"{path} has directions for z of length {directions.z_dim}; this generator's z has {z_dim}")
+        raise UserError(f"{path} has directions for z_dim {directions.z_dim}, but this generator has z_dim {z_dim}")
     if len(directions) < ndirs:
-        raise UserError(f"{path} has {len(directions)} directions; a start for {ndirs} needs as many or more")
+        raise UserError(f"{path} has {len(directions)} directions; {ndirs} are needed")
     return directions.Q[:ndirs]

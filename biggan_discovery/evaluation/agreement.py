@@ -1,4 +1,4 @@
-"""How alike two sets of directions are."""
+"""Agreement of two sets of directions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(one: Tensor, other: Tensor) -> Agreement:
-    """Match directions one to one such that the sum of |cos| is largest (Hungarian method), and compare what they span.
+    """Match directions one to one so that the sum of |cos| is maximal (Hungarian method), and compare their spans.
 
     Args:
         one: (n, z_dim) rows of any length.

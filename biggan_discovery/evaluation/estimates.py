@@ -1,4 +1,4 @@
-"""A figure and how well it is known."""
+"""Estimates with standard errors."""
 
 from __future__ import annotations
 

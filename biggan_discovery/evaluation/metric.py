@@ -1,4 +1,4 @@
-"""What a metric of directions is: what it needs, what it costs, and what its figures mean."""
+"""The interface of metrics: needs, cost, and the meaning of figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Predictor = Callable[[Tensor], Tensor]
 
 
 class Kind(Enum):
-    """What a figure is a figure of."""
+    """The kinds of figures."""
 
     SET = "one number for a set of directions"
     DIRECTION = "a number for each direction"
@@ -30,17 +30,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a metric gives, as reports describe it.
+    """A figure of a metric, as reports describe it.
 
     Attributes:
-        key: its name in report.json, unique among the figures of its kind.
-        title: short, for the head of a table.
-        meaning: what it says, in one sentence.
-        better: "↑" where more is better, "↓" where less is, "" where neither is.
-        kind: what it is a figure of.
+        key: name in report.json, unique among the figures of its kind.
+        title: short title for table headers.
+        meaning: its meaning, in one sentence.
+        better: "↑" if larger is better, "↓" if smaller is better, "" otherwise.
+        kind: kind of the figure.
 
     Raises:
-        TypeError: a text is missing, or `better` is something else.
+        TypeError: if a string is empty, or `better` is invalid.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Figure:
 
 
 class Need(Enum):
-    """What a metric cannot do without."""
+    """The requirements of metrics."""
 
     TWO_DIRECTIONS = "at least 2 directions"
     TWO_CLASSES = "a generator with at least 2 classes"
@@ -70,7 +70,7 @@ class Need(Enum):
     PREDICTOR = "a predictor of the true factors"
 
     def met(self, view: View) -> bool:
-        """Whether a view has it."""
+        """Whether a view meets the requirement."""
         match self:
             case Need.TWO_DIRECTIONS:
                 return len(view.Q) > 1
@@ -93,16 +93,16 @@ class View:
     Attributes:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        layers: which layers of the generator the directions reach.
+        layers: layers of the generator that the directions reach.
         classes: class indices to draw from.
-        path_size: η, how far to go.
+        path_size: η, extent to both sides.
         epsilon: ε, finite-difference step in w.
         seed: random seed.
-        predictor: from images (N, C, H, W) to true factors (N, n), where there is one.
+        predictor: function from images (N, C, H, W) to true factors (N, n), if there is one.
         references: held-out values (N,) of random frames by objective, number of directions and layers; shared by the
-            sets of a report, and added to where more frames are needed.
-        sizes: the metric's own sizes, those of a preset.
-        found: what the metrics before have found.
+            sets of a report, and extended when more frames are needed.
+        sizes: the sizes of the metric in the preset.
+        found: figures of earlier metrics.
         progress: advanced while the metric is measured.
     """
 
@@ -134,22 +134,22 @@ def no_images(_: View) -> int:
 class Metric:
     """A metric of directions.
 
-    A new metric is one file with such an object, and one line in `evaluation.table`. `evaluate` then measures it,
-    reports its figures and their meaning, and takes its name in `--metrics`.
+    A new metric is one file with a `Metric` object, and one line in `evaluation.table`. `evaluate` then measures it,
+    reports its figures and their meaning, and accepts its name in `--metrics`.
 
     Attributes:
-        title: of the work, a few words.
-        figures: all figures that it may give.
+        title: title of a few words.
+        figures: all figures that it may return.
         presets: its sizes by preset, such as {"quick": {"samples": 8}, "full": {"samples": 64}}.
-        cost: images through the generator, see `View.sizes`.
-        measure: the figures of a view. It may leave out those that cannot be had.
-        needs: what the metric cannot do without; a view that lacks it is not measured, and the report says so.
+        cost: function from a view to the number of generated images, see `View.sizes`.
+        measure: function from a view to its figures. It may omit unavailable figures.
+        needs: requirements; a view that does not meet them is not measured, and the report says so.
         after: names of the metrics in the table whose figures it reads from `View.found`.
-        shared_cost: images, at most, that are made once for all sets with as many directions of the same layers.
-        length: how far `measure` advances the progress, and the unit. Defaults to the images of both costs.
+        shared_cost: maximum number of images generated once for all sets with the same number of directions and layers.
+        length: total progress of `measure` and its unit. Defaults to the images of both costs.
 
     Raises:
-        TypeError: no figures, two with the same key, or a preset without sizes.
+        TypeError: for no figures, two figures with the same key, or a preset without sizes.
 
     Example:
         >>> SPREAD = Figure("spread", "spread", "Ratio of the longest and the shortest direction.", "↓")
@@ -178,8 +178,8 @@ class Metric:
         if missing := [preset for preset in PRESETS if preset not in self.presets]:
             raise TypeError(f"{self.title} has no sizes for the preset {missing[0]}")
 
-    def lacks(self, view: View) -> list[str]:
-        """What the metric needs and the view does not have, in words."""
+    def unmet(self, view: View) -> list[str]:
+        """Descriptions of the requirements that the view does not meet."""
         return [need.value for need in Need if need in self.needs and not need.met(view)]
 
     def progress(self, view: View, label: str, *, quiet: bool) -> Progress:
@@ -188,15 +188,15 @@ class Metric:
         return Progress(length, label, unit=unit, quiet=quiet)
 
     def __call__(self, view: View) -> dict[Figure, Any]:
-        """The figures of a view, in the order in which they are declared.
+        """The figures of a view, in the order of their declaration.
 
         Raises:
-            UserError: the view lacks what the metric needs.
-            TypeError: the metric gives a figure that it does not declare.
+            UserError: if the view does not meet the requirements.
+            TypeError: if the metric returns a figure that it does not declare.
         """
-        if lacking := self.lacks(view):
-            raise UserError(f"{self.title} needs {' and '.join(lacking)}")
+        if unmet := self.unmet(view):
+            raise UserError(f"{self.title} needs {' and '.join(unmet)}")
         found = self.measure(view)
         if unknown := [figure.key for figure in found if figure not in self.figures]:
-            raise TypeError(f"{self.title} gives {', '.join(unknown)}, which it does not declare")
+            raise TypeError(f"{self.title} returns {', '.join(unknown)}, which it does not declare")
         return {figure: found[figure] for figure in self.figures if figure in found}

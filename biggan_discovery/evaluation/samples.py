@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -12,7 +13,7 @@ from biggan_discovery.objectives.samples import Samples, draw
 
 def judging_samples(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     classes: list[int] | None,
     *,
     samples: int,
@@ -20,7 +21,7 @@ def judging_samples(
     stream: int,
     path_size: float = 1.0,
 ) -> Samples:
-    """z, y and one-hot w of samples that no search has seen; z and y are the same for every Q.
+    """z, y and one-hot w of samples held out from every search; z and y are the same for every Q.
 
     Raises:
         UserError: for fewer than two samples, or a Q that does not fit the generator.

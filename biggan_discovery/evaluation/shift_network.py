@@ -1,4 +1,4 @@
-"""A small network that guesses from a pair of images which direction was moved, and how far."""
+"""A small network that predicts from a pair of images which direction was moved, and by how much."""
 
 from __future__ import annotations
 

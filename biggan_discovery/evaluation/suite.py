@@ -1,4 +1,4 @@
-"""All metrics of some sets of directions: what they cost, measuring them one by one, and what came out."""
+"""All metrics of several sets of directions: cost, measurement and results."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Judged:
-    """A set of directions and what came out.
+    """A set of directions and its figures.
 
     Attributes:
-        label: what to call it.
-        view: the directions and what they are judged with.
-        names: of the directions; () where there are none.
-        file: where they were read from, if they were.
-        found: the figures, in the order in which they were measured.
-        measured: names of the metrics that are done.
+        label: label of the set.
+        view: the directions and the settings for judging.
+        names: names of the directions; () if there are none.
+        file: file of the directions, if any.
+        found: the figures, in the order of measurement.
+        measured: names of the finished metrics.
     """
 
     label: str
@@ -74,10 +74,10 @@ class Judged:
 
 
 def true_rows(generator: FrozenGenerator, ndirs: int) -> tuple[Tensor, tuple[str, ...]]:
-    """The true directions and their names, filled up to `ndirs` rows with what is orthogonal to them.
+    """The true directions and their names, completed to `ndirs` rows by orthogonal directions.
 
     Raises:
-        UserError: the true directions of the generator are unknown.
+        UserError: if the true directions of the generator are unknown.
     """
     truth = true_directions(generator)
     rest = torch.linalg.qr(truth.double().T, mode="complete").Q.T[len(truth) :]
@@ -90,7 +90,7 @@ class Suite:
     """Metrics with the sizes of a preset.
 
     Attributes:
-        names: of the metrics, those that others need among them; see `table.with_needed`.
+        names: names of the metrics, including those that others need, see `table.with_needed`.
         preset: "quick" or "full".
         sizes: sizes that replace those of the preset in all metrics that have them, such as {"probes": 4}.
     """
@@ -100,10 +100,10 @@ class Suite:
     sizes: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self, view: View) -> Iterator[tuple[str, Metric, View]]:
-        """The metrics that a view has all for, by name, and the view with their sizes."""
+        """The metrics whose needs a view meets, by name, and the view with their sizes."""
         for name in self.names:
             metric = metric_named(name)
-            if not metric.lacks(view):
+            if not metric.unmet(view):
                 yield name, metric, replace(view, sizes=self._sizes(metric))
 
     def sizes_by_metric(self) -> dict[str, dict[str, Any]]:
@@ -111,20 +111,20 @@ class Suite:
         return {name: self._sizes(metric_named(name)) for name in self.names}
 
     def left_out(self, sets: Sequence[Judged]) -> list[str]:
-        """A sentence for each metric that some sets lack something for."""
-        lacks: dict[tuple[str, str], list[str]] = {}
+        """A sentence for each metric whose needs some sets do not meet."""
+        needed_by: dict[tuple[str, str], list[str]] = {}
         for each in sets:
             for metric in map(metric_named, self.names):
-                if lacking := metric.lacks(each.view):
-                    lacks.setdefault((metric.title, " and ".join(lacking)), []).append(each.label)
+                if unmet := metric.unmet(each.view):
+                    needed_by.setdefault((metric.title, " and ".join(unmet)), []).append(each.label)
         notes = []
-        for (title, lacking), labels in lacks.items():
+        for (title, unmet), labels in needed_by.items():
             of_some = "" if len(labels) == len(sets) else f" for {', '.join(labels)}"
-            notes.append(f"Not measured{of_some}: {title}, which needs {lacking}.")
+            notes.append(f"Not measured{of_some}: {title}, which needs {unmet}.")
         return notes
 
     def costs(self, sets: Sequence[Judged]) -> dict[str, int]:
-        """Images of each metric for all sets together, by its title, as far as it takes some; what is done is free."""
+        """Remaining images of each metric for all sets together, by its title, if any."""
         costs: dict[str, int] = {}
         planned = set[tuple[str, int, str]]()
         for each in sets:
@@ -138,10 +138,10 @@ class Suite:
 
     @arithmetic(ARITHMETIC)
     def measure(self, sets: Sequence[Judged], *, quiet: bool = False, done: Callable[[], None] = lambda: None) -> None:
-        """Measure what is left of all sets, in place.
+        """Measure the remaining metrics of all sets, in place.
 
         Args:
-            sets: with or without some figures.
+            sets: sets, possibly with some figures.
             quiet: show no progress.
             done: called after each metric.
         """
@@ -157,7 +157,7 @@ class Suite:
                 if pace is None and metric.cost(view) and metric.shared_cost is no_images:
                     pace = (time.monotonic() - begin) / metric.cost(view)
                     if not quiet:
-                        _log.info("about %s for the images left", _duration(pace * sum(self.costs(sets).values())))
+                        _log.info("about %s for the remaining images", _duration(pace * sum(self.costs(sets).values())))
             for figure in [figure for figure in each.found if figure.kind is Kind.INTERMEDIATE]:
                 del each.found[figure]
 
@@ -166,7 +166,7 @@ class Suite:
         return {**own, **{name: size for name, size in self.sizes.items() if name in own}}
 
     def _left(self, judged: Judged) -> Iterator[tuple[str, Metric, View]]:
-        """The metrics that are not measured, and those without figures of their own that they need."""
+        """The metrics that are not yet measured, and the intermediate metrics that they need."""
         every = list(self.metrics(judged.view))
         waiting = [name for name, metric, _ in every if name not in judged.measured and _is_reported(metric)]
         needed = {each for name in waiting for each in metric_named(name).after}

@@ -35,9 +35,13 @@ METRICS = {
 Each objective of `objectives.table` is a metric too, under its own name: it is judged on held-out samples."""
 
 
+INTERMEDIATES = frozenset({"image-pairs"})
+"""Those of the table that other metrics are made from and no report shows."""
+
+
 def metric_names() -> tuple[str, ...]:
     """What `--metrics` takes, in the order of reports."""
-    return (*OBJECTIVES, *METRICS)
+    return tuple(name for name in (*OBJECTIVES, *METRICS) if name not in INTERMEDIATES)
 
 
 @functools.cache
@@ -74,11 +78,9 @@ def with_needed(names: Sequence[str] | None) -> list[str]:
 
     Activeness is always among them, as reports put directions in its order.
     """
-    if names is None:
-        return list(metric_names())
-    chosen, waiting = set[str](), [ACTIVENESS, *names]
+    chosen, waiting = set[str](), [ACTIVENESS, *(metric_names() if names is None else names)]
     while waiting:
         name = waiting.pop()
         chosen.add(name)
         waiting.extend(metric_named(name).after)
-    return [name for name in metric_names() if name in chosen]
+    return [name for name in (*OBJECTIVES, *METRICS) if name in chosen]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Self, final
 
 import torch
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
@@ -18,7 +19,7 @@ from biggan_discovery.generators.search_settings import PAPER_SETTINGS
 class FrozenGenerator(nn.Module, abc.ABC):
     """A network from latents and classes to images that is never trained.
 
-    It is always in eval mode and its weights never require grad, whatever is called on it; gradients reach z.
+    It is always in eval mode and its weights never require grad, whatever method is called; gradients reach z.
     A new family is a subclass that calls `super().__init__` with its network and implements `_finish`, and also
     `_begin` if some layers of the network are more efficient with many images at once.
 
@@ -47,10 +48,10 @@ class FrozenGenerator(nn.Module, abc.ABC):
         class_names: Sequence[str],
         truncation: float,
         sha256: str = "",
-        true_directions: Tensor | None = None,
+        true_directions: Float32[Tensor, "n z_dim"] | None = None,
         factor_names: Sequence[str] = (),
         settings: dict[str, int | float] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         weights = (
             [] if network is None else [t for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
@@ -90,15 +91,17 @@ class FrozenGenerator(nn.Module, abc.ABC):
         return self._anchor.dtype
 
     @final
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+    def forward(
+        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Int64[Tensor, " N"]
+    ) -> Float[Tensor, "N C H W"]:
         """Generate images.
 
         Args:
             z: (N, z_dim), or (N, num_layers, z_dim) for a latent per layer; of the generator's dtype and device.
-            y: (N,) int64 class indices. Their range is checked on the CPU only, where it costs no synchronisation.
+            y: (N,) int64 class indices. Their range is checked on the CPU only, where it needs no synchronization.
 
         Returns:
-            (N, channels, resolution, resolution); in [-1, 1] for BigGANs.
+            (N, C, H, W); for BigGANs (N, 3, resolution, resolution) in [-1, 1].
 
         Raises:
             UserError: wrong shape, dtype or device, or a class that the generator does not have.
@@ -111,7 +114,9 @@ class FrozenGenerator(nn.Module, abc.ABC):
         return self.finish(*self.begin(z, y))
 
     @final
-    def begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def begin(
+        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Int64[Tensor, " N"]
+    ) -> tuple[Shaped[Tensor, "N ..."], ...]:
         """The first part of `forward`, which is more efficient with many images at once and needs little memory.
 
         Args:
@@ -129,8 +134,8 @@ class FrozenGenerator(nn.Module, abc.ABC):
         return self._begin(z, y)
 
     @final
-    def finish(self, *state: Tensor) -> Tensor:
-        """The images (N, channels, resolution, resolution) of the tensors that `begin` returns, or of some rows."""
+    def finish(self, *state: Shaped[Tensor, "N ..."]) -> Float[Tensor, "N C H W"]:
+        """The images (N, C, H, W) of the tensors that `begin` returns, or of some of their rows."""
         return self._finish(*state)
 
     def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
@@ -153,7 +158,12 @@ class FrozenGenerator(nn.Module, abc.ABC):
         to_layer_range(layers, self.num_layers)
         return slice(0, self.z_dim)
 
-    def shift(self, z: Tensor, delta: Tensor, layers: LayerRange | str = ALL) -> Tensor:
+    def shift(
+        self,
+        z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+        delta: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+        layers: LayerRange | str = ALL,
+    ) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
         """z + delta for some layers; the others see z unchanged. Differentiable.
 
         Args:
@@ -176,13 +186,13 @@ class FrozenGenerator(nn.Module, abc.ABC):
         return z + delta * mask
 
     def reference(self) -> FrozenGenerator:
-        """The same generator in its reference implementation, for tests and benchmarks; weights are read again.
+        """The same generator in its reference implementation, for tests and benchmarks; weights are reloaded.
 
-        Its images and their gradients differ by rounding only, on the same device and in the same dtype; it has no
+        Its images and gradients differ only by rounding, on the same device and in the same dtype. It has no
         `projections`. A generator without a faster implementation is its own reference.
 
         Raises:
-            UserError: the file with the weights is gone or has changed.
+            UserError: if the file with the weights is missing or has changed.
         """
         return self
 
@@ -209,7 +219,12 @@ class FrozenGenerator(nn.Module, abc.ABC):
         """
         return None
 
-    def projections(self, layers: LayerRange | str = ALL) -> Tensor:
+    @property
+    def recordable(self) -> bool:
+        """Whether `begin`, `finish` and their gradients can be CUDA graphs: the same kernels for all latents."""
+        return False
+
+    def projections(self, layers: LayerRange | str = ALL) -> Float[Tensor, "rows coordinates"]:
         """The first weights that a shift of z meets, one row per output; closed-form methods decompose them.
 
         For all layers: the first linear layer, or the place where each part of z enters first. For some layers: the
@@ -234,7 +249,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
     def _per_layer(self, z: Tensor) -> Tensor:
         return z if z.ndim == 3 else z[..., None, :].expand(*z.shape[:-1], self.num_layers, self.z_dim)
 
-    def latents(self, uniform: Tensor) -> Tensor:
+    def latents(self, uniform: Float[Tensor, "N z_dim"]) -> Float[Tensor, "N z_dim"]:
         """Latents from the generator's prior, as a function of uniform random numbers.
 
         Args:
@@ -253,7 +268,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
             raise UserError("uniform should be inside (0, 1); 0 and 1 themselves have no latent")
         return self._from_uniform(exact).to(self.device, self.dtype)
 
-    def _from_uniform(self, uniform: Tensor) -> Tensor:
+    def _from_uniform(self, uniform: Float64[Tensor, "N z_dim"]) -> Float[Tensor, "N z_dim"]:
         """Latents (N, z_dim) from float64 numbers in (0, 1) on the CPU: a normal of standard deviation `truncation`."""
         return self.truncation * priors.normal(uniform)
 

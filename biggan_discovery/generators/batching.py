@@ -12,6 +12,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -49,7 +50,7 @@ class Batch:
     def __init__(self, size: int):
         self.size = size
 
-    def map(self, function: Callable[..., T], *rows: Tensor, per_row: int = 1) -> Iterator[T]:
+    def map(self, function: Callable[..., T], *rows: Shaped[Tensor, "N ..."], per_row: int = 1) -> Iterator[T]:
         """The function's values for consecutive parts of some tensors.
 
         Args:
@@ -85,40 +86,41 @@ class Batch:
                     raise MemoryError("the memory is not enough for one image of this generator") from None
             # Outside of the handler, whose traceback would hold on to the activations.
             self.size = max(1, min(self.size, count * per_row) // 2)
-            _log.warning("out of memory: going on with %d image%s at once", self.size, "s" * (self.size > 1))
+            _log.warning("out of memory: continuing with %d image%s at once", self.size, "s" * (self.size > 1))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; on a CPU torch raises a plain RuntimeError that says so."""
+    """Whether an error means out of memory; on a CPU, PyTorch raises a plain RuntimeError."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def forward_batch(generator: FrozenGenerator) -> Batch:
-    """Images at once where no gradient is wanted, so that memory does not grow with their number.
+    """Images at once without gradients.
 
-    On a GPU as many as fill it, within 40 % of its free memory, by what one image takes. It is found once for each
-    generator and device; where memory runs out later, all who use it go on with the smaller number.
+    On a GPU, as many as saturate it, within 40 % of its free memory, by the measured memory per image. The number is
+    determined once per generator and device. After an out-of-memory error, all users of the generator continue with the
+    reduced number.
     """
     return _remembered("forward", generator, _forward_size)
 
 
 def gradient_batch(generator: FrozenGenerator) -> Batch:
-    """Images at once to differentiate, by the memory that one needs; see `gradient_size`. Remembered likewise."""
+    """Images at once to differentiate, see `gradient_size`. Cached like `forward_batch`."""
     return _remembered("gradient", generator, gradient_size)
 
 
 def gradient_size(generator: FrozenGenerator, budget: int | None = None) -> int:
-    """How many images to differentiate at once, by the memory that one needs, which is measured on one image.
+    """How many images to differentiate at once, by the memory per image, which is measured on one image.
 
     Args:
         generator: the frozen network.
-        budget: bytes for what the backward pass keeps, weights not counted. Defaults to 40 % of the free memory on a
-            GPU. On a CPU the default does not depend on memory: as many images as without gradients, but the four of
-            one sample with two probes where they take at most 2 GiB.
+        budget: bytes for the tensors kept for the backward pass, excluding weights. Defaults to 40 % of the free memory
+            on a GPU. On a CPU, the default does not depend on memory: as many images as without gradients, but at least
+            the four images of one sample with two probes if they take at most 2 GiB.
     """
     each = bytes_per_image(generator)
     if budget is None and generator.device.type == "cuda":
@@ -165,7 +167,7 @@ def bytes_per_image(generator: FrozenGenerator) -> int:
     return sum(kept.values()) + images.nbytes
 
 
-def _one_sample(generator: FrozenGenerator) -> tuple[Tensor, Tensor]:
+def _one_sample(generator: FrozenGenerator) -> tuple[Float[Tensor, "1 z_dim"], Int64[Tensor, " 1"]]:
     z = torch.zeros(1, generator.z_dim, dtype=generator.dtype, device=generator.device)
     return z, torch.zeros(1, dtype=torch.int64, device=generator.device)
 

@@ -79,6 +79,11 @@ class BigGANBase(FrozenGenerator):
             copied if fast.to_half_precision(cast(nn.Module, copied.network), dtype) else super().half_precision(dtype)
         )
 
+    @property
+    def recordable(self) -> bool:
+        """In the fast implementation; see `FrozenGenerator.recordable`."""
+        return isinstance(self.network, fast.Network)
+
     def factor_predictor(self) -> FactorPredictor | None:
         """The predictor beside the weights; see `FrozenGenerator.factor_predictor`."""
         path = self._folder / FACTOR_PREDICTOR

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from pytorch_pretrained_biggan import BigGAN, BigGANConfig
-from pytorch_pretrained_biggan.model import BigGANBatchNorm, GenBlock, SelfAttn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import HEADER
 from biggan_discovery.generators import fast, layout, priors
 from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
-from biggan_discovery.generators.biggan_deep_files import CONFIG, Config, read_config, weights_path
+from biggan_discovery.generators.biggan_deep_files import (
+    CONFIG,
+    STATISTICS,
+    Block,
+    Config,
+    read_config,
+    tensor_shapes,
+    weights_path,
+)
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.weights import check_tensors, read_tensors
 
@@ -54,9 +59,11 @@ class BigGANDeep(BigGANBase):
         config = read_config(folder)
         true_directions, factor_names = _read_directions(folder / layout.DIRECTIONS, config.z_dim)
         settings = layout.read_settings(folder)
-        network, sha256 = _read_network(weights_path(folder), config)
+        state, sha256 = _read_state(weights_path(folder), config)
+        network = _Network(_Builder(state, config, truncation))
+        del state
         super().__init__(
-            _Network(network.double(), truncation).to(dtype),
+            network.to(dtype),
             folder=folder,
             num_classes=config.num_classes,
             name=name,
@@ -72,8 +79,14 @@ class BigGANDeep(BigGANBase):
         self._folder: Path
 
     def _read_reference(self) -> tuple[nn.Module, str]:
-        network, sha256 = _read_network(weights_path(self._folder), read_config(self._folder))
-        return _Reference(network.to(self.dtype), self.truncation), sha256
+        from biggan_discovery.generators.biggan_deep_reference import ReferenceNetwork  # slow to import
+
+        config = read_config(self._folder)
+        state, sha256 = _read_state(weights_path(self._folder), config)
+        for key, rows in state.items():
+            if key.endswith(STATISTICS):
+                state[key] = _at_truncation(rows.to(self.dtype), self.truncation).repeat(len(rows), 1)
+        return ReferenceNetwork(state, config), sha256
 
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """For all layers, only the first linear layer: it sees all of z. See `FrozenGenerator.projections`."""
@@ -90,54 +103,76 @@ class BigGANDeep(BigGANBase):
         return self.truncation * priors.truncated_normal(uniform)
 
 
-class _Reference(fast.Network):
-    """The package's own layers. All rows of its norms hold the correct statistics, as it interpolates them wrongly."""
+class _Builder:
+    """Layers with the weights of a checked state dict, in float64, so that only the result is rounded.
 
-    def __init__(self, network: BigGAN, truncation: float):
-        super().__init__()
-        self.package = network
-        for norm in network.modules():
-            if isinstance(norm, BigGANBatchNorm):
-                rows = (cast(Tensor, norm.running_means), cast(Tensor, norm.running_vars))
-                for stored, correct in zip(rows, _statistics(norm, truncation), strict=True):
-                    stored[:] = correct
+    Args:
+        state: of float32 tensors.
+        config: the architecture.
+        truncation: selects the batch-norm statistics.
+    """
 
-    def finish(self, *state: Tensor) -> Tensor:
-        """Images of z and y as `_Network` takes them; the package's own forward takes one z for all layers."""
-        z, y = state
-        embedding = self.package.embeddings(nn.functional.one_hot(y, self.package.config.num_classes).to(z))
-        generator = self.package.generator
-        blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
-        conditions = [torch.cat((each, embedding), dim=1) for each in _latents(z, 1 + len(blocks))]
-        x = generator.gen_z(conditions[0]).view(len(z), 4, 4, 16 * generator.config.channel_width)
-        x = x.permute(0, 3, 1, 2).contiguous()
-        of_blocks = iter(conditions[1:])
-        for layer in generator.layers:
-            x = layer(x, next(of_blocks), 1.0) if isinstance(layer, GenBlock) else layer(x)
-        return generator.conv_to_rgb(generator.bn(x, 1.0).relu())[:, :3].tanh()
+    def __init__(self, state: dict[str, Tensor], config: Config, truncation: float):
+        self.config = config
+        self._state = state
+        self._truncation = truncation
+
+    def tensor(self, key: str) -> Tensor:
+        return self._state[key].double()
+
+    def weight(self, key: str) -> Tensor:
+        """A layer's weight over its spectral norm σ = uᵀWv (Miyato et al. 2018, eq. 19), by the stored u and v."""
+        weight = self.tensor(f"{key}.weight_orig")
+        u, v = self.tensor(f"{key}.weight_u"), self.tensor(f"{key}.weight_v")
+        return weight / torch.dot(u, torch.mv(weight.flatten(1), v))
+
+    def statistics(self, key: str) -> tuple[Tensor, Tensor]:
+        """Mean and 1/√(var + eps) of a batch norm at the truncation, each (channels,)."""
+        stored = (self.tensor(f"{key}.{part}") for part in STATISTICS)
+        mean, var = (_at_truncation(rows, self._truncation) for rows in stored)
+        return mean, (var + self.config.eps).rsqrt()
+
+    def norm(self, key: str, pending_bias: Tensor) -> fast.Conditional:
+        """The norm of x + pending_bias."""
+        mean, rate = self.statistics(key)
+        scale, offset = self.weight(f"{key}.scale"), self.weight(f"{key}.offset")
+        return fast.Conditional(*fast.norm_affine(scale, offset, mean - pending_bias, rate))
+
+    def attention(self, key: str, pending_bias: Tensor) -> fast.Attention:
+        """Attention on x + pending_bias."""
+        theta, phi, g, o = (self.weight(f"{key}.snconv1x1_{part}") for part in ("theta", "phi", "g", "o_conv"))
+        return fast.Attention(theta, phi, g, o * self.tensor(f"{key}.gamma"), pending_bias)
+
+    def to_images(self, pending_bias: Tensor) -> fast.ToImages:
+        """Images of x + pending_bias: of the convolution's outputs, the first three."""
+        norm, convolution = "generator.bn", "generator.conv_to_rgb"
+        mean, rate = self.statistics(norm)
+        gain = self.tensor(f"{norm}.weight") * rate
+        shift = self.tensor(f"{norm}.bias") - gain * (mean - pending_bias)
+        weight, bias = self.weight(convolution)[:3].clone(), self.tensor(f"{convolution}.bias")[:3].clone()
+        return fast.ToImages(gain, shift, weight, bias)
 
 
 class _Block(nn.Module):
     """A residual block (Brock et al. 2018, figure 16).
 
     Args:
-        block: of the package, spectral norms removed.
-        truncation: selects the statistics.
+        build: see there.
+        key: of its tensors.
+        upsample: whether it doubles height and width.
         pending_bias: (inputs,), sum of the biases not yet added to x.
     """
 
-    def __init__(self, block: GenBlock, truncation: float, pending_bias: Tensor):
+    def __init__(self, build: _Builder, key: str, upsample: bool, pending_bias: Tensor):
         super().__init__()
-        convolutions = [cast(nn.Conv2d, getattr(block, key)) for key in ("conv_0", "conv_1", "conv_2", "conv_3")]
-        biases = [pending_bias, *(cast(Tensor, convolution.bias) for convolution in convolutions[:3])]
-        norms = [getattr(block, key) for key in ("bn_0", "bn_1", "bn_2", "bn_3")]
-        self.norms = nn.ModuleList(map(_conditional, norms, [truncation] * 4, biases))
-        reduce, first, second, expand = (convolution.weight for convolution in convolutions)
+        reduce, first, second, expand = (build.weight(f"{key}.conv_{index}") for index in range(4))
+        biases = [pending_bias, *(build.tensor(f"{key}.conv_{index}.bias") for index in range(3))]
+        self.norms = nn.ModuleList(build.norm(f"{key}.bn_{index}", bias) for index, bias in enumerate(biases))
         self.reduce = fast.Pointwise(reduce)
-        self.first = fast.Convolution(first, upsample=block.up_sample)
+        self.first = fast.Convolution(first, upsample=upsample)
         self.second = fast.Convolution(second)
         self.expand = fast.Pointwise(expand)
-        self.upsample = block.up_sample
+        self.upsample = upsample
         self.outputs = len(expand)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -152,44 +187,31 @@ class _Block(nn.Module):
 
 
 class _Network(fast.Network):
-    """The fast implementation of the package's network.
+    """The fast implementation of the package's network."""
 
-    Args:
-        network: of the package, in float64, so that only the result is rounded; it is modified.
-        truncation: selects the statistics.
-    """
-
-    def __init__(self, network: BigGAN, truncation: float):
+    def __init__(self, build: _Builder):
         super().__init__()
-        for module in network.modules():
-            if hasattr(module, "weight_orig"):
-                nn.utils.remove_spectral_norm(module)
-        generator = network.generator
         # The package multiplies one-hot rows by the weight, which selects its columns.
-        self.embedding = nn.Embedding.from_pretrained(network.embeddings.weight.T.contiguous())
+        self.embedding = nn.Embedding.from_pretrained(build.tensor("embeddings.weight").T.contiguous())
         # The first layer's outputs are ordered as in TensorFlow: height, width, channels.
-        self.first = fast.Linear(generator.gen_z.weight, generator.gen_z.bias)
-        self.width = 16 * generator.config.channel_width
+        self.first = fast.Linear(build.weight("generator.gen_z"), build.tensor("generator.gen_z.bias"))
+        self.width = build.config.first_channels
         self.layers = nn.ModuleList()
         self.begins = 0  # layers that `begin` runs
         height = 4
-        pending_bias = generator.gen_z.bias.new_zeros(self.width)
-        for layer in generator.layers:
-            if isinstance(layer, GenBlock):
-                self.layers.append(_Block(layer, truncation, pending_bias))
-                bias = cast(Tensor, cast(nn.Conv2d, layer.conv_3).bias)
+        pending_bias = self.first.bias.new_zeros(self.width)
+        for index, layer in enumerate(build.config.layers):
+            key = f"generator.layers.{index}"
+            if isinstance(layer, Block):
+                self.layers.append(_Block(build, key, layer.upsample, pending_bias))
+                bias = build.tensor(f"{key}.conv_3.bias")
                 pending_bias = pending_bias[: len(bias)] + bias
+                height *= 1 + layer.upsample
             else:
-                self.layers.append(_attention(cast(SelfAttn, layer), pending_bias))
+                self.layers.append(build.attention(key, pending_bias))
                 pending_bias = torch.zeros_like(pending_bias)
-            height *= 1 + getattr(layer, "up_sample", False)
             self.begins += height <= fast.SMALL
-        norm, rgb = generator.bn, generator.conv_to_rgb
-        mean, var = _statistics(norm, truncation)
-        gain = norm.weight * (var + norm.eps).rsqrt()
-        # The package computes as many output channels as there are inputs, and keeps three.
-        weight, bias = cast(Tensor, rgb.weight)[:3].clone(), cast(Tensor, rgb.bias)[:3].clone()
-        self.output = fast.ToImages(gain, norm.bias - gain * (mean - pending_bias), weight, bias)
+        self.output = build.to_images(pending_bias)
 
     @property
     def blocks(self) -> list[_Block]:
@@ -228,59 +250,20 @@ def _latents(z: Tensor, num_layers: int) -> Sequence[Tensor]:
     return [z] * num_layers if z.ndim == 2 else z.unbind(1)
 
 
-def _conditional(norm: BigGANBatchNorm, truncation: float, pending_bias: Tensor) -> fast.Conditional:
-    """The package's norm of x + pending_bias."""
-    mean, var = _statistics(norm, truncation)
-    rate = (var + norm.eps).rsqrt()
-    return fast.Conditional(*fast.norm_affine(norm.scale.weight, norm.offset.weight, mean - pending_bias, rate))
-
-
-def _attention(layer: SelfAttn, pending_bias: Tensor) -> fast.Attention:
-    """The package's attention on x + pending_bias."""
-    keys = ("snconv1x1_theta", "snconv1x1_phi", "snconv1x1_g", "snconv1x1_o_conv")
-    theta, phi, g, o = (cast(Tensor, getattr(layer, key).weight) for key in keys)
-    return fast.Attention(theta, phi, g, o * layer.gamma, pending_bias)
-
-
-def _statistics(norm: BigGANBatchNorm, truncation: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance, each (channels,), of the stored truncations 0, 1/(n−1), ..., 1 interpolated linearly."""
-    means, variances = cast(Tensor, norm.running_means), cast(Tensor, norm.running_vars)
-    position = truncation * (len(means) - 1)
+def _at_truncation(rows: Tensor, truncation: float) -> Tensor:
+    """Statistics (channels,) of rows for the truncations 0, 1/(n−1), ..., 1, interpolated linearly."""
+    position = truncation * (len(rows) - 1)
     if abs(position - round(position)) <= _ROW_TOLERANCE:
         position = round(position)
-    row = min(int(position), len(means) - 2)
-    above = position - row
-    return means[row].lerp(means[row + 1], above), variances[row].lerp(variances[row + 1], above)
+    row = min(int(position), len(rows) - 2)
+    return rows[row].lerp(rows[row + 1], position - row)
 
 
-def _read_network(path: Path, config: Config) -> tuple[BigGAN, str]:
-    """The package's network with the weights of a file, and the sha256 of the file."""
-    # On the meta device nothing is initialised: a weight that is not in the file could not be used.
-    with torch.device("meta"), _NotDrawn():
-        network = BigGAN(
-            BigGANConfig(
-                z_dim=config.z_dim,
-                class_embed_dim=config.z_dim,
-                channel_width=config.channel_width,
-                num_classes=config.num_classes,
-                layers=[(block.upsample, block.inputs, block.outputs) for block in config.blocks],
-                attention_layer_position=config.attention_layer_position,
-                eps=config.eps,
-                n_stats=config.n_stats,
-            )
-        )
+def _read_state(path: Path, config: Config) -> tuple[dict[str, Tensor], str]:
+    """The checked tensors of a file in float32, and the sha256 of the file."""
     state, sha256 = _read_weights(path)
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    check_tensors(state, shapes, path, f"its {CONFIG}")
-    network.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
-    return network, sha256
-
-
-class _NotDrawn(TorchFunctionMode):
-    """Skip random initialisation: on the meta device it does nothing but load torch's compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        return args[0] if func in (Tensor.normal_, nn.functional.normalize) else func(*args, **(kwargs or {}))
+    check_tensors(state, tensor_shapes(config), path, f"its {CONFIG}")
+    return {key: value.float() for key, value in state.items()}, sha256
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Any], str]:

@@ -1,4 +1,4 @@
-"""The files of a BigGAN-deep generator in the layout of `pytorch_pretrained_biggan`, read and checked without torch.
+"""The files of a BigGAN-deep generator in the layout of `pytorch_pretrained_biggan`; none of it needs torch.
 
 config.json                   the architecture, as `BigGANConfig` writes it
 pytorch_model.bin             the weights; or model.safetensors, or pytorch_model.safetensors
@@ -10,6 +10,7 @@ Beside them may be the files of `layout`.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from biggan_discovery.generators.layout import (
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
+STATISTICS = ("running_means", "running_vars")  # of a batch norm, in rows by truncation
 SAFETENSORS = ("model.safetensors", "pytorch_model.safetensors")
 
 _FIRST_WIDTH = 16  # The package's first linear layer always makes 4 × 4 × 16·channel_width.
@@ -41,6 +43,13 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """One attention layer: channels are a multiple of the channel width."""
+
+    channels: int
+
+
+@dataclass(frozen=True)
 class Config:
     """The architecture of a BigGAN-deep generator, checked."""
 
@@ -53,6 +62,20 @@ class Config:
     n_stats: int
 
     @property
+    def first_channels(self) -> int:
+        """Channels that the first linear layer gives to each of 4 × 4 pixels."""
+        return _FIRST_WIDTH * self.channel_width
+
+    @property
+    def layers(self) -> tuple[Block | Attention, ...]:
+        """What follows the first linear layer: the blocks, and attention before the block of its position."""
+        position = self.attention_layer_position
+        if not 0 <= position < len(self.blocks):
+            return self.blocks
+        attention = Attention(self.blocks[position].inputs)
+        return (*self.blocks[:position], attention, *self.blocks[position:])
+
+    @property
     def num_layers(self) -> int:
         """Layers that see z: the first linear layer and every block."""
         return 1 + len(self.blocks)
@@ -61,6 +84,61 @@ class Config:
     def resolution(self) -> int:
         """Height and width of the images: 4 pixels, doubled by every upsampling block."""
         return 4 * 2 ** sum(block.upsample for block in self.blocks)
+
+
+class _Shapes(dict[str, tuple[int, ...]]):
+    """Shapes of tensors by name, filled in layer by layer, in the order of the package's state dict."""
+
+    def layer(self, key: str, *shape: int, bias: bool = True) -> None:
+        """A linear layer or convolution with spectral norm: its weight before division, and two singular vectors."""
+        if bias:
+            self[f"{key}.bias"] = shape[:1]
+        self[f"{key}.weight_orig"] = shape
+        self[f"{key}.weight_u"] = shape[:1]
+        self[f"{key}.weight_v"] = (math.prod(shape[1:]),)
+
+    def statistics(self, key: str, n_stats: int, channels: int) -> None:
+        """Mean and variance of a batch norm for every stored truncation."""
+        for part in STATISTICS:
+            self[f"{key}.{part}"] = (n_stats, channels)
+
+    def block(self, key: str, config: Config, block: Block) -> None:
+        """A residual block; its inner convolutions have a quarter of the channels."""
+        inputs, outputs = (width * config.channel_width for width in (block.inputs, block.outputs))
+        inner = inputs // 4
+        sizes = ((inputs, inner, 1), (inner, inner, 3), (inner, inner, 3), (inner, outputs, 1))
+        for index, (before, after, size) in enumerate(sizes):
+            self.statistics(f"{key}.bn_{index}", config.n_stats, before)
+            for part in ("scale", "offset"):
+                self.layer(f"{key}.bn_{index}.{part}", before, 2 * config.z_dim, bias=False)
+            self.layer(f"{key}.conv_{index}", after, before, size, size)
+
+    def attention(self, key: str, channels: int) -> None:
+        """An attention layer."""
+        self[f"{key}.gamma"] = (1,)
+        for part in ("theta", "phi"):
+            self.layer(f"{key}.snconv1x1_{part}", channels // 8, channels, 1, 1, bias=False)
+        self.layer(f"{key}.snconv1x1_g", channels // 2, channels, 1, 1, bias=False)
+        self.layer(f"{key}.snconv1x1_o_conv", channels, channels // 2, 1, 1, bias=False)
+
+
+def tensor_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors in the file with the weights, in the order of the package's state dict."""
+    shapes = _Shapes({"embeddings.weight": (config.z_dim, config.num_classes)})
+    shapes.layer("generator.gen_z", 4 * 4 * config.first_channels, 2 * config.z_dim)
+    for index, layer in enumerate(config.layers):
+        key = f"generator.layers.{index}"
+        if isinstance(layer, Block):
+            shapes.block(key, config, layer)
+        else:
+            shapes.attention(key, layer.channels * config.channel_width)
+    channels = config.channel_width
+    for part in ("weight", "bias"):
+        shapes[f"generator.bn.{part}"] = (channels,)
+    shapes.statistics("generator.bn", config.n_stats, channels)
+    # The package computes as many output channels as there are inputs, and keeps three.
+    shapes.layer("generator.conv_to_rgb", channels, channels, 3, 3)
+    return shapes
 
 
 def weights_path(folder: Path) -> Path:

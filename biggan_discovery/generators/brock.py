@@ -75,7 +75,7 @@ class BrockBigGAN(BigGANBase):
         return to_layer_range(layers, self.num_layers).chunk(self.z_dim)
 
     def shift(self, z: Tensor, delta: Tensor, layers: LayerRange | str = ALL) -> Tensor:
-        """z + delta in the chunks of some layers, which no other layer sees, so that z keeps its shape."""
+        """z + delta in the chunks of some layers. Other layers do not see these chunks, so z keeps its shape."""
         reached = to_layer_range(layers, self.num_layers)
         mask = torch.zeros(self.z_dim, dtype=torch.bool, device=delta.device)
         mask[self.search_space(reached)] = True

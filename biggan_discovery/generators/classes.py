@@ -1,4 +1,4 @@
-"""Choosing classes by index, range, name or WordNet id, and the names of ImageNet's 1,000 classes."""
+"""Selection of classes by index, range, name or WordNet id, and the names of ImageNet's 1,000 classes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], text: str) -> list[int]:
-    """Parse what a user wrote for classes.
+    """Parse a selection of classes.
 
     Args:
         generator_or_class_names: a generator, or its class names (the index of a name is its y).
@@ -44,7 +44,7 @@ def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], tex
             always an index. ImageNet's classes are found by all their names in WordNet, and by their ids (n02099601).
 
     Returns:
-        Class indices in the order written, each once.
+        Class indices in the given order, without repetition.
 
     Raises:
         UserError: unknown or ambiguous name, or an index out of range.
@@ -55,9 +55,9 @@ def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], tex
         raise UserError("no class given; write an index, a name, several (cube,torus or 0-2), or all")
     if text.strip().lower() == "all":
         return list(range(len(names)))
-    whole = _named(names, text)  # A name may contain a comma.
-    if len(whole) == 1:
-        return whole
+    exact = _named(names, text)  # A name may contain a comma.
+    if len(exact) == 1:
+        return exact
     return list(dict.fromkeys(index for piece in text.split(",") for index in _parse_piece(names, piece.strip())))
 
 

@@ -11,11 +11,11 @@ import contextlib
 import hashlib
 import http.client
 import json
+import logging
 import math
 import os
 import re
 import shutil
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -33,6 +33,8 @@ from biggan_discovery.generators import biggan_deep_files, layout
 from biggan_discovery.generators.remote import DRIVE, REMOTE, RemoteFile
 from biggan_discovery.progress import Progress
 
+_log = logging.getLogger(__name__)
+
 OFFLINE_VARIABLE = "BIGGAN_DISCOVERY_OFFLINE"
 MIRROR_VARIABLE = "BIGGAN_DISCOVERY_MIRROR"
 
@@ -49,8 +51,8 @@ class _DroppedError(Exception):
 def fetch(name: str, folder: Path, *, offline: bool | None = None, mirror: str | None = None) -> None:
     """Download the missing files of a generator of `REMOTE` into its folder.
 
-    Before it starts, it prints on stderr what is downloaded, its size, from where and to where. A file in the cache of
-    the package pytorch-pretrained-biggan is linked, not copied.
+    What is downloaded, its size, from where and to where are logged. A file in the cache of the package
+    pytorch-pretrained-biggan is linked, not copied.
 
     Args:
         name: key of `REMOTE`.
@@ -129,7 +131,7 @@ def _locked(name: str, folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            _say(f"waiting for another process that is downloading {name}")
+            _log.info("waiting for another process that is downloading %s", name)
             lock.acquire()
     except OSError as error:
         raise UserError(
@@ -150,9 +152,9 @@ def _link_from_package_cache(file: RemoteFile, target: Path) -> bool:
     try:
         _accept(cached, file, target)
     except UserError as error:
-        _say(f"{cached} is not used: {error}")
+        _log.info("%s is not used: %s", cached, error)
         return False
-    _say(f"using {cached} (from pytorch-pretrained-biggan) as {target}")
+    _log.info("using %s (from pytorch-pretrained-biggan) as %s", cached, target)
     target.unlink(missing_ok=True)  # It may be a broken link.
     try:
         target.symlink_to(cached)
@@ -183,7 +185,7 @@ def _fetch_file(url: str, file: RemoteFile, target: Path) -> None:
     except UserError as error:
         _discard(part)
         if resumed:
-            _say(f"{error}; starting over")
+            _log.info("%s; starting over", error)
             return _fetch_file(url, file, target)
         raise UserError(f"{url}: {error}; it was deleted") from error
     part.replace(target)
@@ -231,7 +233,7 @@ def _download(url: str, file: RemoteFile, target: Path) -> None:
         except _DroppedError as error:
             if wait is None:
                 raise UserError(f"{url} was interrupted: {error}; run the same command again to resume") from error
-            _say(f"{url}: {error}; trying again")
+            _log.info("%s: %s; trying again", url, error)
             time.sleep(wait)
     return None
 
@@ -250,8 +252,9 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
             here = 0
         _check_size(url, file, total, response)
         size = total or file.size
+        known = readable_size(size) if size else "of unknown size"
         far = f", the last {readable_size(size - here)} of it" if here and size else ""
-        _say(f"downloading {url} ({readable_size(size) if size else 'of unknown size'}{far}) to {target}")
+        _log.info("downloading %s (%s%s) to %s", url, known, far, target)
         _check_space(target, (size or 0) - here)
         if not here:
             atomic_write(_note(part), json.dumps({"size": total, "version": _version(response)}))
@@ -337,7 +340,7 @@ def _receive(response: http.client.HTTPResponse, part: Path, here: int, size: in
     total = math.ceil((size or 0) / million)
     with (
         part.open("ab" if here else "wb") as out,
-        Progress(total, label, unit="MB", done=here // million, quiet=not total) as bar,
+        Progress(total, label, unit="MB", done=here // million, quiet=_silenced() or not total) as bar,
     ):
         while chunk := _read(response):
             out.write(chunk)
@@ -370,13 +373,18 @@ def _download_from_drive(url: str, file: RemoteFile, target: Path) -> None:
         raise UserError(
             f"{file.saved_as} is on Google Drive, which needs gdown: pip install 'biggan-discovery[download]'"
         ) from error
-    _say(f"downloading {url} (size known once it starts) to {target}")
+    _log.info("downloading %s (size known once it starts) to %s", url, target)
     try:
-        gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True)
+        gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True, quiet=_silenced())
     except Exception as error:  # It raises its own exceptions, those of requests, and OSError.
         raise UserError(f"gdown could not fetch {url}: {' '.join(str(error).split())}") from error
     if not _part(target).is_file():
         raise UserError(f"gdown could not fetch {url}")
+
+
+def _silenced() -> bool:
+    """Whether the user has chosen to see only warnings, as `--quiet` does."""
+    return logging.getLogger("biggan_discovery").level > logging.INFO
 
 
 def _part(target: Path) -> Path:
@@ -391,7 +399,3 @@ def _note(part: Path) -> Path:
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -50,10 +50,10 @@ class Family:
     Attributes:
         name: for people.
         looks_for: what a path must be, to complete the sentence "give ...".
-        recognises: whether a path looks like a generator of this family; called for any path, needs no torch.
+        recognises: whether a path looks like a generator of this family; called for any path, without torch.
         load: see `Load`.
         class_names: one name per class of the generator of a path.
-        describe: what the list of generators says about a folder; None for families that are not kept in folders.
+        describe: description of a folder in the list of generators; None for families that are not kept in folders.
         absolute: makes a path independent of the working directory; the result is the generator's name. Links are kept,
             as the files beside a link are looked up by its name.
         runs_code: whether loading runs Python code that the path names. Such a path is taken from the user only.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError, near_matches
@@ -51,7 +52,7 @@ class FunctionGenerator(FrozenGenerator):
 
     def __init__(
         self,
-        fn: Callable[..., Tensor],
+        fn: Callable[..., Float[Tensor, "N C H W"]],
         *,
         z_dim: int,
         resolution: int | None = None,
@@ -61,10 +62,10 @@ class FunctionGenerator(FrozenGenerator):
         num_layers: int = 1,
         truncation: float = 1.0,
         prior: str | Prior = "normal",
-        projections: Tensor | None = None,
+        projections: Float[Tensor, "rows z_dim"] | None = None,
         name: str = "function",
         device: str | torch.device | None = None,
-    ):
+    ) -> None:
         for key, size in (("z_dim", z_dim), ("num_layers", num_layers), ("num_classes", num_classes)):
             _check_size(key, size)
         _check_size("resolution", resolution)
@@ -95,7 +96,7 @@ class FunctionGenerator(FrozenGenerator):
         if not (resolution and channels):
             self._probe(resolution, channels)
 
-    def projections(self, layers: LayerRange | str = ALL) -> Tensor:
+    def projections(self, layers: LayerRange | str = ALL) -> Float[Tensor, "rows z_dim"]:
         """The weight that was given; see `FrozenGenerator.projections`."""
         reached = to_layer_range(layers, self.num_layers)
         if self._projections is None:
@@ -104,7 +105,7 @@ class FunctionGenerator(FrozenGenerator):
             raise UserError(f"the projections of {self.name!r} are for all layers, not for {reached}; give layers all")
         return self._projections
 
-    def _from_uniform(self, uniform: Tensor) -> Tensor:
+    def _from_uniform(self, uniform: Float64[Tensor, "N z_dim"]) -> Float[Tensor, "N z_dim"]:
         latents = self._prior(uniform)
         if not isinstance(latents, Tensor) or latents.shape != uniform.shape or not latents.is_floating_point():
             found = f"{latents.dtype} {tuple(latents.shape)}" if isinstance(latents, Tensor) else type(latents).__name__
@@ -161,7 +162,7 @@ def _checked_prior(prior: str | Prior) -> Prior:
     return PRIORS[prior]
 
 
-def _checked_projections(weight: Tensor, z_dim: int) -> Tensor:
+def _checked_projections(weight: Float[Tensor, "rows z_dim"], z_dim: int) -> Float[Tensor, "rows z_dim"]:
     if not isinstance(weight, Tensor) or weight.ndim != 2 or weight.shape[1] != z_dim:
         shape = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
         raise UserError(f"projections has shape {shape}; it should be (rows, {z_dim})")

@@ -108,13 +108,13 @@ def _lies_in(module: str, folder: Path) -> bool:
 
 
 def _imported(source: str) -> ModuleType:
-    """The module of a file, run anew, or an importable one."""
+    """The module of a file, which is re-run, or an importable module."""
     if _MODULE.fullmatch(f"{source}:G"):
         _check_found(source)
         with _one_line(source):
             return importlib.import_module(source)
     path = existing_file(source)
-    # A name that no other module has, so that a file called like an installed package does not replace it.
+    # A unique name, so that a file called like an installed package does not replace it.
     name = f"_biggan_discovery_user_{hashlib.sha256(source.encode(errors='surrogateescape')).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -127,7 +127,7 @@ def _imported(source: str) -> ModuleType:
 
 
 def _check_found(source: str) -> None:
-    """Check that a module exists; its packages are imported on the way."""
+    """Check that a module exists; this imports its packages."""
     packages = source.split(".")
     places: list[str] | None = None
     for depth, word in enumerate(packages, start=1):
@@ -145,18 +145,18 @@ def _check_found(source: str) -> None:
 
 @contextlib.contextmanager
 def _one_line(source: str) -> Iterator[None]:
-    """Turn whatever a user's code raises into one line that says where."""
+    """Turn any error of the user's code into one line with its location."""
     try:
         yield
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         if isinstance(error, SyntaxError):
             where = f" (line {error.lineno})" if error.lineno else ""
             raise UserError(f"{error.filename or source} is not Python{where}: {error.msg}") from error
         line = _line_in(source, error)
-        raise UserError(f"{source} raises {type(error).__name__}{line}: {said[:300]}") from error
+        raise UserError(f"{source} raises {type(error).__name__}{line}: {message[:300]}") from error
 
 
 def _line_in(source: str, error: BaseException) -> str:

@@ -1,1 +1,1 @@
-"""Derivatives, products with Jacobians, eigenvectors and joint diagonalization: mathematics that knows no generator."""
+"""Derivatives, products with Jacobians, eigenvectors and joint diagonalization: mathematics without generators."""

@@ -11,10 +11,17 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
-    """Let a GPU round the factors of float32 products to TF32 where `precision` is "tf32", and nowhere else.
+    """Context manager that selects TF32 or full float32 precision for products on a GPU.
 
-    PyTorch convolves in TF32 by default. Second differences then lose their leading digits, so whoever takes
-    differences enters this. The settings from before return when the block ends.
+    PyTorch uses TF32 in convolutions by default. Second differences then lose their leading digits, so every function
+    that takes differences enters this context. The previous settings are restored on exit.
+
+    Args:
+        precision: "tf32" allows TF32; anything else selects IEEE float32.
+
+    Example:
+        >>> with arithmetic("float32"):
+        ...     value = hessian_penalty(G, z)
     """
     backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # pyright: ignore[reportAttributeAccessIssue]
     before = [each.fp32_precision for each in backends]

@@ -1,50 +1,62 @@
-"""The orthonormal frame in which many symmetric matrices are as diagonal as they can be together."""
+"""Approximate joint diagonalization: the orthonormal frame in which a set of symmetric matrices is most diagonal."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
 
 _SWEEPS = 200
-_STILL = 1e-10  # A sweep that lowers the off-diagonal share by less than this part of all is the last.
+_STILL = 1e-10  # Stop after a sweep that lowers the off-diagonal share by less than this.
 
 
 class JointDiagonalizer(NamedTuple):
-    """Q (D, D) float64, orthonormal rows, and the share of the matrices' squared entries left off the diagonal."""
+    """Result of joint diagonalization.
 
-    Q: Tensor
+    Attributes:
+        Q: (D, D) float64, orthonormal rows.
+        off_diagonal: share of the squared entries of the matrices that is left off the diagonal, in [0, 1].
+    """
+
+    Q: Float64[Tensor, "D D"]
     off_diagonal: float
 
 
 def jointly_diagonalize(
-    matrices: Tensor, *, starts: int = 3, seed: int = 0, device: torch.device | str = "cpu"
+    matrices: Float[Tensor, "n D D"], *, starts: int = 3, seed: int = 0, device: torch.device | str = "cpu"
 ) -> JointDiagonalizer:
     """Minimise Σ ‖offdiag(Q H Qᵀ)‖² over orthonormal Q by Jacobi angles (Cardoso & Souloumiac 1996).
 
-    Every pair of axes in turn is rotated by the angle that is best for all matrices, which has a closed form. Pairs
-    that share no axis are rotated together, in the order of a round-robin tournament. The objective may have local
-    minima: the best of several starts is taken, of which the first are the eigenvectors of the matrices' mean square.
+    Each pair of axes is rotated in turn by the angle that is optimal for all matrices, which has a closed form.
+    Disjoint pairs are rotated together, in the order of a round-robin tournament. The objective may have local minima,
+    so the best of several starts is returned; the first start is the eigenvectors of the mean square of the matrices.
 
     Args:
-        matrices: (n, D, D), symmetric, finite; taken as float64.
-        starts: how many frames to start from.
-        seed: of the random starts.
-        device: where to compute, in float64; a GPU is faster for a million entries and more.
+        matrices: (n, D, D), symmetric, finite; converted to float64.
+        starts: number of initial frames.
+        seed: random seed of the initial frames after the first.
+        device: device to compute on, in float64. A GPU is faster for a million entries or more.
 
     Returns:
-        The frame, on the CPU, and what it leaves. Rows have no order and no signs of their own.
+        The frame, on the CPU, and the off-diagonal share. The order and the signs of rows are arbitrary.
 
     Raises:
-        UserError: where the matrices are not so.
+        UserError: If the matrices have the wrong shape or are not finite, or `starts` is less than 1.
+
+    Example:
+        >>> frame = torch.linalg.qr(torch.randn(4, 4)).Q
+        >>> matrices = torch.stack([frame @ torch.diag(torch.randn(4)) @ frame.T for _ in range(10)])
+        >>> jointly_diagonalize(matrices).off_diagonal < 1e-10
+        True
     """
     if matrices.ndim != 3 or len(matrices) == 0 or matrices.shape[1] != matrices.shape[2]:
-        raise UserError(f"matrices have shape {tuple(matrices.shape)}; they should be (n, D, D) with n of 1 or more")
+        raise UserError(f"matrices have shape {tuple(matrices.shape)}; they should be (n, D, D) with n at least 1")
     if not matrices.isfinite().all():
-        raise UserError("matrices hold values that are not finite; try another epsilon")
+        raise UserError("matrices contain values that are not finite; try another epsilon")
     if starts < 1:
         raise UserError(f"starts is {starts}; it should be at least 1")
     matrices = matrices.detach().to(device, torch.float64)
@@ -55,27 +67,29 @@ def jointly_diagonalize(
     return min((_descend(matrices, frame.to(device)) for frame in frames), key=lambda found: found.off_diagonal)
 
 
-def _descend(matrices: Tensor, frame: Tensor) -> JointDiagonalizer:
-    """Sweep over all pairs of axes until nothing moves."""
-    # The matrices lie innermost, so that taking rows and columns copies long runs of memory.
+def _descend(matrices: Float64[Tensor, "n D D"], frame: Float64[Tensor, "D D"]) -> JointDiagonalizer:
+    """Sweep over all pairs of axes until convergence."""
+    # The matrices are the innermost dimension, so that selecting rows and columns copies contiguous memory.
     M = (frame @ matrices @ frame.T).permute(1, 2, 0).contiguous()
     Q = frame.clone()
-    everything = M.square().sum().clamp(min=torch.finfo(M.dtype).tiny)
+    total = M.square().sum().clamp(min=torch.finfo(M.dtype).tiny)
     off = torch.inf
     rounds = [(p.to(M.device), q.to(M.device)) for p, q in _rounds(len(Q))]
     for _ in range(_SWEEPS):
         for p, q in rounds:
             _rotate(M, Q, p, q)
-        before, off = off, (1 - M.diagonal().square().sum() / everything).clamp(min=0).item()
+        before, off = off, (1 - M.diagonal().square().sum() / total).clamp(min=0).item()
         if before - off < _STILL:
             break
-    # Rounding of many rotations is taken out; the frame changes by no more than that.
+    # Project onto the orthogonal matrices, which removes the rounding errors of many rotations.
     left, _, right = torch.linalg.svd(Q)
     return JointDiagonalizer((left @ right).cpu(), off)
 
 
-def _rotate(M: Tensor, Q: Tensor, p: Tensor, q: Tensor) -> None:
-    """Rotate each axis p against its q by the best angle, in place."""
+def _rotate(
+    M: Float64[Tensor, "D D n"], Q: Float64[Tensor, "D D"], p: Int64[Tensor, " pairs"], q: Int64[Tensor, " pairs"]
+) -> None:
+    """Rotate each axis of p and its partner in q by the optimal angle, in place."""
     difference, twice_off = M[p, p] - M[q, q], 2 * M[p, q]
     angle = 0.25 * torch.atan2(2 * (difference * twice_off).sum(1), (difference.square() - twice_off.square()).sum(1))
     c, s = angle.cos(), angle.sin()
@@ -88,8 +102,8 @@ def _rotate(M: Tensor, Q: Tensor, p: Tensor, q: Tensor) -> None:
         matrix.index_copy_(axis, q, cos * other - sin * one)
 
 
-def _rounds(size: int) -> list[tuple[Tensor, Tensor]]:
-    """All pairs of axes, in rounds of pairs that share none: a tournament in which everyone meets everyone."""
+def _rounds(size: int) -> list[tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]]:
+    """All pairs of axes in rounds of disjoint pairs: a round-robin tournament."""
     seats = list(range(size + size % 2))
     rounds = []
     for _ in range(len(seats) - 1):

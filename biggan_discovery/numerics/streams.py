@@ -1,7 +1,7 @@
 """Random numbers from named streams of (seed, stream, step, sample).
 
-A search that is resumed, split into micro-batches or spread over processes then sees the same samples, no two uses
-share numbers, and the global random state of torch and NumPy is never touched.
+A search that is resumed, split into micro-batches or spread over processes therefore draws the same samples, no two
+uses share random numbers, and the global random states of torch and NumPy are left unchanged.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What the numbers are for. The values are part of every result: never reuse one."""
+    """Purpose of a stream. Results depend on these values: never reuse one."""
 
     SEARCH = 0
     HELD_OUT = 1
     SKETCH = 2
     REFERENCE_FRAMES = 3
-    """Random frames that ratios divide by."""
+    """Random frames in the denominator of ratios."""
     BASELINE_FRAME = 4
-    """Random directions that are judged beside others."""
+    """Random directions that are evaluated as a baseline."""
     CHANCE_FRAMES = 5
-    """Random frames that say how well sets agree by chance."""
-    DIAGONALNESS = 100  # From here on, samples of the metrics in `evaluation`.
+    """Random frames that estimate the agreement of sets by chance."""
+    DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102
     STEP_SIZE = 103
@@ -34,20 +34,20 @@ class Stream(IntEnum):
     CODES = 108
     PENALTY_MAP = 109
     DIAGONALNESS_CHOICES = 110
-    """Which pairs of directions and which pixels are looked at."""
+    """Choice of pairs of directions and of pixels."""
 
 
 def random_numbers(seed: int, stream: int, *, step: int = 0, sample: int = 0) -> np.random.Generator:
-    """The numbers of one sample of one step of a stream, from their beginning at every call.
+    """Random numbers of one sample of one step of a stream. Every call starts from the beginning.
 
     Args:
-        seed: 0 to 2⁶³ - 1.
-        stream: a `Stream`, or for streams of your own any number of 1,000 or more.
-        step: 0 or more.
-        sample: 0 or more.
+        seed: random seed, 0 to 2⁶³ - 1.
+        stream: a `Stream`, or any integer from 1,000 for streams of your own.
+        step: index of the step, at least 0.
+        sample: index of the sample, at least 0.
 
     Example:
         >>> random_numbers(0, Stream.SEARCH, step=3).random(2)
-        array([0.33535218, 0.46706934])
+        array([0.29882072, 0.86112791])
     """
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, sample, step]))

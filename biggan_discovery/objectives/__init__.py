@@ -1,1 +1,1 @@
-"""What a search minimises: one file per objective, the portable function and its `Objective` together."""
+"""Objectives of a search: one file each, with the portable function and its `Objective`."""

@@ -1,4 +1,4 @@
-"""Checks of what a caller hands to an objective, the same for tensors and arrays."""
+"""Checks of the arguments of an objective, shared by tensors and arrays."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from biggan_discovery.errors import UserError
 
 
 def check_settings(k: object, epsilon: object, reduction: object) -> None:
-    """Refuse a number of probes, a finite-difference step or a reduction that cannot work.
+    """Check the number of probes, the finite-difference step and the reduction.
 
     Raises:
-        UserError: where one of them is out of range.
+        UserError: If one of them is invalid.
     """
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 2:
-        raise UserError(f"k is {k!r}; a variance over probes needs a whole number, 2 or more")
+        raise UserError(f"k is {k!r}; a variance over probes needs an integer of at least 2")
     if not isinstance(epsilon, Real) or not math.isfinite(epsilon) or epsilon <= 0:
-        raise UserError(f"epsilon is {epsilon!r}; a finite-difference step is a finite number above 0")
+        raise UserError(f"epsilon is {epsilon!r}; a finite-difference step must be finite and above 0")
     if not callable(reduction):
-        raise UserError(f"reduction is {reduction!r}; give a function such as torch.max or torch.mean")
+        raise UserError(f"reduction is {reduction!r}; expected a function such as torch.max or torch.mean")
 
 
 def check_probes(probes: Any, z: Any) -> None:
-    """Refuse probes that do not have the shape (k, *z.shape), k ≥ 2, or an entry that is not ±1.
+    """Check that probes have the shape (k, *z.shape), k ≥ 2, and entries ±1.
 
     Raises:
-        UserError: where they are not.
+        UserError: If they do not.
     """
     if probes.ndim != z.ndim + 1 or len(probes) < 2 or probes.shape[1:] != z.shape:
         wanted = ", ".join(["k ≥ 2", *map(str, z.shape)])
-        raise UserError(f"probes have shape {tuple(probes.shape)}; for this z it is ({wanted})")
+        raise UserError(f"probes have shape {tuple(probes.shape)}; this z needs ({wanted})")
     if not bool((abs(probes) == 1).all()):
-        raise UserError("probes hold an entry other than +1 and -1; Rademacher probes are signs")
+        raise UserError("probes contain an entry other than +1 and -1; Rademacher probes are signs")
 
 
 def check_activations(current: list[Any], first: list[Any]) -> None:
-    """Refuse activations whose number or shapes differ from those that the first probe gave.
+    """Check that the number and the shapes of activations are those of the first probe.
 
     Raises:
-        UserError: where they differ.
+        UserError: If they differ.
     """
     shapes, expected = ([tuple(activation.shape) for activation in each] for each in (current, first))
     if shapes != expected:
-        raise UserError(f"G returned shapes {expected}, then {shapes}; for inputs of one shape they must not change")
+        raise UserError(
+            f"G returned shapes {expected}, then {shapes}; they must be the same for inputs of the same shape"
+        )

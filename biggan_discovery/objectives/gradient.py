@@ -1,123 +1,189 @@
 """The gradient of an objective with respect to Q, in micro-batches.
 
 All evaluations of a sample go through the generator together: 2k images for the Hessian Penalty, k + 1 for OroJaR. The
-generator's first part, up to 16 pixels, takes several samples at once, as its weights are most of what it reads.
+first part of the generator, up to 16 × 16 pixels, processes several samples at once, because most of its memory traffic
+is reading weights.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
+from biggan_discovery.generators.fast import Recorded
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import in_float64
 from biggan_discovery.objectives.objective import Objective
 from biggan_discovery.objectives.samples import Samples
 
 _BEGUN_AT_ONCE = 12  # Images: 16 make a step 1 % faster and take 70 MiB more.
-_SCALES = (2.0**12, 2.0**8, 2.0**4, 1.0)
+SCALES = (2.0**12, 2.0**8, 2.0**4, 1.0)
+"""Of the loss in the backward pass. In float16 gradients of images vanish without a scale; in wider types powers of two
+change no digit."""
 
 
 class Gradient(NamedTuple):
-    """An objective's mean over samples, and its gradient with respect to Q."""
+    """An objective's mean over samples, its gradient with respect to Q, and the scale of the loss that gave it."""
 
     value: float
     gradient: Tensor
+    scale: float
 
 
-def objective_gradient(
-    objective: Objective,
-    generator: FrozenGenerator,
-    Q: Tensor,
-    samples: Samples,
-    epsilon: float,
-    layers: LayerRange | str = "all",
-    *,
-    batch: Batch,
-) -> Gradient:
-    """The mean of an objective over samples, and its gradient.
+class ObjectiveGradient:
+    """The mean of an objective over samples, and its gradient, for the steps of one search.
 
     The loss is a mean over samples, so gradients of parts add up to that of all: results depend on the micro-batch by
     rounding only. Where one sample's evaluations are more than a micro-batch, their activations are not kept but
     computed again.
 
+    On a GPU the steps of a generator that allows it (`FrozenGenerator.recordable`) are CUDA graphs, recorded at the
+    first step of each shape: a search that goes on after an interruption records them at its own first step and
+    launches the same kernels. They keep a micro-batch's memory while this object lives; `arithmetic` must not change.
+
     Args:
         objective: such as `HESSIAN_PENALTY`.
         generator: the frozen network.
-        Q: (ndirs, z_dim) rows, of the generator's type and on its device.
-        samples: N of them, at least 1; see `draw`.
         epsilon: finite-difference step in w, above 0.
         layers: which layers of the generator see z + wQ; the others see z.
         batch: images that go through the generator together, halved where memory runs out; see `gradient_batch`.
+        recorded: whether to record graphs, which takes three calls' time.
 
-    Returns:
-        The value, and the gradient in the shape of Q.
-
-    Raises:
-        MemoryError: the memory is not enough for one image.
+    Example:
+        >>> gradient_at = ObjectiveGradient(HESSIAN_PENALTY, generator, 0.1, batch=gradient_batch(generator))
+        >>> value, gradient, scale = gradient_at(Q, samples)
     """
-    accumulated = partial(_accumulated, objective, generator, Q, samples, epsilon, layers)
-    return Gradient(*batch.attempt(lambda micro_batch: _within_range(partial(accumulated, micro_batch))))
 
+    def __init__(
+        self,
+        objective: Objective,
+        generator: FrozenGenerator,
+        epsilon: float,
+        layers: LayerRange | str = "all",
+        *,
+        batch: Batch,
+        recorded: bool = True,
+    ):
+        self._objective = objective
+        self._generator = generator
+        self._epsilon = epsilon
+        self._layers = layers
+        self._batch = batch
+        self._recorded = recorded and generator.recordable
+        self._made_for = 0
+        self._of_part: Callable[..., tuple[Tensor, ...]]
 
-def _within_range(accumulated: Callable[[float], tuple[float, Tensor]]) -> tuple[float, Tensor]:
-    """Value and gradient at the first of some falling scales at which nothing in the backward pass overflows.
+    def __call__(self, Q: Tensor, samples: Samples, scale: float | None = None) -> Gradient:
+        """The value and the gradient.
 
-    In float16 gradients of images vanish without a scale. In wider types powers of two change no digit.
-    """
-    value, gradient = math.nan, torch.empty(0)
-    for scale in _SCALES:
-        value, gradient = accumulated(scale)
-        if gradient.isfinite().all() or not math.isfinite(value):
-            break
-    return value, gradient
+        Args:
+            Q: (ndirs, z_dim) rows, of the generator's type and on its device.
+            samples: N of them, at least 1; see `draw`.
+            scale: of the loss in the backward pass, one of `SCALES`, where it makes the gradient overflow smaller ones
+                are tried. Defaults to the largest.
 
+        Returns:
+            The gradient in the shape of Q, and the scale that it was found with.
 
-def _accumulated(
-    objective: Objective,
-    generator: FrozenGenerator,
-    Q: Tensor,
-    samples: Samples,
-    epsilon: float,
-    layers: LayerRange | str,
-    micro_batch: int,
-    scale: float,
-) -> tuple[float, Tensor]:
-    """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
-    rows = in_float64(Q.detach()).requires_grad_()
-    values = []
-    evaluations = objective.passes(len(samples.probes))
-    together = max(1, micro_batch // evaluations)
-    for part in samples.split(together * max(1, _BEGUN_AT_ONCE // (together * evaluations))):
-        z, y = objective.latents(generator, rows, part, epsilon, layers)
-        begun = generator.begin(z, y)
-        gradients = []
+        Raises:
+            MemoryError: the memory is not enough for one image.
+        """
+        return self._batch.attempt(partial(self._within_range, Q, samples, scale or SCALES[0]))
+
+    def _within_range(self, Q: Tensor, samples: Samples, scale: float, micro_batch: int) -> Gradient:
+        if micro_batch != self._made_for:
+            # Graphs of another size go, with their memory.
+            of_part = partial(self._part, micro_batch)
+            whole = self._objective.passes(len(samples.probes)) <= micro_batch
+            self._of_part = Recorded(of_part) if self._recorded and whole else of_part
+            self._made_for = micro_batch
+        found = Gradient(math.nan, Q, scale)
+        for each in SCALES[SCALES.index(scale) :]:
+            mean, gradient = self._accumulated(Q, samples, micro_batch, each)
+            # Read back together, as the GPU runs dry each time.
+            value, finite = torch.stack((mean, gradient.isfinite().all().to(mean))).tolist()
+            found = Gradient(value, gradient, each)
+            if finite or not math.isfinite(value):
+                break
+        return found
+
+    def _accumulated(self, Q: Tensor, samples: Samples, micro_batch: int, scale: float) -> tuple[Tensor, Tensor]:
+        """Value and gradient; the backward pass computes `scale` times the gradient, a power of two."""
+        rows = in_float64(Q.detach())
+        weight = torch.full((), scale / len(samples.z), dtype=rows.dtype, device=rows.device)
+        evaluations = self._objective.passes(len(samples.probes))
+        together = max(1, micro_batch // evaluations)
+        parts = samples.split(together * max(1, _BEGUN_AT_ONCE // (together * evaluations)))
+        values, gradients = zip(*(self._of_part(rows, weight, *_fields(part)) for part in parts), strict=True)
+        total = reduce(torch.add, gradients)
+        return in_float64(torch.cat(values)).mean(), (total / scale).to(Q)
+
+    def _part(
+        self, micro_batch: int, rows: Tensor, weight: Tensor, z: Tensor, y: Tensor, w: Tensor, probes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Values of some samples, and the gradient of their weighted sum with respect to rows."""
+        rows = rows.detach().requires_grad_()
+        evaluations = self._objective.passes(len(probes))
+        together = max(1, micro_batch // evaluations)
+        z, y = self._objective.latents(self._generator, rows, Samples(z, y, w, probes), self._epsilon, self._layers)
+        begun = self._generator.begin(z, y)
+        values, gradients = [], []
         for rest in zip(*(each.split(together * evaluations) for each in begun), strict=True):
             leaves = [each.detach().requires_grad_(each.requires_grad) for each in rest]
-            each = objective.of_rows(_finished(generator, leaves, micro_batch), evaluations, epsilon)
-            (scale / len(samples.z) * each.sum()).backward()
+            images = _finished(self._generator, leaves, micro_batch)
+            each = self._objective.of_rows(images, evaluations, self._epsilon)
+            (weight.to(each.dtype) * each.sum()).backward()
             values.append(each.detach())
             gradients.append([leaf.grad for leaf in leaves])
         used = [
             (each, parts) for each, parts in zip(begun, zip(*gradients, strict=True), strict=True) if each.requires_grad
         ]
         torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
-    assert rows.grad is not None
-    return in_float64(torch.cat(values)).mean().item(), (rows.grad / scale).to(Q)
+        assert rows.grad is not None
+        return torch.cat(values), rows.grad
+
+
+def objective_gradient(
+    objective: Objective,
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    samples: Samples,
+    epsilon: float,
+    layers: LayerRange | str = "all",
+    *,
+    batch: Batch,
+) -> Gradient:
+    """The mean of an objective over samples, and its gradient, once; see `ObjectiveGradient`.
+
+    Raises:
+        MemoryError: If there is not enough memory for one image.
+
+    Example:
+        >>> samples = draw(generator, [0], 4, count=8, probes=2, path_size=5, seed=0, stream=Stream.SEARCH, step=0)
+        >>> value, gradient = objective_gradient(
+        ...     HESSIAN_PENALTY, generator, Q, samples, 0.1, batch=gradient_batch(generator)
+        ... )  # Q (4, z_dim)
+    """
+    return ObjectiveGradient(objective, generator, epsilon, layers, batch=batch, recorded=False)(Q, samples)
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:
-    """Images; where there are more than go at once, what the backward pass needs is computed again."""
+    """Images; if there are more than `at_once`, activations are recomputed in the backward pass."""
     if len(state[0]) <= at_once:
         return generator.finish(*state)
     parts = zip(*(each.split(at_once) for each in state), strict=True)
     images = [checkpoint(generator.finish, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
     return torch.cat(images)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _fields(samples: Samples) -> tuple[Tensor, ...]:
+    return samples.z, samples.y, samples.w, samples.probes

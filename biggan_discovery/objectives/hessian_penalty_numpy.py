@@ -24,29 +24,35 @@ def hessian_penalty_numpy(
     rng: np.random.Generator | None = None,
     **G_kwargs: Any,
 ) -> Any:
-    """The value of `hessian_penalty` on NumPy arrays (Peebles et al. 2020, eq. 5); arguments mean the same.
+    """Hessian Penalty on NumPy arrays (Peebles et al. 2020, eq. 5); see `hessian_penalty`.
 
     Args:
-        G: called as G(z, **G_kwargs); returns a floating array of any shape or a list or tuple of such arrays.
-        z: the input to differentiate by, any shape (N, ...), floating.
-        k: number of probes, 2 or more. Not used where `probes` are given.
+        G: called as G(z, **G_kwargs); returns a floating-point array of any shape, or a list or tuple of arrays.
+        z: (N, ...), the input to differentiate with respect to; any floating-point dtype.
+        k: number of probes, at least 2. Ignored if `probes` is given.
         epsilon: finite-difference step, above 0.
-        reduction: from the array of variances, in the shape of one activation, to what is returned for it.
+        reduction: from the variances, in the shape of one activation, to the value returned for that activation.
         return_separately: return a list with one value per activation instead of their sum.
-        G_z: not used; see `hessian_penalty`.
-        probes: the probes themselves, (k, *z.shape), entries ±1, instead of drawing them.
-        rng: draws the probes; a fresh one with a random seed where None.
-        G_kwargs: handed to G.
+        G_z: ignored; see `hessian_penalty`.
+        probes: (k, *z.shape), entries ±1. Defaults to random probes.
+        rng: random number generator of the probes. Defaults to a new one with a random seed.
+        G_kwargs: keyword arguments passed to G.
 
     Returns:
-        The sum over activations of the reduced variances, or the list of them.
+        The sum over activations of the reduced variances, or a list of them.
 
     Raises:
-        UserError: as `hessian_penalty`.
+        UserError: As `hessian_penalty`.
+
+    Example:
+        >>> G = lambda z: z[:, 0] * z[:, 1]  # H = [[0, 1], [1, 0]]
+        >>> probes = np.array([[[1.0, 1.0]], [[1.0, -1.0]]])
+        >>> float(hessian_penalty_numpy(G, np.zeros((1, 2)), probes=probes).round())  # variance of 2 and -2
+        8.0
     """
     check_settings(k, epsilon, reduction)
     if not isinstance(z, np.ndarray) or not np.issubdtype(z.dtype, np.floating) or z.size == 0:
-        raise UserError(f"z is {_describe(z)}; give a floating array (N, ...) with at least one element")
+        raise UserError(f"z is {_describe(z)}; expected a floating-point array (N, ...) with at least one element")
     if probes is None:
         probes = (rng or np.random.default_rng()).integers(0, 2, (k, *z.shape)) * 2 - 1
     else:
@@ -77,7 +83,7 @@ def _activations(output: object) -> list[np.ndarray]:
     ]
     if not arrays or len(arrays) < len(activations):
         found = ", ".join(map(_describe, activations)) or "an empty list"
-        raise UserError(f"G returned {found}; it must return a floating array or a list of floating arrays")
+        raise UserError(f"G returned {found}; it must return a floating-point array or a list of them")
     return arrays
 
 

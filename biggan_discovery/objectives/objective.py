@@ -1,4 +1,4 @@
-"""What an objective of directions is: what it evaluates around each sample, and what the images say."""
+"""Definition of an objective: the points it evaluates around each sample, and its value from their images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
@@ -22,24 +23,24 @@ from biggan_discovery.objectives.samples import Samples
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective of the coefficients w of G(z + wQ, y), which a search over orthonormal Q minimises.
+    """An objective of the coefficients w of G(z + wQ, y), minimised over orthonormal Q.
 
-    A new objective is one file with such an object, and one line in `objectives.table`. It is then a `--method`, is
-    judged on held-out samples by `evaluate`, and is solved by Adam; with `matrices` by joint diagonalization too.
+    A new objective is one file with such an object and one line in `objectives.table`. It is then available as a
+    `--method`, evaluated on held-out samples by `evaluate`, and minimised by Adam; with `matrices`, also by joint
+    diagonalization.
 
     Attributes:
-        title: as tables call it, such as "Hessian Penalty".
-        description: as directions files call it: of what, and how it is reduced.
-        meaning: what it measures, one sentence.
+        title: name in tables, such as "Hessian Penalty".
+        description: description in directions files: of what, and how it is reduced.
+        meaning: what it measures, in one sentence.
         paper: authors and year.
-        evaluations: from samples and ε to coefficients (M, N, ndirs): the M points around each of the N samples.
+        evaluations: from samples and ε to coefficients (M, N, ndirs): M points around each of N samples.
         of_images: from the images (M, N, C, H, W) at these points and ε to values (N,).
-        matrices: class of the symmetric matrices that are all diagonal where the objective is least; an object of it
-            measures those of one search. None where there are none, and then joint diagonalization refuses the
-            objective by name.
-        defaults: default settings where the generator's own do not suit the objective.
-        most_batch: more samples per step than this are not the default.
-        zero_path_size: whether a path size of 0 makes sense.
+        matrices: class of the symmetric matrices that are all diagonal at the minimum of the objective; one instance
+            measures the matrices of one search. If None, joint diagonalization refuses the objective by name.
+        defaults: default settings that replace those of the generator.
+        most_batch: upper limit of the default number of samples per step.
+        zero_path_size: whether a path size of 0 is allowed.
 
     Example:
         >>> samples = draw(generator, [0], 4, count=8, probes=2, path_size=5, seed=0, stream=Stream.SEARCH, step=0)
@@ -51,8 +52,8 @@ class Objective:
     description: str
     meaning: str
     paper: str
-    evaluations: Callable[[Samples, float], Tensor]
-    of_images: Callable[[Tensor, float], Tensor]
+    evaluations: Callable[[Samples, float], Float[Tensor, "M N ndirs"]]
+    of_images: Callable[[Float[Tensor, "M N C H W"], float], Float[Tensor, " N"]]
     matrices: type[Matrices] | None = None
     defaults: Mapping[str, float] = field(default_factory=dict)
     most_batch: int | None = None
@@ -61,36 +62,36 @@ class Objective:
     def __post_init__(self) -> None:
         if self.matrices is not None and inspect.isabstract(self.matrices):
             missing = ", ".join(sorted(self.matrices.__abstractmethods__))
-            raise TypeError(f"the matrices of {self.title} lack {missing}")
+            raise TypeError(f"the matrices of {self.title} do not implement {missing}")
 
     def passes(self, probes: int) -> int:
-        """Images that go through the generator for each sample."""
+        """Number of images generated per sample."""
         empty = torch.zeros(1, 1)
         return len(self.evaluations(Samples(empty, empty[0].long(), empty, torch.ones(probes, 1, 1)), 1.0))
 
     def __call__(
         self,
         generator: FrozenGenerator,
-        Q: Tensor,
+        Q: Float[Tensor, "ndirs z_dim"],
         samples: Samples,
         epsilon: float,
         layers: LayerRange | str = "all",
         *,
         batch: Batch | None = None,
-    ) -> Tensor:
-        """The objective of the image at each sample.
+    ) -> Float[Tensor, " N"]:
+        """Evaluate the objective at each sample.
 
         Args:
             generator: the frozen network.
-            Q: (ndirs, z_dim) rows; gradients flow to them.
-            samples: where to evaluate, see `draw`.
+            Q: (ndirs, z_dim); differentiable.
+            samples: where to evaluate; see `draw`.
             epsilon: finite-difference step in w.
-            layers: which layers of the generator see z + wQ; the others see z.
-            batch: images that go through the generator together. Defaults to all where a gradient is wanted, else to
+            layers: layers of the generator that see z + wQ; the others see z.
+            batch: images that go through the generator together. Defaults to all if a gradient is required, else to
                 `forward_batch`.
 
         Returns:
-            (N,).
+            (N,), one value per sample.
         """
         z, y = self.latents(generator, Q, samples, epsilon, layers)
         if batch is None:
@@ -99,42 +100,47 @@ class Objective:
         return self.of_rows(images, len(z) // len(samples.z), epsilon)
 
     def latents(
-        self, generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float, layers: LayerRange | str
-    ) -> tuple[Tensor, Tensor]:
-        """z and y of all evaluations, those of a sample one after the other; arguments as above."""
+        self,
+        generator: FrozenGenerator,
+        Q: Float[Tensor, "ndirs z_dim"],
+        samples: Samples,
+        epsilon: float,
+        layers: LayerRange | str,
+    ) -> tuple[Float[Tensor, "NM z_dim"] | Float[Tensor, "NM num_layers z_dim"], Int64[Tensor, " NM"]]:
+        """Latents and classes of all evaluations, grouped by sample; arguments as in `__call__`."""
         w = self.evaluations(samples, epsilon).transpose(0, 1)
         z, y = (each.repeat_interleave(w.shape[1], dim=0) for each in (samples.z, samples.y))
         # Gradients of evaluations nearly cancel: summed in float64, they do not show how samples were split.
         shifts = (in_float64(w.flatten(0, 1)) @ in_float64(Q)).to(z)
         return generator.shift(z, shifts, layers), y
 
-    def of_rows(self, images: Tensor, evaluations: int, epsilon: float) -> Tensor:
-        """Values (N,) from images in the order of `latents`, so many for each sample."""
+    def of_rows(self, images: Float[Tensor, "NM C H W"], evaluations: int, epsilon: float) -> Float[Tensor, " N"]:
+        """Values (N,) from images in the order of `latents`, with `evaluations` images per sample."""
         return self.of_images(images.unflatten(0, (-1, evaluations)).transpose(0, 1), epsilon)
 
 
 class Measured(NamedTuple):
-    """What one latent tells a joint diagonalization.
+    """Measurements at one latent for joint diagonalization.
 
     Attributes:
         value: the objective along the axes.
-        evaluations: of the generator; a forward pass, a backward pass and a tangent of one image count 1 each.
+        evaluations: generator evaluations; a forward pass, a backward pass and a tangent of one image count 1 each.
         gram: (n, n) float64 on the CPU, mean over pixels of the products of first derivatives.
-        matrices: on the CPU, (m, n, n) to keep; or (entries, entries) float64, second moments of the entries of
-            matrices that are too many to keep, to be added up.
+        matrices: on the CPU, either (m, n, n), matrices to store; or (entries, entries) float64, second moments of the
+            entries of matrices, to be accumulated because there are too many to store.
     """
 
     value: float
     evaluations: int
-    gram: Tensor
-    matrices: Tensor
+    gram: Float64[Tensor, "n n"]
+    matrices: Float[Tensor, "m n n"] | Float64[Tensor, "entries entries"]
 
 
 class Matrices(abc.ABC):
-    """Symmetric matrices of latents, for which the best frame is that in which all are diagonal.
+    """Symmetric matrices at latents; the optimal frame makes all of them diagonal.
 
     Attributes:
-        settings: names of the settings of joint diagonalization that `measure` reads, of "epsilon" and "sketches".
+        settings: names of the settings that `measure` uses, out of "epsilon" and "sketches".
     """
 
     settings: ClassVar[tuple[str, ...]]
@@ -142,41 +148,46 @@ class Matrices(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def default_samples(axes: int) -> int:
-        """Latents to measure where the user gives no number."""
+        """Default number of latents to measure."""
 
     @staticmethod
     @abc.abstractmethod
-    def kept(sketches: int) -> int:
-        """Matrices that are kept of each latent; 0 where second moments are added up instead."""
+    def kept(sketches: int | None) -> int:
+        """Number of matrices stored per latent; 0 if second moments are accumulated instead."""
 
     @abc.abstractmethod
     def measure(
         self,
         images: Images,
-        axes: Tensor,
+        axes: Float[Tensor, "n n"],
         *,
-        epsilon: float,
-        sketches: int,
+        epsilon: float | None,
+        sketches: int | None,
         random: np.random.Generator,
         batch: Batch,
     ) -> Measured:
-        """Measure the matrices of one latent.
+        """Measure the matrices at one latent.
 
         Args:
-            images: from shifts (N, n) along the axes to flat images (N, P), around the latent.
-            axes: the identity (n, n) in the type and on the device of the shifts.
-            epsilon: finite-difference step.
-            sketches: random combinations of pixels; 0 for every pixel by itself.
-            random: the latent's own numbers, from their beginning.
-            batch: images at once.
+            images: from shifts (N, n) along the axes, around the latent, to images (N, C, H, W); see `flat`.
+            axes: (n, n) identity, with the dtype and device of the shifts.
+            epsilon: finite-difference step; None if not in `settings`.
+            sketches: number of random linear combinations of pixels, 0 for all pixels; None if not in `settings`.
+            random: random numbers of this latent.
+            batch: images that go through the generator together.
         """
 
 
-def product(rows: Tensor) -> Tensor:
-    """Mean over elements of the products of rows (n, P): (n, n) float64 on the CPU."""
+def flat(images: Images) -> Images:
+    """The same images as rows (N, P), which the functions of `numerics.derivatives` take."""
+    return lambda shifts: images(shifts).flatten(1)
+
+
+def product(rows: Float[Tensor, "n P"]) -> Float64[Tensor, "n n"]:
+    """Mean over elements of the products of rows, (n, n) float64 on the CPU."""
     return (rows @ rows.T).cpu().double() / rows.shape[1]
 
 
-def off_diagonal(matrices: Tensor) -> float:
-    """Sum of squares off the diagonal of (..., n, n)."""
+def off_diagonal(matrices: Float[Tensor, "... n n"]) -> float:
+    """Sum of squares of off-diagonal entries."""
     return (matrices.square().sum() - matrices.diagonal(dim1=-2, dim2=-1).square().sum()).item()

@@ -1,10 +1,9 @@
-"""What objectives in PyTorch share: steps along Rademacher probes, and activations that a pass gives."""
+"""Shared by objectives in PyTorch: steps along Rademacher probes, and the activations that a pass returns."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -12,16 +11,21 @@ from biggan_discovery.objectives.checks import check_probes, check_settings
 
 
 def checked_steps(
-    z: Any, k: int, epsilon: float, reduction: object, probes: Tensor | None, generator: torch.Generator | None
-) -> Tensor:
-    """ε times the probes, (k, *z.shape), of z's type and on its device: the probes given, or fresh Rademacher ones.
+    z: Float[Tensor, "*shape"],
+    k: int,
+    epsilon: float,
+    reduction: object,
+    probes: Num[Tensor, " k *shape"] | None,
+    generator: torch.Generator | None,
+) -> Float[Tensor, " k *shape"]:
+    """ε times the given probes, or times new Rademacher probes, with the dtype and device of z.
 
     Raises:
-        UserError: for settings or probes that cannot work, see `checks`, or a z that is no floating tensor.
+        UserError: If z is not a floating-point tensor, or other arguments are invalid (see `checks`).
     """
     check_settings(k, epsilon, reduction)
     if not isinstance(z, Tensor) or not z.is_floating_point() or z.numel() == 0:
-        raise UserError(f"z is {_describe(z)}; give a floating tensor (N, ...) with at least one element")
+        raise UserError(f"z is {_describe(z)}; expected a floating-point tensor (N, ...) with at least one element")
     if probes is None:
         probes = _rademacher((k, *z.shape), generator)
     else:
@@ -30,16 +34,16 @@ def checked_steps(
 
 
 def activations(output: object) -> list[Tensor]:
-    """What G returned, as a list of tensors.
+    """The output of G as a list of tensors.
 
     Raises:
-        UserError: where it is anything else than a floating tensor or a list or tuple of such.
+        UserError: If it is not a floating-point tensor or a list or tuple of them.
     """
     each = list(output) if isinstance(output, (list, tuple)) else [output]
     tensors = [item for item in each if isinstance(item, Tensor) and item.is_floating_point() and item.numel()]
     if not tensors or len(tensors) < len(each):
         found = ", ".join(map(_describe, each)) or "an empty list"
-        raise UserError(f"G returned {found}; it must return a floating tensor or a list of floating tensors")
+        raise UserError(f"G returned {found}; it must return a floating-point tensor or a list of them")
     return tensors
 
 

@@ -1,4 +1,4 @@
-"""Samples to search and to judge directions on: latents, classes, coefficients and probes."""
+"""Samples for searches and evaluation: latents, classes, coefficients and probes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
@@ -14,15 +15,22 @@ from biggan_discovery.numerics.streams import random_numbers
 
 @dataclass(frozen=True)
 class Samples:
-    """What one step looks at: z (N, z_dim), y (N,), w (N, ndirs) and probes (k, N, ndirs)."""
+    """Samples of one step.
 
-    z: Tensor
-    y: Tensor
-    w: Tensor
-    probes: Tensor
+    Attributes:
+        z: (N, z_dim) latents.
+        y: (N,) int64 class indices.
+        w: (N, ndirs) coefficients.
+        probes: (k, N, ndirs) Rademacher probes.
+    """
+
+    z: Float[Tensor, "N z_dim"]
+    y: Int64[Tensor, " N"]
+    w: Float[Tensor, "N ndirs"]
+    probes: Float[Tensor, "k N ndirs"]
 
     def split(self, size: int) -> list[Samples]:
-        """Parts of at most `size` samples."""
+        """Split into parts of at most `size` samples."""
         parts = zip(*(t.split(size) for t in (self.z, self.y, self.w)), self.probes.split(size, dim=1), strict=True)
         return [Samples(*part) for part in parts]
 
@@ -40,10 +48,27 @@ def draw(
     stream: int,
     step: int,
 ) -> Samples:
-    """Samples `first` to `first + count - 1` of one step.
+    """Draw samples `first` to `first + count - 1` of one step.
 
-    z comes from the generator's prior, y is uniform over `classes`, w is one-hot × U(-path_size, path_size) and the
-    probes are Rademacher (±1). Everything lies on the generator's device, in its dtype.
+    z follows the prior of the generator, y is uniform over `classes`, w is one-hot × U(-path_size, path_size) and
+    probes are Rademacher (±1). All tensors have the device and (except y) the dtype of the generator.
+
+    Args:
+        generator: the frozen network.
+        classes: class indices to draw from.
+        ndirs: number of directions.
+        count: number of samples.
+        first: index of the first sample.
+        probes: number of probes per sample.
+        path_size: η, at least 0.
+        seed: random seed.
+        stream: see `Stream`.
+        step: index of the step.
+
+    Example:
+        >>> samples = draw(generator, [0], 4, count=8, probes=2, path_size=5, seed=0, stream=Stream.SEARCH, step=0)
+        >>> samples.w.shape, samples.probes.shape
+        (torch.Size([8, 4]), torch.Size([2, 8, 4]))
     """
     rows = [
         random_numbers(seed, stream, step=step, sample=index).random(generator.z_dim + 3 + probes * ndirs)

@@ -1,4 +1,4 @@
-"""The objectives by name: a new one is one line here. Needs no torch."""
+"""Table of objectives by name; a new objective is one line here. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ OBJECTIVES = {
     "hessian": "biggan_discovery.objectives.hessian_penalty:HESSIAN_PENALTY",
     "orojar": "biggan_discovery.objectives.orojar:OROJAR",
 }
-"""Where each objective is found, by the name that `--method` takes."""
+"""Module and attribute of each objective, by its name in `--method`."""
 
 
 def objective_named(name: str) -> Objective:
-    """The objective of a name in the table.
+    """Return an objective by its name in the table.
 
     Raises:
-        KeyError: there is none.
+        KeyError: If there is no such objective.
+
+    Example:
+        >>> objective_named("orojar").title
+        'OroJaR'
     """
     module, attribute = OBJECTIVES[name].split(":")
     return getattr(importlib.import_module(module), attribute)

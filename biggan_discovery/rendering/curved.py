@@ -1,4 +1,4 @@
-"""Walks that turn with the generator: along a singular vector of its Jacobian, from point to point."""
+"""Curved paths that follow a singular vector of the generator's Jacobian from point to point."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from biggan_discovery.numerics.eigenvectors import leading_eigenvectors, nearest
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.film import Walk
 
-_STEP = 0.25  # of z; its coordinates have a standard deviation of about 1
+_STEP = 0.25  # In units of z, whose coordinates have a standard deviation of about 1.
 _MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of samples through the space of directions, and the straight lines that leave in the same direction.
+    """Paths of samples through the space of directions, and the straight lines with the same initial direction.
 
     Attributes:
-        lines: (ndirs, N, coordinates), where each path sets out to; unit vectors.
-        points: (ndirs, N, 2·steps + 1, coordinates) shifts of z at even distances along the path, from one end at
-            -path_size to the other at +path_size; 0 in the middle.
+        lines: (ndirs, N, coordinates), unit vectors, the initial direction of each path.
+        points: (ndirs, N, 2·steps + 1, coordinates), shifts of z at equal distances along the path, from -path_size to
+            +path_size; 0 in the middle.
         path_size: length of the path to each side.
-        evaluations: what they cost in images through the generator, see `Products`.
+        evaluations: cost in generator evaluations, see `Products`.
     """
 
     lines: Tensor
@@ -60,20 +60,20 @@ class Paths:
 def leading_directions(
     generator: FrozenGenerator, z: Tensor, y: Tensor, count: int, *, layers: LayerRange | str = "all"
 ) -> Tensor:
-    """Leading right-singular vectors of the Jacobian of each sample's image, by themselves (Ramesh et al. 2018).
+    """Leading right-singular vectors of the Jacobian of each sample's image separately (Ramesh et al. 2018).
 
     Args:
         generator: the generator.
         z: (N, z_dim) latents.
         y: (N,) int64 class indices.
-        count: how many of each, 1 to the number of coordinates.
-        layers: which layers of the generator a direction reaches.
+        count: vectors per sample, 1 to the number of coordinates.
+        layers: layers of the generator that a direction reaches.
 
     Returns:
-        (count, N, coordinates of the search space), each sample's on the side of the first's.
+        (count, N, coordinates of the search space), with signs aligned with those of the first sample.
 
     Raises:
-        UserError: count out of range, no such layers, or images that do not depend on z differentiably.
+        UserError: if count is out of range, the layers do not exist, or images are not differentiable in z.
     """
     space = generator.search_space(layers)
     width = space.stop - space.start
@@ -95,7 +95,7 @@ def lines_of(
     """Known directions as lines for `curved_paths`: (len(shown), samples, coordinates of the search space).
 
     Raises:
-        UserError: where the layers do not see one of them, or there are no such layers.
+        UserError: if the layers do not see one of the directions, or do not exist.
     """
     rows = directions.Q[list(shown)][:, generator.search_space(layers)]
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
@@ -118,22 +118,22 @@ def curved_paths(
 ) -> Paths:
     """Follow, for each line and sample, the singular vector nearest to it (Ramesh et al. 2018, section 3).
 
-    "A Spectral Regularizer for Unsupervised Disentanglement": at every point the singular vectors of the Jacobian are
-    found anew, and the path goes on, by a quarter of a unit of z, along the one that makes the smallest angle with the
-    step before, on its side. A vector so keeps its identity and its sign where the order of singular values changes.
+    "A Spectral Regularizer for Unsupervised Disentanglement": at every point, the singular vectors of the Jacobian are
+    recomputed, and the path continues by a quarter of a unit of z along the one with the smallest angle to the previous
+    step, with matching sign. A vector thus keeps its identity and sign when the order of singular values changes.
 
     Args:
         generator: the generator.
         z: (N, z_dim) latents.
         y: (N,) int64 class indices.
-        lines: (ndirs, N, coordinates of the search space), unit vectors to set out along.
-        path_size: how far to go to each side.
-        layers: which layers of the generator a direction reaches; the others see z all along.
-        quiet: no progress.
+        lines: (ndirs, N, coordinates of the search space), unit vectors, the initial directions.
+        path_size: extent to each side.
+        layers: layers of the generator that a direction reaches; the others always see z.
+        quiet: show no progress.
 
     Raises:
-        UserError: a path size that is not positive or above 250, no such layers, or images that do not depend on z
-            differentiably.
+        UserError: if the path size is not positive or above 250, the layers do not exist, or images are not
+            differentiable in z.
     """
     longest = _STEP * _MOST_STEPS
     if not 0 < path_size <= longest:
@@ -141,7 +141,7 @@ def curved_paths(
     z, lines = (each.to(generator.device, generator.dtype) for each in (z, lines))
     ndirs, samples, width = lines.shape
     steps = math.ceil(path_size / _STEP)
-    # A track for each line, sample and side; all are alike.
+    # One track per line, sample and side; all are treated alike.
     headings = torch.cat((lines, -lines)).flatten(0, 1).cpu().double()
     parts = _parts(generator, z.repeat(2 * ndirs, 1), y.repeat(2 * ndirs))
     products, sides = Products(), []

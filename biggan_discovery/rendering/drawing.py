@@ -61,48 +61,48 @@ def draw(
     report: Callable[[str], object] | None = None,
     quiet: bool = False,
 ) -> Path | list[Path]:
-    """Draw what directions do: rows are directions, columns are samples.
+    """Draw the effect of directions: rows are directions, columns are samples.
 
-    Each sample moves from the centre to one end of the direction, to the other, and back, without a jump. A .png is a
-    strip of stills from end to end instead. As in the papers, the part of z along the direction is replaced:
-    z - (z·q/|q|²)q + amount·q.
+    In a film, each sample moves from the centre to one end of the direction, to the other end, and back, without a
+    jump. A .png is a strip of stills from end to end. As in the papers, the component of z along the direction is
+    replaced: z - (z·q/|q|²)q + amount·q.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes. None for the generator that `directions` name.
-            Images of 1 or 3 channels can be drawn.
+        generator: a frozen generator, or anything that `load_generator` accepts. None for the generator that
+            `directions` name. Images of 1 or 3 channels can be drawn.
         directions: the directions, or their file. None, with `curved`, for the leading right-singular vectors of the
             Jacobian of each sample.
         out: file to write, .gif, .mp4, .webp or .png; with `per_direction` a folder.
-        only: which directions. Defaults to all, or to the three leading ones without `directions`.
+        only: directions to draw. Defaults to all, or to the three leading ones without `directions`.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 5; to 1 for .png or without
             `directions`.
         frames: frames of the loop, 4 to 100,000, or pictures of a strip, 2 or more. Defaults to 60, or 7.
         fps: frames per second, above 0; a GIF takes up to 50.
-        path_size: how far to go to each side, above 0, in units of z. "auto" goes along each direction as far as makes
-            all of them change the image equally, see `equal_path_sizes`. Defaults to that of the search.
-        easing: pace of the motion, "sine", "linear" or "smooth".
+        path_size: extent to each side, above 0, in units of z. "auto" scales it per direction so that all directions
+            change the image equally, see `equal_path_sizes`. Defaults to that of the search.
+        easing: speed profile of the loop, "sine", "linear" or "smooth".
         transfer: show one direction on many classes: rows are classes, with the same samples.
-        curved: below each straight line show the path that turns with the generator, see `curved_paths`. Both start at
-            the sample itself.
-        layers: which layers of the generator the directions reach. Defaults to those of the search.
-        classes: class indices, or a string such as "cone" or "0-2"; samples take turns. Defaults to those of the
-            search.
-        seed: of the latents, 0 to 2⁶³ - 1.
+        curved: also show, below each straight line, the path that follows the generator's singular vectors, see
+            `curved_paths`. Both start at the sample itself.
+        layers: layers of the generator that the directions reach. Defaults to those of the search.
+        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those of
+            the search.
+        seed: random seed of the latents, 0 to 2⁶³ - 1.
         latents: (N, z_dim) latents to draw instead, or a .npy file with them.
         columns: directions side by side. Defaults to a sheet about as wide as high; 1 with `transfer` or `curved`.
-        scale: enlarge pictures by this integer, 1 to 32. By default small ones are enlarged to about 128 pixels.
-        per_direction: write a file for each direction to the folder `out`.
+        scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 128 pixels.
+        per_direction: write one file per direction to the folder `out`.
         format: "gif", "mp4", "webp" or "png". Defaults to the suffix of `out`; with `per_direction` to "gif".
-        keep_projection: start at the sample itself: keep its part along the direction.
-        report: called with a line about each file that was written.
-        quiet: no progress.
+        keep_projection: start at the sample itself, keeping its component along the direction.
+        report: called with a line about each written file.
+        quiet: show no progress.
 
     Returns:
         The file; with `per_direction` a list of files.
 
     Raises:
-        UserError: a value that cannot be, a generator that the directions are not for, or a picture that is too large.
-        OSError: writing fails, for example on a full disk; no partial file is left.
+        UserError: for an invalid value, a generator that does not fit the directions, or a picture that is too large.
+        OSError: if writing fails, for example on a full disk; no partial file is left.
 
     Example:
         >>> found = discover("scenes-64", classes="cone", samples=4)

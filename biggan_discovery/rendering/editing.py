@@ -49,30 +49,31 @@ def edit(
     A film goes from the unedited samples to the full edit and back; a .png shows both side by side.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes. None for the generator that `directions` name.
+        generator: a frozen generator, or anything that `load_generator` accepts. None for the generator that
+            `directions` name.
         directions: the directions, or their file.
         edits: amounts in units of z by direction, each given as its number, its name, or the beginning of its name; or
-            `Edit` items, which can have layers of their own.
+            `Edit` items, each with its own layers.
         out: file to write, .gif, .mp4, .webp or .png.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 1.
         latents: (N, z_dim) latents to edit, or a .npy file with them. Defaults to the generator's prior.
         save_latents: a .npy file to write the unedited latents to.
         frames: frames of the film, 2 to 100,000.
         fps: frames per second, above 0; a GIF takes up to 50.
-        classes: class indices, or a string such as "cone" or "0-2"; samples take turns. Defaults to those of the
-            search.
-        seed: of the latents, 0 to 2⁶³ - 1.
-        scale: enlarge pictures by this integer, 1 to 32. By default small ones are enlarged to about 256 pixels.
-        report: called with a line about the file that was written.
-        quiet: no progress.
+        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those of
+            the search.
+        seed: random seed of the latents, 0 to 2⁶³ - 1.
+        scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 256 pixels.
+        report: called with a line about the written file.
+        quiet: show no progress.
 
     Returns:
         The file.
 
     Raises:
-        UserError: a value that cannot be, a direction that is not there or given twice, or a generator that the
-            directions are not for.
-        OSError: writing fails, for example on a full disk; no partial file is left.
+        UserError: for an invalid value, a missing or repeated direction, or a generator that does not fit the
+            directions.
+        OSError: if writing fails, for example on a full disk; no partial file is left.
 
     Example:
         >>> found = "directions/scenes-64.safetensors"

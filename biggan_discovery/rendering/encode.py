@@ -22,9 +22,9 @@ from biggan_discovery.files import atomic_path, check_writable
 
 
 class Writer(abc.ABC):
-    """Takes frames in turn; see `open_writer`."""
+    """A sink of frames, see `open_writer`."""
 
-    fastest: ClassVar[float] = 1000.0  # frames per second that viewers show
+    fastest: ClassVar[float] = 1000.0  # The maximum frames per second.
 
     def __init__(self, path: Path, fps: float):
         self._path, self._fps = path, fps
@@ -37,32 +37,32 @@ class Writer(abc.ABC):
     def finish(self) -> None:
         """Complete the file."""
 
-    def abort(self) -> None:  # noqa: B027 - most have nothing to stop
-        """Stop early; what was written is of no use."""
+    def abort(self) -> None:  # noqa: B027 - Optional.
+        """Stop early and leave an incomplete file."""
 
 
 class _Ffmpeg:
-    """An ffmpeg process that takes raw RGB frames, or nothing, and whose failure is one line.
+    """An ffmpeg process that reads raw RGB frames, or no input, and whose failure is one line.
 
-    It does what `imageio_ffmpeg.write_frames` and imageio's plugin above it do, with the same films (MP4: 38.3 dB) in
-    the same memory (87 and 91 MB), and keeps what is lost there: ffmpeg's exit code, without which a short GIF or WebP
-    on a full disk ends without an error, its own words, and the process, to stop it. imageio's pyav plugin cannot set
-    quality or colours (37.2 dB). Its pillow plugin holds the whole film and takes over twice as long. See `python -m
+    It is equivalent to `imageio_ffmpeg.write_frames` and imageio's plugin based on it, with the same films (MP4: 38.3
+    dB) and memory (87 and 91 MB), but keeps ffmpeg's exit code, without which a short GIF or WebP on a full disk ends
+    without an error, its error message, and a handle to stop the process. imageio's pyav plugin cannot set quality or
+    colours (37.2 dB). Its pillow plugin holds the whole film and takes over twice as long. See `python -m
     benchmarks.encode`.
     """
 
     def __init__(self, *arguments: str | Path):
-        """The last argument is the file that is written."""
+        """The last argument is the output file."""
         try:
             program = imageio_ffmpeg.get_ffmpeg_exe()
         except RuntimeError as error:
             raise UserError(
-                "no ffmpeg is found for GIF, MP4 and WebP; install imageio-ffmpeg, or write .png"
+                "ffmpeg, needed for GIF, MP4 and WebP, is not found; install imageio-ffmpeg, or write .png"
             ) from error
         command = [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *map(str, arguments)]
         self._program, self._output = program, Path(arguments[-1])
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-        # In a group of its own, so that Ctrl-C reaches the caller, who stops it.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - Closed when the process has ended.
+        # In its own process group, so that Ctrl-C reaches only the caller, which stops ffmpeg.
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._errors, start_new_session=True
@@ -82,23 +82,23 @@ class _Ffmpeg:
             self._input.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             self.wait()
-            raise OSError(errno.EIO, f"ffmpeg ended before the film did ({self._program})") from None
+            raise OSError(errno.EIO, f"ffmpeg ended before the film was complete ({self._program})") from None
 
     def wait(self) -> None:
-        """Wait for the end; raise OSError with ffmpeg's own words where it failed."""
+        """Wait for the process to end; raise OSError with ffmpeg's error message if it failed."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         code = self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        messages = self._errors.read().decode(errors="replace").strip().splitlines()
         self._errors.close()
-        # The exit code is that of ffmpeg's last error, and its words are lost where they have no room either.
-        if code == 256 - errno.ENOSPC or any(os.strerror(errno.ENOSPC) in line for line in said):
+        # The exit code is that of ffmpeg's last error; its message is lost if the disk has no room for it.
+        if code == 256 - errno.ENOSPC or any(os.strerror(errno.ENOSPC) in line for line in messages):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if code:
-            raise OSError(errno.EIO, f"ffmpeg failed: {said[-1] if said else f'exit code {code}'}")
+            raise OSError(errno.EIO, f"ffmpeg failed: {messages[-1] if messages else f'exit code {code}'}")
         if not (self._output.exists() and self._output.stat().st_size):
-            raise OSError(errno.EIO, f"ffmpeg wrote nothing; is this an ffmpeg: {self._program}")
+            raise OSError(errno.EIO, f"ffmpeg wrote nothing; is {self._program} an ffmpeg?")
 
     def kill(self) -> None:
         self._process.kill()
@@ -173,13 +173,13 @@ class _Webp(_Video):
 
 
 class _Gif(_Video):
-    """A lossless copy and a palette for all frames first, the film from both at the end.
+    """Writes a lossless copy and a palette for all frames first, and the film from both at the end.
 
-    With a palette for each frame, or with errors diffused from pixel to pixel, what stands still flickers: by 2.1 of
-    255 levels on sheets of scenes-64 with both, and by 0 with one palette and a fixed pattern, in 0.7 of the bytes.
+    With a palette per frame, or with error diffusion, static regions flicker: by 2.1 of 255 levels on sheets of
+    scenes-64 with both, and by 0 with one palette and ordered dithering, in 0.7 of the bytes.
     """
 
-    fastest = 50.0  # viewers slow down what has less than two hundredths of a second between frames
+    fastest = 50.0  # Most viewers clamp frame delays below 20 ms.
     _enough = 100_000  # pixels of a frame to choose a palette by; by all of them it would look the same and take longer
     _copied = ("-c:v", "libx264rgb", "-qp", "0", "-preset", "ultrafast", "-threads", "2")
 
@@ -215,7 +215,7 @@ class _Png(Writer):
     """A still: takes one frame."""
 
     def add(self, frame: np.ndarray) -> None:
-        # By way of bytes, because imageio prints a traceback where it closes a file on a full disk.
+        # Through bytes, because imageio prints a traceback when it closes a file on a full disk.
         self._path.write_bytes(iio.imwrite("<bytes>", frame, extension=".png", plugin="pillow"))
 
     def finish(self) -> None:
@@ -227,33 +227,31 @@ SUFFIXES = tuple(WRITERS)
 
 
 def check_output(path: str | os.PathLike[str], fps: float) -> None:
-    """Raise what `open_writer` would raise, before anything slow is done.
+    """Check the arguments of `open_writer` before any slow work.
 
     Raises:
-        UserError: where the suffix is no known format, the format cannot show so many frames per second, or the folder
-            cannot be written.
+        UserError: if the suffix is not a known format, the format does not support the frame rate, or the folder is not
+            writable.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
-        raise UserError(
-            f"no format {suffix!r} ({path}){near_matches(suffix, SUFFIXES)}; there are {', '.join(SUFFIXES)}"
-        )
+        raise UserError(f"cannot write {suffix!r} ({path}){near_matches(suffix, SUFFIXES)}; use {', '.join(SUFFIXES)}")
     if not 0 < fps <= WRITERS[suffix].fastest:
         raise UserError(
-            f"{suffix} shows more than 0 and at most {WRITERS[suffix].fastest:g} frames per second, not {fps:g}"
+            f"fps is {fps:g}; {suffix} allows more than 0 and at most {WRITERS[suffix].fastest:g} frames per second"
         )
     check_writable(path)
 
 
 @contextlib.contextmanager
 def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
-    """A writer whose `add` takes frames (H, W, 3) uint8 in turn; holds none of them.
+    """A writer whose `add` takes frames (H, W, 3) uint8 one by one, without storing them.
 
-    Films are encoded by a process of their own, in which the last frame becomes a part of the film while the caller
-    makes the next. `add` waits where the encoder has not taken the frame before.
+    Films are encoded by a separate process, which encodes a frame while the caller generates the next one. `add` blocks
+    while the encoder has not read the previous frame.
 
     The format follows the suffix of `path`: .gif, .mp4 (H.264), .webp (animated), or .png, which takes one frame. The
-    file appears under its name when the block ends without error, and not at all otherwise. GIF and WebP loop for ever.
+    file appears under its name only if the block ends without an error. GIF and WebP loop forever.
 
     Raises:
         UserError: see `check_output`; where the folder cannot be written, or ffmpeg is missing.

@@ -26,7 +26,7 @@ class Walk(abc.ABC):
     Attributes:
         generator: the generator.
         y: (N,) int64 class indices of the samples; or (blocks, N), for each block of a sheet its own.
-        batch: images that are made at a time; see `generate`.
+        batch: images generated at once, see `generate`.
     """
 
     generator: FrozenGenerator
@@ -35,14 +35,14 @@ class Walk(abc.ABC):
 
     @abc.abstractmethod
     def _moved(self, row: int, amount: float) -> Tensor:
-        """Latents of all samples at `amount` along what a block of a sheet shows."""
+        """Latents of all samples at `amount` along the path of a block."""
 
     def loop(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 in which all samples move together.
 
         Args:
-            shown: what each block of the sheet shows; of `Film`, rows of the directions.
-            amounts: how far, one for each frame; see `loop_amounts`.
+            shown: content of each block of the sheet; for `Film`, rows of the directions.
+            amounts: amount of each frame, see `loop_amounts`.
             sheet: the layout, with N pictures in each block.
         """
 
@@ -87,10 +87,10 @@ class Film(Walk):
         directions: the directions.
         z: (N, z_dim) latents of the samples.
         y: see `Walk`.
-        layers: which layers the directions reach. Defaults to those that `directions` are for.
+        layers: layers that the directions reach. Defaults to those of `directions`.
         keep_projection: see `move`.
-        batch: images that are made at a time; see `generate`.
-        reach: how far along a direction an amount of 1 is; 1 for directions that are not in it.
+        batch: images generated at once, see `generate`.
+        reach: distance of an amount of 1 along a direction. Defaults to 1 for missing directions.
     """
 
     generator: FrozenGenerator
@@ -107,7 +107,7 @@ class Film(Walk):
 
         Args:
             edits: the full edit.
-            shares: how much of the edit each frame shows; see `edit_shares`.
+            shares: fraction of the edit in each frame, see `edit_shares`.
             sheet: the layout, with N pictures in its block.
         """
         return self._frames(lambda share: self._edited(edits, share), self.y, shares, sheet)

@@ -1,4 +1,4 @@
-"""Fonts of labels: Pillow's own, or DejaVu Sans for texts with letters that Pillow's lacks."""
+"""Fonts of labels: Pillow's default, or DejaVu Sans for text with letters missing in it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-_NO_CHARACTER = "\uffff"  # Unicode promises that it never means anything, so every font draws its box for it.
+_NO_CHARACTER = "\uffff"  # A Unicode noncharacter, for which every font draws its box.
 _log = logging.getLogger(__name__)
 
 
 class Fonts:
-    """Chooses a font for each text.
+    """Choose a font for each string.
 
     Args:
-        size: in pixels.
+        size: font size in pixels.
 
     Example:
         >>> fonts = Fonts(16)
@@ -35,21 +35,21 @@ class Fonts:
 
     def of(self, text: str) -> Font:
         """The default font, unless another one has more of the letters."""
-        lacking = _lacking(self.default, text)
-        if lacking and self._dejavu is not None and len(_lacking(self._dejavu, text)) < len(lacking):
+        missing = _missing(self.default, text)
+        if missing and self._dejavu is not None and len(_missing(self._dejavu, text)) < len(missing):
             return self._dejavu
         return self.default
 
     def warn_of_boxes(self, texts: Iterable[str]) -> None:
-        """Log one line that names all letters which will be drawn as boxes, if there are any."""
-        boxes = sorted({letter for text in texts for letter in _lacking(self.of(text), text)})
+        """Log a warning that lists the letters drawn as boxes, if any."""
+        boxes = sorted({letter for text in texts for letter in _missing(self.of(text), text)})
         if boxes:
             shown = f"{''.join(boxes[:20])}{' …' * (len(boxes) > 20)}"
-            _log.warning("no font here has the letters %s; labels show boxes instead", shown)
+            _log.warning("no font has the letters %s; labels show boxes instead", shown)
 
     @functools.cached_property
     def _dejavu(self) -> Font | None:
-        """DejaVu Sans as matplotlib brings it, found without importing matplotlib."""
+        """DejaVu Sans from matplotlib, found without importing matplotlib."""
         package = importlib.util.find_spec("matplotlib")
         if package is None or package.origin is None:
             return None
@@ -57,7 +57,7 @@ class Fonts:
         return ImageFont.truetype(path, self._size) if path.is_file() else None
 
 
-def _lacking(font: Font, text: str) -> set[str]:
+def _missing(font: Font, text: str) -> set[str]:
     return {letter for letter in set(text) if not letter.isspace() and _picture(font, letter) == _box(font)}
 
 

@@ -57,7 +57,7 @@ def chosen_latents(
 
 
 def sample_classes(classes: Sequence[int], count: int) -> Tensor:
-    """Class indices (count,) int64: `classes` in turn, or spread evenly over them where there are more than `count`."""
+    """Class indices (count,) int64: `classes` in turn, or spread evenly over them if there are more than `count`."""
     chosen = [classes[i * len(classes) // count if len(classes) > count else i % len(classes)] for i in range(count)]
     return torch.tensor(chosen, dtype=torch.int64)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
@@ -29,10 +30,10 @@ def easing_named(name: str) -> Callable[[float], float]:
 
 
 def loop_amounts(frames: int, path_size: float, easing: str = "sine") -> list[float]:
-    """How far along a direction each frame of a loop is: centre, +path_size, centre, -path_size, and again.
+    """Amounts along a direction for each frame of a loop: centre, +path_size, centre, -path_size, and again.
 
     The last frame is one step before the first, so that the loop has no jump. Both ends are reached exactly, by one
-    frame each, whatever the number of frames; where it is a multiple of four, the way back repeats the same amounts.
+    frame each, for any number of frames; if it is a multiple of four, the way back repeats the same amounts.
 
     Raises:
         UserError: for fewer than four frames, a path size that is not positive, or an unknown easing.
@@ -88,18 +89,18 @@ def edit_shares(frames: int) -> list[float]:
 def move(
     generator: FrozenGenerator,
     directions: Directions,
-    z: Tensor,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
     direction: int,
     amount: float,
     *,
     layers: LayerRange | str | None = None,
     keep_projection: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
     """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
 
-    As in the papers the latent's own component along the direction is removed first, so that all samples walk over
-    the same stretch; `keep_projection` leaves it, and the walk starts at the sample itself. Layers that the direction
-    does not reach see z as it is.
+    As in the papers the latent's own component along the direction is removed first, so that all samples walk over the
+    same stretch; `keep_projection` leaves it, and the walk starts at the sample itself. Layers that the direction does
+    not reach see z as it is.
 
     Args:
         generator: the generator.
@@ -124,9 +125,9 @@ class Edit(NamedTuple):
     """A step along one direction.
 
     Attributes:
-        direction: row of the directions; `edit` takes a name, or the beginning of a name, too.
-        amount: how far, in units of z.
-        layers: which layers of the generator it reaches. Defaults to those that the directions are for.
+        direction: row of the directions; `edit` also accepts a name, or the beginning of a name.
+        amount: distance in units of z.
+        layers: layers of the generator that it reaches. Defaults to those of the directions.
     """
 
     direction: int | str
@@ -135,16 +136,20 @@ class Edit(NamedTuple):
 
 
 def edited(
-    generator: FrozenGenerator, directions: Directions, z: Tensor, edits: Sequence[Edit], share: float = 1.0
-) -> Tensor:
+    generator: FrozenGenerator,
+    directions: Directions,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    edits: Sequence[Edit],
+    share: float = 1.0,
+) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
     """Latents moved along several directions at once: z + share · Σ amount·q, for each edit's layers.
 
     Args:
         generator: the generator.
         directions: the directions.
         z: (N, z_dim) or (N, num_layers, z_dim) latents, on any device.
-        edits: what to do, each on top of those before.
-        share: how much of the edit.
+        edits: the edits, which add up.
+        share: fraction of the edit.
 
     Returns:
         Latents as `FrozenGenerator.shift` gives them, on the generator's device.
@@ -155,7 +160,13 @@ def edited(
     return z
 
 
-def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | None = None) -> Iterator[Tensor]:
+def generate(
+    generator: FrozenGenerator,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    y: Int64[Tensor, " N"],
+    *,
+    batch: int | None = None,
+) -> Iterator[Float[Tensor, "batch C R R"]]:
     """Images of latents, in batches of at most `batch`, so that only one batch is held.
 
     Args:
@@ -178,15 +189,15 @@ def generate(generator: FrozenGenerator, z: Tensor, y: Tensor, *, batch: int | N
 def traversal(
     generator: FrozenGenerator,
     directions: Directions,
-    z: Tensor,
-    y: Tensor,
+    z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
+    y: Int64[Tensor, " N"],
     direction: int,
     amounts: Sequence[float],
     *,
     layers: LayerRange | str | None = None,
     keep_projection: bool = False,
     batch: int | None = None,
-) -> Iterator[Tensor]:
+) -> Iterator[Float[Tensor, "N C R R"]]:
     """Images along one direction, one amount after the other; see `move`.
 
     Args:
@@ -195,7 +206,7 @@ def traversal(
         z: (N, z_dim) latents.
         y: (N,) int64 class indices.
         direction: row of `directions`.
-        amounts: how far, for example from `loop_amounts`.
+        amounts: distances, for example from `loop_amounts`.
         layers: which layers the direction reaches. Defaults to those that `directions` are for.
         keep_projection: leave the latents' own component along the direction.
         batch: images that are made at a time; see `generate`.

@@ -1,4 +1,4 @@
-"""Frames to a file as they are made, and what was written."""
+"""Writing frames to a file as they are generated."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Label:
-    """What stands beside a block: the number of a direction and its name, either of which may be empty."""
+    """The label of a block: number and name of a direction, either of which may be empty."""
 
     number: str = ""
     name: str = ""
@@ -46,19 +46,19 @@ class _Line(NamedTuple):
 
 
 class Sheet:
-    """Lays pictures out in blocks, one block for each label, and draws them one sheet after another.
+    """Arranges pictures in blocks, one per label, and draws one sheet after another.
 
     Args:
-        labels: one for each block.
+        labels: label of each block.
         tile: side of a picture in pixels, before enlarging.
         rows: rows of pictures in a block.
         columns: columns of pictures in a block.
         header: text above each column of pictures, or nothing.
-        across: blocks side by side; None chooses so that the sheet is about as wide as high.
-        scale: whole number by which pictures are enlarged; None enlarges small pictures to a comfortable size.
+        across: blocks side by side; None for a roughly square sheet.
+        scale: integer factor by which pictures are enlarged; None enlarges small pictures automatically.
 
     Raises:
-        UserError: where a sheet would take more than half a GiB.
+        UserError: if a sheet would take more than half a GiB.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Sheet:
         """One sheet, (height, width, 3) uint8.
 
         Args:
-            tiles: (tile, tile, 3) uint8 pictures: block by block, within a block row by row. Each is used once, so
-                that they can be made as they are drawn.
+            tiles: (tile, tile, 3) uint8 pictures: block by block, within a block row by row. Each is used once, so that
+                they can be made as they are drawn.
         """
         sheet = self._blank.copy()
         for (left, top), tile in zip(self._places(), tiles, strict=True):

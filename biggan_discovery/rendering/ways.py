@@ -51,7 +51,7 @@ class Way(abc.ABC):
 
     Attributes:
         scene: the scene.
-        path_size: how far to go to each side.
+        path_size: extent to each side.
     """
 
     scene: Scene
@@ -59,19 +59,19 @@ class Way(abc.ABC):
 
     @property
     def across(self) -> int | None:
-        """Blocks side by side. Defaults to what makes the sheet about square."""
+        """Blocks side by side. None for a roughly square sheet."""
         return 1
 
     @abc.abstractmethod
     def blocks(self, row: int) -> list[tuple[Label, int]]:
-        """For each block of a direction its label, and the number by which the walk knows it."""
+        """Label and index in the walk of each block of a direction."""
 
     @abc.abstractmethod
     def walk(self, *, quiet: bool) -> Walk:
-        """What draws the blocks."""
+        """The walk that draws the blocks."""
 
     def amount(self, amount: float) -> str:
-        """An amount, as it stands above a column of a strip."""
+        """An amount as text, for the header of a strip's column."""
         return f"{amount:+.3g}" if amount else "0"
 
 
@@ -81,7 +81,7 @@ class Straight(Way):
 
     Attributes:
         keep_projection: see `move`.
-        reach: how far along a direction an amount of 1 is, for each that is shown. Defaults to 1 for all.
+        reach: distance of an amount of 1 along each shown direction. Defaults to 1 for all.
     """
 
     keep_projection: bool = False

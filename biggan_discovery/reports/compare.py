@@ -1,4 +1,4 @@
-"""`compare`: how alike sets of directions are."""
+"""`compare`: the agreement of sets of directions."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How alike every two of some sets of directions are.
+    """The pairwise agreement of sets of directions.
 
     Attributes:
-        generator: whose directions they are.
+        generator: generator of the directions.
         sets: the sets by label.
-        pairs: every two of them.
+        pairs: agreement of each pair of sets.
         classes: class indices of the film strips.
         path_size: extent of the film strips.
         seed: random seed.
-        command: that makes the same comparison; "" where there is none.
+        command: command line of the same comparison; "" if there is none.
     """
 
     generator: FrozenGenerator
@@ -93,22 +93,22 @@ class Comparison:
     command: str = ""
 
     def table(self) -> str:
-        """Mean |cos|, chance and principal angles of every two sets as lines of text."""
+        """Mean |cos|, chance and principal angles of each pair of sets as plain text."""
         return as_text(_summary(self.pairs))
 
     def to_json(self) -> str:
-        """All that came out."""
+        """All results as JSON."""
         return json.dumps(_content(self), indent=1) + "\n"
 
     def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
-        """Write report.html, report.md, report.json and figures; takes some images for the film strips.
+        """Write report.html, report.md, report.json and figures; generates some images for the film strips.
 
         Args:
-            folder: made if it does not exist; files of a report in it are replaced.
+            folder: created if missing; files of an existing report are replaced.
             quiet: show no progress.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: if the folder is not writable.
         """
         check_writable(Path(folder, HTML))
         images = sum(map(_strips_cost, self.pairs))
@@ -126,15 +126,15 @@ def compare(
     seed: int = 0,
     quiet: bool = False,
 ) -> Comparison:
-    """Match the directions of every two sets one to one, and say how far they and the spaces they span agree.
+    """Compare sets of directions pairwise, matched one to one, and the spaces they span.
 
-    Over runs with several seeds this is how consistent a method is.
+    Over runs with different seeds, this measures the consistency of a method.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes.
+        generator: a frozen generator, or anything that `load_generator` accepts.
         directions: two or more sets, each a `Directions` object or the path of a directions file.
-        out: folder for report.html, report.md, report.json and figures. By default nothing is written.
-        labels: what to call each set. Defaults to the names of files or their folders.
+        out: folder for report.html, report.md, report.json and figures. Defaults to writing nothing.
+        labels: label of each set. Defaults to the names of files or their folders.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
         path_size: extent of the film strips, > 0. Defaults to that of the search that found the first set.
         seed: random seed of the samples for activeness and of the random sets.
@@ -144,7 +144,7 @@ def compare(
         The comparison: `pairs`, `table()`, `to_json()` and `save(folder)`.
 
     Raises:
-        UserError: fewer than two sets, directions that do not fit the generator, or a folder that cannot be written.
+        UserError: for fewer than two sets, directions that do not fit the generator, or a folder that is not writable.
 
     Example:
         >>> one, other = (discover("scenes-64", samples=4, seed=seed) for seed in range(2))
@@ -255,7 +255,7 @@ class _Section:
         def tiles():
             for match, cosine in shown_:
                 for directions, row, sign in zip(self._sets, match, (1, -1 if cosine < 0 else 1), strict=True):
-                    # Walked the same way, so that what looks alike is alike.
+                    # The same path for both, so that equal directions look equal.
                     walk = traversal(generator, directions, z, y, row, [sign * amount for amount in amounts])
                     yield from to_uint8(torch.cat(list(walk)))
 

@@ -1,4 +1,4 @@
-"""What a report says in tables and in JSON, from the declarations of the metrics; and reading an unfinished one."""
+"""Content of reports: tables and JSON made from the declarations of the metrics, and reading of unfinished reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,16 +19,14 @@ from biggan_discovery.evaluation.suite import ARITHMETIC, Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.reports.document import Table, shown
-
-if TYPE_CHECKING:
-    from biggan_discovery.reports.evaluate import Report
+from biggan_discovery.reports.results import Results
 
 _FORMAT = 2
 _UNFINISHED = "unfinished"
 _SECTIONS = {Kind.SET: "figures", Kind.DIRECTION: "of_directions", Kind.MATRIX: "matrices"}
 
 
-def declared(report: Report, *kinds: Kind) -> Iterator[Figure]:
+def declared(report: Results, *kinds: Kind) -> Iterator[Figure]:
     """The figures of some kinds that a set has, in the order of the metrics."""
     for name in report.suite.names:
         for figure in metric_named(name).figures:
@@ -36,8 +34,8 @@ def declared(report: Report, *kinds: Kind) -> Iterator[Figure]:
                 yield figure
 
 
-def table(report: Report) -> Table:
-    """A row for each figure, a column for each set."""
+def table(report: Results) -> Table:
+    """A table with one row per figure and one column per set."""
     header = ["metric", "better", *(each.label for each in report.sets)]
     rows = [["directions", "", *(str(len(each.view.Q)) for each in report.sets)]]
     for figure in declared(report, Kind.SET):
@@ -45,14 +43,14 @@ def table(report: Report) -> Table:
     return Table(header, rows)
 
 
-def legend(report: Report) -> Table:
-    """What each figure says."""
+def legend(report: Results) -> Table:
+    """A table with the meaning of each figure."""
     rows = [[figure.title, figure.meaning] for figure in declared(report, Kind.SET)]
     rows += [[f"{figure.title}, each direction", figure.meaning] for figure in declared(report, Kind.DIRECTION)]
     return Table(("figure", "what it says"), rows, words=frozenset({1}))
 
 
-def to_json(report: Report, *, finished: bool) -> str:
+def to_json(report: Results, *, finished: bool) -> str:
     """The report as strict JSON: neither nan nor infinity."""
     content = {
         **_circumstances(report),
@@ -72,7 +70,7 @@ def to_json(report: Report, *, finished: bool) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def take_over(report: Report, path: Path) -> None:
+def take_over(report: Results, path: Path) -> None:
     """Take over what an unfinished report of the same sets and circumstances has; another is left alone."""
     try:
         content = json.loads(path.read_text())
@@ -101,7 +99,7 @@ def circumstances(generator: FrozenGenerator) -> dict[str, Any]:
     }
 
 
-def _circumstances(report: Report) -> dict[str, Any]:
+def _circumstances(report: Results) -> dict[str, Any]:
     """All that figures depend on beside the directions themselves."""
     view, suite = report.sets[0].view, report.suite
     return {

@@ -101,7 +101,7 @@ class Document:
 
 
 def shown(figure: Estimate | Ratio | None) -> str:
-    """A figure with its standard error, as many digits as it says something with."""
+    """A figure with its standard error, with as many digits as are significant."""
     if figure is None or not math.isfinite(figure.mean):
         return "–"
     mean, error = figure.mean, figure.standard_error

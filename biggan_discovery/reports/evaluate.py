@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from biggan_discovery.directions import Directions, pad, random_frame
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.estimates import Estimate, Ratio
 from biggan_discovery.evaluation.metric import PRESETS, View
 from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
@@ -22,6 +21,7 @@ from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text
+from biggan_discovery.reports.results import Results
 from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
 from biggan_discovery.search.method import one_of
 
@@ -31,17 +31,8 @@ BASELINES = {"coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class Report:
-    """Sets of directions and their figures.
-
-    Attributes:
-        sets: the sets with all that came out.
-        suite: the metrics and their sizes.
-        notes: sentences for the reader, such as metrics that could not be measured.
-        costs: planned images through the generator, by what they are for.
-        command: that makes the same report; "" where there is none.
-        histories: histories of the searches by label, as far as they are known.
+class Report(Results):
+    """Sets of directions and their figures, to be shown, read and saved.
 
     Example:
         >>> report = evaluate("scenes-64", "directions/scenes-64.safetensors", metrics=["recovery"])
@@ -50,45 +41,23 @@ class Report:
         >>> report.save("report")
     """
 
-    sets: list[Judged]
-    suite: Suite
-    notes: list[str]
-    costs: dict[str, int]
-    command: str = ""
-    histories: dict[str, Path] | None = None
-
-    @property
-    def generator(self) -> FrozenGenerator:
-        """What the sets were judged in."""
-        return self.sets[0].view.generator
-
-    @property
-    def figures(self) -> dict[str, dict[str, Estimate | Ratio]]:
-        """Figures by set and key, such as `figures["random"]["recovery"].mean`."""
-        return {each.label: each.figures for each in self.sets}
-
-    @property
-    def of_directions(self) -> dict[str, dict[str, list[Estimate]]]:
-        """Figures of each direction by set and key, such as "activeness"."""
-        return {each.label: each.of_directions for each in self.sets}
-
     def table(self) -> str:
-        """All figures of all sets as lines of text, a column for each set."""
+        """All figures of all sets as plain text, one column per set."""
         return as_text(content.table(self))
 
     def to_json(self) -> str:
-        """All figures with what they mean, and everything that they depend on."""
+        """All figures with their meaning and settings as JSON."""
         return content.to_json(self, finished=True)
 
     def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
-        """Write report.html, report.md, report.json and figures; takes some images for the pictures.
+        """Write report.html, report.md, report.json and figures; generates some images for the pictures.
 
         Args:
-            folder: made if it does not exist; files of a report in it are replaced.
+            folder: created if missing; files of an existing report are replaced.
             quiet: show no progress.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: if the folder is not writable.
         """
         from biggan_discovery.reports.pages import pictures_cost, write_pages
 
@@ -115,21 +84,22 @@ def evaluate(
 ) -> Report:
     """Judge directions: held-out objectives, the Hessian, activeness, VP, RCA and more, and known factors if any.
 
-    All sets are judged on the same samples, which no search has seen, in float32 on every device.
+    All sets are judged on the same held-out samples, in float32 on every device.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes.
+        generator: a frozen generator, or anything that `load_generator` accepts.
         directions: one or more sets, each a `Directions` object or the path of a directions file.
-        out: folder for report.html, report.md, report.json and figures. Each metric is saved in it when it is done: a
-            call that was stopped continues where it stopped when it is made again. By default nothing is written.
+        out: folder for report.html, report.md, report.json and figures. Each metric is saved when it is finished, so
+            that the same call resumes after an interruption. Defaults to writing nothing.
         metrics: names of the metrics, a list or a string such as "hessian,vp"; see `evaluation.metric_names`. Defaults
             to all. Activeness is always measured, as reports put directions in its order.
-        preset: "quick", minutes on two cores for a small generator, or "full", for a GPU.
-        labels: what to call each set. Defaults to the names of files or their folders.
-        baselines: judge random, coordinate, SeFa and GANSpace directions too, and the true ones where they are known.
+        preset: "quick", which takes minutes on two cores for a small generator, or "full", for a GPU.
+        labels: label of each set. Defaults to the names of files or their folders.
+        baselines: also judge random, coordinate, SeFa and GANSpace directions, and the true ones if known.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
-        path_size: η, how far to go, > 0. Defaults to that of the search that found the first set, or the generator's.
-        epsilon: finite-difference step in w, > 0. Default as for `path_size`.
+        path_size: η, extent to both sides, > 0. Defaults to that of the search that found the first set, or the
+            generator's.
+        epsilon: finite-difference step in w, > 0. Defaults as `path_size`.
         probes: Rademacher probes per sample of held-out objectives, at least 2. Defaults to the preset's.
         seed: random seed of all samples.
         quiet: log no costs and show no progress.
@@ -138,8 +108,8 @@ def evaluate(
         The report: figures by set and metric, `table()`, `to_json()` and `save(folder)`.
 
     Raises:
-        UserError: an unknown metric or preset, directions that do not fit the generator, or a folder that cannot be
-            written.
+        UserError: for an unknown metric or preset, directions that do not fit the generator, or a folder that is not
+            writable.
 
     Example:
         >>> found = discover("scenes-64", samples=4)
@@ -214,7 +184,12 @@ def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
         if out is not None:
             atomic_write(out / JSON, content.to_json(report, finished=False))
 
-    report.suite.measure(report.sets, quiet=quiet, done=keep)
+    try:
+        report.suite.measure(report.sets, quiet=quiet, done=keep)
+    except (KeyboardInterrupt, SystemExit):
+        if out is not None:
+            _log.warning("stopped; finished metrics are saved in %s, and the same call continues from there", out)
+        raise
     if out is not None:
         report.save(out, quiet=quiet)
 

@@ -93,7 +93,7 @@ def hessian_heat_map(magnitudes: np.ndarray, names: Sequence[str], path: Path) -
         image = axes.imshow(magnitudes, cmap=_colours("magma"), norm=scale, interpolation="nearest")
         _frame(axes)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, label="mean |H|")
-        # Less than a decade has no power of ten to label.
+        # Less than a decade may contain no power of ten to label.
         bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         bar.ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
@@ -121,7 +121,7 @@ def penalty_maps(images: np.ndarray, maps: np.ndarray, path: Path) -> None:
 
 
 def read_history(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a search's history.csv; empty where it is none or has no rows."""
+    """Columns of a search's history.csv; empty if the file is invalid or has no rows."""
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -35,15 +34,13 @@ from biggan_discovery.reports.document import (
     Text,
     shown,
 )
-
-if TYPE_CHECKING:
-    from biggan_discovery.reports.evaluate import Report
+from biggan_discovery.reports.results import Results
 
 _MAPS, _MAP_PROBES = 5, 16
 _STRIPS, _STRIP_SAMPLES, _STRIP_LENGTH = 24, 2, 7
 
 
-def pictures_cost(report: Report) -> int:
+def pictures_cost(report: Results) -> int:
     """Images through the generator for the pictures of all sets."""
     return sum(map(_pictures_cost, report.sets))
 
@@ -53,11 +50,11 @@ def _pictures_cost(judged: Judged) -> int:
 
 
 def strip_scale(generator: FrozenGenerator) -> int:
-    """How much to enlarge the pictures of film strips: 64 pixels can be seen, and many fit on a page."""
+    """The factor that enlarges pictures of film strips to about 64 pixels."""
     return max(1, 64 // generator.resolution)
 
 
-def write_pages(report: Report, folder: Path, progress: Progress) -> None:
+def write_pages(report: Results, folder: Path, progress: Progress) -> None:
     """Write report.html, report.md and the figures to a folder.
 
     Args:
@@ -91,7 +88,7 @@ def write_pages(report: Report, folder: Path, progress: Progress) -> None:
 class _Section:
     """What the report shows of one set: its figures are files that begin with its number."""
 
-    def __init__(self, folder: Path, number: str, report: Report, judged: Judged):
+    def __init__(self, folder: Path, number: str, report: Results, judged: Judged):
         self._folder, self._number, self._report, self._judged = folder, number, report, judged
         self._view = judged.view
         self._order = judged.strongest_first
@@ -198,13 +195,13 @@ class _Section:
         return Picture(f"{FIGURES}/{self._number}-{name}.png", caption)
 
 
-def _title(report: Report) -> str:
+def _title(report: Results) -> str:
     sets = report.sets
     what = sets[0].label if len(sets) == 1 else f"{len(sets)} sets compared"
     return f"Directions of {Path(report.generator.name).name}: {what}"
 
 
-def _introduction(report: Report) -> str:
+def _introduction(report: Results) -> str:
     view, generator = report.sets[0].view, report.generator
     classes = [generator.class_names[y] for y in view.classes]
     of = ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")

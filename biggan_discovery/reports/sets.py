@@ -63,10 +63,10 @@ def open_sets(
 
 
 def file_labels(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """A short name for each file: its own without the suffix, or where that says nothing its folder's.
+    """A short name for each file: its stem, or its folder's name if the stem is generic.
 
     Raises:
-        UserError: a file is given twice.
+        UserError: if a file is given twice.
     """
     places = [Path(path).resolve() for path in paths]
     for index, path in enumerate(paths):

@@ -1,1 +1,1 @@
-"""Machinery of long runs: folder and lock, state and resume, interrupts, several processes."""
+"""Infrastructure of long runs: folder and lock, checkpoints, interrupts, multiple processes."""

@@ -1,4 +1,4 @@
-"""The folder of a run: its lock, its state, its history, its directions."""
+"""The folder of a run: lock, state, history and directions."""
 
 from __future__ import annotations
 
@@ -21,22 +21,20 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.files import HEADER, atomic_write
 
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
-
-
 _HISTORY = "history"
 
 
 @dataclass
 class State:
-    """All that a search needs to go on: its settings, its tensors, and one history row per step done.
+    """State of a search, from which it can be resumed: settings, tensors, and one history row per completed step.
 
     Attributes:
-        settings: all that decides the result.
-        tensors: what the steps change; on any device.
-        columns: names of the numbers in a row of the history.
-        total: steps in all.
-        history: the rows.
-        facts: what was measured before the first step, for the result's header.
+        settings: everything that determines the result.
+        tensors: tensors that steps update, on any device.
+        columns: names of the columns of the history.
+        total: total number of steps.
+        history: one row per completed step.
+        facts: measurements made before the first step, for the header of the result.
     """
 
     settings: dict[str, Any]
@@ -48,13 +46,13 @@ class State:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Number of completed steps."""
         return len(self.history)
 
     def save(self, folder: Path) -> None:
-        """Replace the readable history, then the state that a run goes on from.
+        """Write the history as CSV, then the state that a run resumes from.
 
-        In this order a run killed between the two takes its last steps again and rewrites the history.
+        With this order, a run that is killed between the two repeats its last steps and rewrites the history.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -63,13 +61,13 @@ class State:
         atomic_write(folder / HISTORY, text.getvalue())
         rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
         tensors = {_HISTORY: rows} | {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        # One entry, as safetensors writes several in no order.
+        # A single entry, because safetensors writes several in arbitrary order.
         header = json.dumps({"settings": self.settings, "facts": self.facts})
         atomic_write(folder / STATE, safetensors.torch.save(tensors, {HEADER: header}))
 
 
 class Saved(NamedTuple):
-    """What is known of a saved state without its tensors; see `State`."""
+    """A saved state without its tensors; see `State`."""
 
     settings: dict[str, Any]
     facts: dict[str, Any]
@@ -77,10 +75,10 @@ class Saved(NamedTuple):
 
 
 def read_saved(folder: Path) -> Saved | None:
-    """What the state in a folder is about, or None where there is no state.
+    """Read the settings, facts and step of the state in a folder; None if there is no state.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: If the file is damaged.
     """
     if not (folder / STATE).exists():
         return None
@@ -88,29 +86,29 @@ def read_saved(folder: Path) -> Saved | None:
         header = json.loads(file.metadata()[HEADER])
         settings, facts = header["settings"], header["facts"]
         if not isinstance(settings, dict) or not isinstance(facts, dict):
-            raise ValueError("its header holds no settings")
+            raise ValueError("its header has no settings")
         return Saved(settings, facts, file.get_slice(_HISTORY).get_shape()[0])
 
 
 def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any]) -> None:
-    """Refuse to go on with other settings.
+    """Check that a run is resumed with the same settings.
 
     Raises:
-        UserError: they differ, naming how.
+        UserError: If settings differ; lists up to four of them.
     """
     differing = [key for key in {**settings, **saved.settings} if saved.settings.get(key) != settings.get(key)]
     if differing:
         changes = ", ".join(
             f"{key} {_show(saved.settings.get(key))}, not {_show(settings.get(key))}" for key in differing[:4]
         )
-        raise UserError(f"{folder} holds a run with {changes}; give the same options to go on, or another --out")
+        raise UserError(f"{folder} contains a run with {changes}; use the same options to resume it, or another --out")
 
 
 def load_state(folder: Path, fresh: State) -> State:
-    """The state saved in a folder by the search that starts at `fresh`.
+    """Load the state saved in a folder by the search whose initial state is `fresh`.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: If the file is damaged.
     """
     with _reading(folder) as file:
         found = {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
@@ -126,11 +124,11 @@ def _reading(folder: Path) -> Iterator[Any]:
         with safetensors.safe_open(path, framework="pt") as file:
             yield file
     except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start afresh") from error
+        raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start again") from error
 
 
 def _check_like(found: dict[str, Tensor], fresh: State) -> None:
-    """Whether a search could have written them; ValueError where not."""
+    """Raise ValueError if the tensors cannot have been written by this search."""
     rows = found[_HISTORY]
     shapes = {_HISTORY: (torch.float64, (len(rows), len(fresh.columns)))} | {
         name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in fresh.tensors.items()
@@ -141,7 +139,7 @@ def _check_like(found: dict[str, Tensor], fresh: State) -> None:
         if not tensor.isfinite().all():
             raise ValueError(f"its {name} is not finite")
     if len(rows) > fresh.total:
-        raise ValueError(f"it has taken {len(rows)} steps of {fresh.total}")
+        raise ValueError(f"it has {len(rows)} steps, but the total is {fresh.total}")
 
 
 def _show(value: object) -> str:
@@ -151,15 +149,19 @@ def _show(value: object) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it, so that a second run in it is refused; the system lets go when a process dies."""
+    """Context manager that creates and locks the folder of a run. The system releases the lock when the process dies.
+
+    Raises:
+        UserError: If another run holds the lock, or the folder is not writable.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except filelock.Timeout as error:
-        raise UserError(f"another run is using {folder}; wait for it, or give another --out") from error
+        raise UserError(f"another run is using {folder}; wait for it, or choose another --out") from error
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; give another --out") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a search after the step in hand."""
+"""Ctrl-C and SIGTERM stop a search after the current step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """The signal that ends the search, 0 where none does.
+    """Deferred handling of signals.
 
-    Signals reach the processes of one search at different steps, so that each only remembers its own, and all stop by
-    what they have agreed on.
+    Signals reach the processes of one search at different steps. Each process therefore only records its own signal,
+    and all stop at the step on which they agree.
+
+    Attributes:
+        signal: the signal that all processes have agreed to stop on; 0 if none.
     """
 
     def __init__(self) -> None:
@@ -23,23 +26,23 @@ class Interrupts:
         self._received = 0
 
     def votes(self) -> list[float]:
-        """For each signal, whether this process has received it: 1 or 0."""
+        """1 for each signal that this process has received, else 0."""
         return [float(self._received == each) for each in _SIGNALS]
 
     def agree(self, votes: Sequence[float]) -> None:
-        """Take the sum of all processes' votes."""
+        """Set `signal` from the sum of the votes of all processes."""
         self.signal = next((each for each, count in zip(_SIGNALS, votes, strict=True) if count), 0)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        # Who presses Ctrl-C again does not want to wait for the step. SIGTERM comes twice by itself where a job
-        # scheduler sends it to all processes and a launcher passes it on.
+        # A second Ctrl-C interrupts immediately. A second SIGTERM does not: it also arrives twice if a job scheduler
+        # sends it to all processes and a launcher forwards it.
         if self._received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._received = self._received or number
 
     @contextlib.contextmanager
     def remembered(self) -> Iterator[None]:
-        """Catch both signals while the search runs; outside the main thread they are not Python's to catch."""
+        """Context manager that records both signals; does nothing outside the main thread, where Python cannot."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -51,7 +54,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def leave(self) -> None:
-        """End as the signal would have: KeyboardInterrupt, or SystemExit with 143."""
+        """Exit as the signal would have: raise KeyboardInterrupt, or SystemExit with 143."""
         number = self.signal or self._received
         if number == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)

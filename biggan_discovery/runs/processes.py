@@ -1,8 +1,8 @@
-"""Several processes that search as one, by torch.distributed. A process alone is one of one and exchanges nothing.
+"""Data parallelism over several processes with torch.distributed. A single process communicates nothing.
 
-All processes hold the same state and take the same steps, each with its share of the samples. The first (rank 0) is
-the only one that writes files and shows anything. Messages are small (the gradient of A) and lie on the CPU, so gloo
-carries them whatever the device; unlike NCCL it says at once when a process has ended, and lets processes share a GPU.
+All processes hold the same state and take the same steps, each on its share of the samples. Only the first process
+(rank 0) writes files and prints. Messages are small (the gradient of A) and on the CPU, so the backend is gloo on every
+device; unlike NCCL, it reports immediately that a process has exited, and it lets processes share a GPU.
 """
 
 from __future__ import annotations
@@ -21,31 +21,39 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 
-_PATIENCE = datetime.timedelta(days=1)  # Others wait while the first judges; a process that ends is noticed at once.
+_PATIENCE = datetime.timedelta(days=1)  # Others wait while the first evaluates; an exit is noticed immediately.
 
 T = TypeVar("T")
 
 
 def rank() -> int:
-    """The number of this process; the first is 0."""
+    """Rank of this process; the first is 0."""
     return dist.get_rank() if _initialized() else 0
 
 
 def size() -> int:
-    """The number of processes."""
+    """Number of processes."""
     return dist.get_world_size() if _initialized() else 1
 
 
 def share(count: int) -> range:
-    """Which of `count` samples are this process's; some processes have one more than others, or none."""
+    """Indices of this process's share of `count` samples. Shares differ by at most one and may be empty.
+
+    Example:
+        >>> share(8)  # a single process
+        range(0, 8)
+    """
     return range(count * rank() // size(), count * (rank() + 1) // size())
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum of all processes' `values`, on the CPU and of any shape, which it replaces: the same bits in each.
+    """Sum `values` over all processes, in place. The result is bit-identical in all of them.
+
+    Args:
+        values: any shape, on the CPU.
 
     Raises:
-        OSError: another process has ended.
+        OSError: If another process has exited.
     """
     if size() > 1:
         with _others():
@@ -54,10 +62,11 @@ def total(values: Tensor) -> Tensor:
 
 
 def gathered(make: Callable[[], T]) -> list[T]:
-    """What `make` gives in each process, in their order; anything that can be pickled.
+    """Return the results of `make` in all processes, by rank. Results must be picklable.
 
     Raises:
-        UserError, OSError: where `make` raised them in any process, in all of them; or another process has ended.
+        UserError, OSError: In all processes, if `make` raised them in any process.
+        OSError: If another process has exited.
     """
     outcomes = [_outcome(make)]
     if size() > 1:
@@ -68,10 +77,11 @@ def gathered(make: Callable[[], T]) -> list[T]:
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in the first process, where alone it runs; anything that can be pickled.
+    """Run `make` in the first process only, and return its result in all processes. The result must be picklable.
 
     Raises:
-        UserError, OSError: where `make` raised them, in all processes; or another process has ended.
+        UserError, OSError: In all processes, if `make` raised them.
+        OSError: If another process has exited.
     """
     outcomes = [_outcome(make) if rank() == 0 else _Outcome()]
     if size() > 1:
@@ -81,7 +91,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def first_then_others(make: Callable[[], T]) -> T:
-    """What `make` gives in this process; the others begin when the first is done, and find what it has downloaded."""
+    """Run `make` in the first process, then in the others, which can use what the first has downloaded."""
     made: list[T] = []
     for turn in (rank() == 0, rank() > 0):
         gathered(lambda turn=turn: made.append(make()) if turn else None)
@@ -89,7 +99,7 @@ def first_then_others(make: Callable[[], T]) -> T:
 
 
 def own_device(device: str) -> str:
-    """Where torchrun has started a process for each GPU of a machine and `device` names no GPU, this process's."""
+    """The GPU of this process if torchrun started one per GPU and `device` does not name a GPU, else `device`."""
     if device not in ("auto", "cuda") or "LOCAL_RANK" not in os.environ or not torch.cuda.is_available():
         return device
     return f"cuda:{os.environ['LOCAL_RANK']}"
@@ -97,14 +107,14 @@ def own_device(device: str) -> str:
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-    """Join the processes that the environment variables of torchrun describe.
+    """Context manager that joins the process group described by the environment variables of torchrun.
 
-    They look like one: others than the first print nothing, except that a failure is told by whichever has it first.
+    Only the first process prints, except that a failure is printed by the process in which it occurs first.
 
     Raises:
-        OSError: the others cannot be reached.
+        OSError: If the other processes cannot be reached.
     """
-    from torch.distributed.rendezvous import rendezvous  # not there where torch was built without torch.distributed
+    from torch.distributed.rendezvous import rendezvous  # missing if torch was built without torch.distributed
 
     try:
         store, number, count = next(rendezvous("env://"))
@@ -112,14 +122,14 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise OSError(errno.EIO, f"the other processes of this run cannot be reached at {place}") from error
-    shown, hidden = sys.stderr, open(os.devnull, "w")  # noqa: PTH123, SIM115 - hides what is printed until the end
+    shown, hidden = sys.stderr, open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the process exits
     if number:
         sys.stdout = sys.stderr = hidden
 
     def fails_first() -> bool:
         try:
             return store.add("biggan-discovery/failures", 1) == 1
-        except RuntimeError:  # The process that kept the store has gone, so it was first.
+        except RuntimeError:  # The process that hosts the store has exited, so it failed first.
             return False
 
     try:
@@ -132,7 +142,7 @@ def joined() -> Iterator[None]:
 
 
 class _Outcome:
-    """What a function gave, or the error that it raised."""
+    """Result of a function, or the error that it raised."""
 
     def __init__(self, value: Any = None, error: Exception | None = None):
         self._value, self._error = value, error
@@ -154,12 +164,12 @@ def _outcome(make: Callable[[], Any]) -> _Outcome:
 
 @contextlib.contextmanager
 def _others() -> Iterator[None]:
-    """Tell of a process that has ended in one line."""
+    """Convert the error after the exit of another process to one line."""
     try:
         yield
     except RuntimeError as error:
         raise OSError(
-            errno.EIO, "another process of this run has ended; the same command goes on from what was saved last"
+            errno.EIO, "another process of this run has exited; run the same command to resume from the last checkpoint"
         ) from error
 
 

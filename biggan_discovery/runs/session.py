@@ -1,4 +1,4 @@
-"""What a search does between two steps: show, record, save, and stop when it is asked to."""
+"""Work between two steps of a search: show progress, record, save checkpoints, and stop on a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """One sitting of a search; `folder` and `board` are None where nothing is kept."""
+    """Recording of one search from start or resume to its end.
+
+    Attributes:
+        folder: folder of the run; None to save nothing.
+        interrupts: signals that stop the search.
+        board: TensorBoard writer; None to write no events.
+        save_every: steps between checkpoints.
+        quiet: if True, show no progress.
+    """
 
     folder: Path | None
     interrupts: Interrupts
@@ -25,16 +33,16 @@ class Session:
     quiet: bool
 
     def progress(self, state: State, label: str, unit: str) -> Progress:
-        """A bar over all steps, of which the state has done some."""
+        """Progress bar over all steps, starting at the completed ones."""
         return Progress(state.total, label, unit=unit, done=state.step, quiet=self.quiet)
 
     def begin(self, state: State) -> None:
-        """Write a state without a step, so that a run of no steps leaves a whole folder too."""
+        """Save the initial state of a run with 0 steps, so that its folder is complete."""
         if not state.step and not state.total:
             self._save(state)
 
     def after_step(self, state: State, row: list[float], progress: Progress) -> bool:
-        """Record a step's row of the history; whether to stop now."""
+        """Record the history row of a step, save if due, and return whether to stop."""
         state.history.append(row)
         if self.board is not None:
             for column, value in zip(state.columns, row, strict=True):

@@ -1,4 +1,4 @@
-"""`python -m biggan_discovery.scenes`: make the bundled generators, and show how true they are."""
+"""`python -m biggan_discovery.scenes`: build and check the bundled generators."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 _scene_option = click.option("--scene", "scene_name", default="room", metavar="NAME", help="room, apart or overlap.")
 _state_option = click.option("--state", type=_FOLDER, help="Folder of the fit.  [default: runs/CHECKPOINT]")
-_generator_option = click.option("--generator", default="scenes-64", help="Name or folder.")
+_generator_option = click.option("--generator", default="scenes-64", help="Name or folder of a generator.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def scenes() -> None:
-    """Make the bundled generators, and show how true they are to the scenes."""
+    """Build the bundled generators and compare them with their scenes."""
 
 
 @scenes.command("fit")
 @_scene_option
 @_state_option
-@click.option("--steps", type=POSITIVE_INT, default=14_000, help="Steps of Adam in all.")
-@click.option("--renders", type=POSITIVE_INT, default=64_000, help="Scenes to render and fit to.")
-@click.option("--batch", type=POSITIVE_INT, default=32, help="Images a step.")
-@click.option("--lr", type=POSITIVE_FLOAT, default=2e-3, help="Highest learning rate.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and scenes.")
-@click.option("--save-every", type=POSITIVE_INT, default=250, help="Steps between saved states and reports.")
+@click.option("--steps", type=POSITIVE_INT, default=14_000, help="Total steps of Adam.")
+@click.option("--renders", type=POSITIVE_INT, default=64_000, help="Number of scenes to render.")
+@click.option("--batch", type=POSITIVE_INT, default=32, help="Images per step.")
+@click.option("--lr", type=POSITIVE_FLOAT, default=2e-3, help="Maximum learning rate.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
+@click.option("--save-every", type=POSITIVE_INT, default=250, help="Steps between checkpoints and reports.")
 def fit_command(scene_name: str, state: Path | None, **settings: int | float) -> None:
-    """Fit the network; started again, it goes on where it stopped. The room takes about two hours on 2 cores."""
+    """Fit the network, resuming from its checkpoint. The room takes about two hours on 2 cores."""
     from biggan_discovery.scenes.fit import fit
     from biggan_discovery.scenes.table import find_scene
 
@@ -44,7 +44,7 @@ def fit_command(scene_name: str, state: Path | None, **settings: int | float) ->
 @_state_option
 @click.option("--out", type=_FOLDER, help="Folder for the generator.  [default: checkpoints/CHECKPOINT]")
 def export_command(scene_name: str, state: Path | None, out: Path | None) -> None:
-    """Write the fitted network as a generator's folder, statistics of all truncations measured."""
+    """Write the fitted network as a generator folder, with statistics for all truncations."""
     from biggan_discovery.scenes.export import export
     from biggan_discovery.scenes.table import find_scene
 
@@ -56,10 +56,10 @@ def export_command(scene_name: str, state: Path | None, out: Path | None) -> Non
 
 @scenes.command("rotate")
 @_generator_option
-@click.option("--seed", type=click.IntRange(0), required=True, help="Of the rotation.")
+@click.option("--seed", type=click.IntRange(0), required=True, help="Seed of the rotation.")
 @click.option("--out", type=_FOLDER, required=True, help="Folder for the rotated generator.")
 def rotate_command(generator: str, seed: int, out: Path) -> None:
-    """Write a copy of a generator that reads its latents in a randomly rotated frame; its true directions turn too."""
+    """Write a copy of a generator with a randomly rotated latent space."""
     from biggan_discovery.generators.catalogue import find_folder
     from biggan_discovery.scenes.rotate import rotate
 
@@ -69,10 +69,10 @@ def rotate_command(generator: str, seed: int, out: Path) -> None:
 
 @scenes.command("fidelity")
 @_generator_option
-@click.option("--count", type=POSITIVE_INT, default=1000, help="Held-out pairs of latent and class.")
-@click.option("--truncation", type=POSITIVE_FLOAT, default=1.0)
+@click.option("--count", type=POSITIVE_INT, default=1000, help="Number of held-out latents.")
+@click.option("--truncation", type=POSITIVE_FLOAT, default=1.0, help="Truncation of the generator.")
 def fidelity_command(generator: str, count: int, truncation: float) -> None:
-    """Print PSNR of generated images against renders of the same latents."""
+    """Print the PSNR of generated images against renders of the same latents."""
     from biggan_discovery.generators import load_generator
     from biggan_discovery.scenes.export import fidelity
 
@@ -90,11 +90,11 @@ def fidelity_command(generator: str, count: int, truncation: float) -> None:
 @_scene_option
 @_state_option
 @click.option("--out", type=_FOLDER, help="Folder of the generator.  [default: checkpoints/CHECKPOINT]")
-@click.option("--renders", type=click.IntRange(2000), default=64_000, help="Scenes to fit to; the last 1,000 judge it.")
-@click.option("--epochs", type=POSITIVE_INT, default=4, help="Passes over the renders.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights and scenes.")
+@click.option("--renders", type=click.IntRange(2000), default=64_000, help="Number of scenes, 1,000 of them held out.")
+@click.option("--epochs", type=POSITIVE_INT, default=4, help="Epochs over the renders.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 def predictor_command(scene_name: str, state: Path | None, out: Path | None, renders: int, **settings: int) -> None:
-    """Fit the network that reads factors off images to the renders of a fit; about ten minutes on one core."""
+    """Fit the network that predicts factors from images; about ten minutes on one core."""
     from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR
     from biggan_discovery.scenes.predictor import fit_predictor
     from biggan_discovery.scenes.table import find_scene
@@ -109,9 +109,9 @@ def predictor_command(scene_name: str, state: Path | None, out: Path | None, ren
 
 @scenes.command("strength")
 @_scene_option
-@click.option("--count", type=POSITIVE_INT, default=200, help="Scenes to average over.")
+@click.option("--count", type=POSITIVE_INT, default=200, help="Number of scenes to average over.")
 def strength_command(scene_name: str, count: int) -> None:
-    """Print how much a unit step of each factor's coordinate changes a scene (RMS, images in [-1, 1])."""
+    """Print the RMS change of a scene per unit step of each factor's coordinate (images in [-1, 1])."""
     import torch
 
     from biggan_discovery.scenes.table import find_scene
@@ -127,11 +127,11 @@ def strength_command(scene_name: str, count: int) -> None:
 
 @scenes.command("sheet")
 @_generator_option
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="docs/fidelity.png")
-@click.option("--columns", type=POSITIVE_INT, default=10)
-@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="docs/fidelity.png", help="PNG file.")
+@click.option("--columns", type=POSITIVE_INT, default=10, help="Samples per class.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 def sheet_command(generator: str, out: Path, columns: int, seed: int) -> None:
-    """Draw renders above generated images of the same latents, not chosen."""
+    """Draw renders above generated images of the same latents, without selection."""
     from biggan_discovery.generators import load_generator
     from biggan_discovery.scenes.sheet import draw_sheet
 

@@ -1,7 +1,7 @@
-"""Eight little pictures on a wall: factors that share no pixel.
+"""Eight small pictures on a wall: factors that share no pixel.
 
-Each factor changes its own picture and nothing else. So no pixel has a mixed second derivative, the Hessian is diagonal
-in the factors wherever one looks, and the Jacobian's columns are orthogonal as well.
+Each factor changes only its own picture. No pixel has a mixed second derivative, so the Hessian is diagonal in the
+factors everywhere, and the columns of the Jacobian are orthogonal as well.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _colours(y: Tensor, like: Tensor) -> _Colours:
 
 
 def _inside(distance: Tensor) -> Tensor:
-    """How much of a pixel lies inside a shape, given how far inside it is (in pixels; negative outside)."""
+    """Coverage of a pixel by a shape, given its signed distance to the boundary (in pixels, negative outside)."""
     return torch.special.ndtr(distance / _SOFTNESS)
 
 
@@ -71,8 +71,8 @@ def _between(t: Tensor, low: float, high: float) -> Tensor:
     return low + (high - low) * t
 
 
-# Each picture: a factor t (N, 1, 1, 1), colours, and pixel coordinates from the picture's middle, x (w,) to the right
-# and y (h, 1) upwards; gives (N, 3, h, w). Ranges are chosen so that a unit step of each factor changes the image by a
+# Each picture maps a factor t (N, 1, 1, 1), colours, and pixel coordinates from its centre, x (w,) to the right
+# and y (h, 1) upwards, to (N, 3, h, w). Ranges are chosen so that a unit step of each factor changes the image by a
 # comparable amount (`python -m biggan_discovery.scenes strength --scene apart` prints it).
 def _fan(t: Tensor, colour: _Colours, x: Tensor, y: Tensor) -> Tensor:
     radius = _radius(x, y + 6)
@@ -125,7 +125,7 @@ def _window(t: Tensor, colour: _Colours, x: Tensor, y: Tensor) -> Tensor:
     return 0.12 + 0.5 * torch.cos(_between(t, -1.9, 1.9) + 0.02 * x - thirds) + 0 * (y + colour.frame)
 
 
-_UNIT = 16  # pixels; each picture hangs at (row, column) units and is (height, width) units large
+_UNIT = 16  # Pixels; each picture is at (row, column) units and has (height, width) units.
 _PICTURES: tuple[tuple[Callable[[Tensor, _Colours, Tensor, Tensor], Tensor], tuple[int, int], tuple[int, int]], ...] = (
     (_fan, (0, 0), (1, 2)),
     (_sun, (0, 2), (2, 1)),
@@ -139,7 +139,7 @@ _PICTURES: tuple[tuple[Callable[[Tensor, _Colours, Tensor, Tensor], Tensor], tup
 
 
 def _frame(x: Tensor, y: Tensor) -> Tensor:
-    """How much of each pixel (h, w) shows the picture, in a frame a pixel wide with rounded corners."""
+    """Coverage of each pixel (h, w) by the picture, inside a frame one pixel wide with rounded corners."""
     rounding = 2.5
     inner_x, inner_y = (axis.abs() - (axis.max() - 0.5 - rounding) for axis in (x, y))
     outside = _radius(inner_x.clamp(min=0), inner_y.clamp(min=0)) - rounding
@@ -153,7 +153,7 @@ def part(index: int) -> tuple[slice, slice]:
 
 
 def render(factors: Tensor, y: Tensor) -> Tensor:
-    """Render walls of pictures. Differentiable, in the factors' own precision.
+    """Render walls of pictures. Differentiable; computes in the dtype of `factors`.
 
     Args:
         factors: (N, 8) in [0, 1], in the order of `FACTORS`.
@@ -163,7 +163,7 @@ def render(factors: Tensor, y: Tensor) -> Tensor:
         images (N, 3, 64, 64) in [-0.85, 0.85].
 
     Raises:
-        ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
+        ValueError: if shapes do not match, a factor is outside [0, 1], or a class does not exist.
     """
     check_scenes(factors, y, len(CLASSES))
     colours = _colours(y, factors)

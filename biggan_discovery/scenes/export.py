@@ -1,4 +1,4 @@
-"""From a fitted network to the folder of a generator, and how true to the scenes the result is."""
+"""Export of a fitted network to a generator folder, and its fidelity to the scene."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from biggan_discovery.scenes.network import (
 from biggan_discovery.scenes.scene import NUM_FACTORS, Scene
 from biggan_discovery.scenes.table import scene_of
 
-_MEASURED_ON = 200  # images for each truncation
+_MEASURED_ON = 200  # Images per truncation.
 
 
 def truncated_normal(count: int, truncation: float, seed: int) -> Tensor:
-    """Coordinates u (count, 8) of latents as the package samples them: normal within ±2, times the truncation."""
+    """Coordinates u (count, 8) of latents as the package samples them: truncated to ±2, times the truncation."""
     z = torch.empty(count, len(random_frame()), dtype=torch.float64)
     torch.nn.init.trunc_normal_(z, a=-2.0, b=2.0, generator=torch.Generator().manual_seed(seed))
     return (truncation * z @ random_frame().T)[:, :NUM_FACTORS].float()
@@ -42,12 +42,12 @@ def truncated_normal(count: int, truncation: float, seed: int) -> Tensor:
 
 @torch.no_grad()
 def export(scene: Scene, state: Path, folder: Path) -> None:
-    """Write a generator's folder in the package's layout.
+    """Write a generator folder in the package's layout: weights, config, class names, true directions and settings.
 
     Args:
-        scene: what the network was fitted to.
-        state: what `fit` saved.
-        folder: gets weights, config, class names, true directions and search settings.
+        scene: scene that the network was fitted to.
+        state: checkpoint saved by `fit`.
+        folder: folder to write.
     """
     network: BigGAN = new_network(scene)
     restore(network, torch.load(state, weights_only=True)["averaged"])
@@ -72,7 +72,7 @@ def export(scene: Scene, state: Path, folder: Path) -> None:
 def fidelity(generator: FrozenGenerator, count: int, seed: int = 1234) -> Tensor:
     """Peak signal-to-noise ratio (count,) in dB of a generator's images against renders of the same latents.
 
-    The latents are the generator's own prior, the classes take turns; none of them was fitted on.
+    Latents are drawn from the generator's prior, with cycling classes; none was used in the fit.
     """
     uniform = torch.rand(count, generator.z_dim, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     scene = scene_of(generator)

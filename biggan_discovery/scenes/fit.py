@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import time
@@ -18,15 +19,17 @@ from biggan_discovery.progress import Progress
 from biggan_discovery.scenes.network import Z_DIM, images, measure, new_network, restore
 from biggan_discovery.scenes.scene import NUM_FACTORS, Scene
 
-_PATH = 5.0  # the search walks up to this far from a latent, so the network is fitted there too
+_log = logging.getLogger(__name__)
+
+_PATH = 5.0  # A search moves up to this far from a latent, so the network is fitted there too.
 _CHUNK = 500
 _EMA = 0.998
 
 
 def draw(scene: Scene, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Coordinates u (count, 8) and classes y (count,): three in five standard normal, the others a step further on.
+    """Coordinates u (count, 8) and classes y (count,): 60 % standard normal, the others shifted by a step.
 
-    A step is U(-5, 5) along a factor or along a random direction of z, as a search takes it.
+    A step is U(-5, 5) along a factor or along a random direction of z, as in a search.
     """
     u = torch.randn(count, NUM_FACTORS, generator=generator)
     axis = torch.eye(NUM_FACTORS)[torch.randint(NUM_FACTORS, (count,), generator=generator)]
@@ -41,14 +44,14 @@ def _render_chunk(scene: Scene, folder: Path, index: int, seed: int) -> None:
     path = folder / f"{index:04d}.safetensors"
     if path.exists():
         return
-    torch.set_num_threads(1)  # many small operations: processes scale, threads do not
+    torch.set_num_threads(1)  # Many small operations scale over processes, not threads.
     u, y = draw(scene, _CHUNK, torch.Generator().manual_seed(seed * 100_000 + index))
     content = {"u": u, "y": y, "images": ((scene.images(u, y) + 1) * 127.5).round().byte()}
     atomic_write(path, safetensors.torch.save(content))
 
 
 def load_renders(scene: Scene, folder: Path, count: int, seed: int) -> dict[str, Tensor]:
-    """`count` rendered scenes: u (count, 8), y (count,), images (count, 3, 64, 64) uint8; a folder keeps them."""
+    """Render scenes, reusing those in a folder: u (count, 8), y (count,), images (count, 3, 64, 64) uint8."""
     chunks = math.ceil(count / _CHUNK)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(mp_context=context) as pool, Progress(chunks * _CHUNK, "rendering", unit="scene") as shown:
@@ -60,7 +63,7 @@ def load_renders(scene: Scene, folder: Path, count: int, seed: int) -> dict[str,
 
 
 def _loss(shown: Tensor, target: Tensor) -> Tensor:
-    """L1 and L2 of the image, and L1 of its differences between neighbours, which keeps edges crisp."""
+    """L1 and L2 loss of the image, and L1 loss of differences between neighbouring pixels, for sharp edges."""
     error = shown - target
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
     return error.abs().mean() + 8 * error.square().mean() + 2 * edges
@@ -81,16 +84,17 @@ def psnr(network: BigGAN, u: Tensor, y: Tensor, target: Tensor) -> Tensor:
 def fit(
     scene: Scene, state: Path, *, steps: int, renders: int, batch: int, lr: float, seed: int, save_every: int
 ) -> None:
-    """Fit a network and keep its state in a file; started again, it goes on from there.
+    """Fit a network to a scene, resuming from its checkpoint if there is one.
 
     Args:
-        scene: what to fit it to.
-        state: file for the averaged weights, the optimiser and the step; replaced every `save_every` steps.
-        steps: steps of Adam in all, the learning rate falling along a cosine.
-        batch: images a step.
-        lr: highest learning rate.
-        seed: for weights and scenes.
-        save_every: steps between saved states and reports.
+        scene: scene to fit to.
+        state: checkpoint with weights, averaged weights, optimizer and step; replaced every `save_every` steps.
+        steps: total steps of Adam, with a cosine learning-rate schedule.
+        renders: number of rendered scenes.
+        batch: images per step.
+        lr: maximum learning rate.
+        seed: random seed of weights and scenes.
+        save_every: steps between checkpoints and reports.
     """
     torch.manual_seed(seed)
     network = new_network(scene)
@@ -132,7 +136,7 @@ def fit(
         optimizer.zero_grad()
         loss.backward()
         assert network.embeddings.weight.grad is not None
-        network.embeddings.weight.grad[-1] = 0  # the constant coordinate
+        network.embeddings.weight.grad[-1] = 0  # The constant coordinate.
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         keep = min(_EMA, (step + 1) / (step + 20))
@@ -143,9 +147,8 @@ def fit(
             restore(judge, averaged)
             quality = psnr(judge, held_u, held_y, held).mean().item()
             seconds = (time.monotonic() - start) / (step + 1 - first)
-            print(
-                f"step {step + 1}/{steps}  loss {running:.4f}  PSNR {quality:.2f} dB  {seconds:.3f} s/step", flush=True
-            )
+            figures = (step + 1, steps, running, quality, seconds)
+            _log.info("step %d/%d  loss %.4f  PSNR %.2f dB  %.3f s/step", *figures)
             content = {
                 "network": network.state_dict(),
                 "averaged": averaged,

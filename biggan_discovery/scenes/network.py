@@ -1,8 +1,8 @@
-"""The network that is fitted to the scenes: pytorch-pretrained-biggan's BigGAN, in a form that can be trained on a CPU.
+"""The network fitted to the scenes: the BigGAN of pytorch-pretrained-biggan, in a form that can be trained on a CPU.
 
-While it is fitted, the network has no spectral norm, constant batch-norm statistics, and reads the factors in their
-own axes. The package's own layout follows from it: the rotation is folded into every layer that reads z, spectral-norm
-vectors are stored such that σ = 1, and the statistics of all truncations are measured.
+During the fit, the network has no spectral norm, has constant batch-norm statistics, and reads the factors along
+coordinate axes. For export to the package's layout, the rotation is folded into every layer that reads z, spectral-norm
+vectors are chosen such that σ = 1, and the statistics of all truncations are measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Z_DIM = 16
 
 
 def config(scene: Scene) -> dict[str, Any]:
-    """The package's configuration of the network that is fitted to a scene."""
+    """The package's configuration of the network fitted to a scene."""
     return {
         "output_dim": RESOLUTION,
         "z_dim": Z_DIM,
@@ -49,17 +49,17 @@ def config(scene: Scene) -> dict[str, Any]:
 
 
 def random_frame(seed: int = 2020) -> Tensor:
-    """R, (16, 16) float64, orthonormal: its first eight rows drive the factors, the others drive nothing."""
+    """R, (16, 16), float64, orthonormal: its first eight rows drive the factors, the others have no effect."""
     gaussian = torch.randn(Z_DIM, Z_DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     q, r = torch.linalg.qr(gaussian)
     return (q * r.diagonal().sign()).T
 
 
 def new_network(scene: Scene) -> BigGAN:
-    """A BigGAN without spectral norm and with random weights that ignores the eight idle axes.
+    """A BigGAN without spectral norm and with random weights that ignores the eight unused axes.
 
-    One coordinate of every class embedding is a constant 1. It gives the bias-free scale and offset layers a bias, so
-    that `rebase` can replace batch-norm statistics without changing the function.
+    One coordinate of every class embedding is a constant 1. It acts as a bias of the bias-free scale and offset layers,
+    so that `rebase` can replace batch-norm statistics without changing the function.
     """
     network = BigGAN(BigGANConfig.from_dict(config(scene)))
     for module in network.modules():
@@ -75,7 +75,7 @@ def new_network(scene: Scene) -> BigGAN:
             layer.weight.normal_(std=0.05)
             layer.weight[:, NUM_FACTORS:Z_DIM] = 0.0
         generator.gen_z.weight.mul_(3.0)
-        # The first images are a calm grey: tanh that starts saturated has no gradient to leave it.
+        # The first images are nearly uniform grey, as a saturated tanh has no gradient.
         generator.conv_to_rgb.weight.mul_(0.03)
         generator.conv_to_rgb.bias.zero_()
     return network
@@ -83,12 +83,12 @@ def new_network(scene: Scene) -> BigGAN:
 
 @torch.no_grad()
 def restore(network: BigGAN, saved: dict[str, Tensor]) -> None:
-    """Copy a saved state dict into a network; hooks that spectral norm leaves behind break `load_state_dict`."""
+    """Copy a state dict into a network; leftover spectral-norm hooks break `load_state_dict`."""
     for name, value in network.state_dict().items():
         value.copy_(saved[name])
 
 
-Visit = Callable[[Any, Tensor], None]  # a batch norm and its input; the package declares no types
+Visit = Callable[[Any, Tensor], None]  # A batch norm and its input; the package has no type hints.
 
 
 def _normalize(bn: Any, x: Tensor, condition: Tensor, row: int, visit: Visit | None) -> Tensor:
@@ -118,14 +118,14 @@ def _block(block: Any, x: Tensor, condition: Tensor, row: int, visit: Visit | No
 
 
 def images(network: BigGAN, u: Tensor, y: Tensor, *, row: int = -1, visit: Visit | None = None) -> Tensor:
-    """Images (N, 3, 64, 64) of a network that is being fitted.
+    """Images (N, 3, 64, 64) of a network during the fit.
 
     Args:
         network: from `new_network`.
-        u: (N, 8) coordinates along the true directions, standard normal where z is.
+        u: (N, 8), coordinates along the true directions, standard normal if z is.
         y: (N,) class indices.
-        row: row of the batch-norm tables to normalise with; the last is truncation 1.
-        visit: called with each batch norm and its input, before it normalises.
+        row: row of the batch-norm tables; the last is truncation 1.
+        visit: called with each batch norm and its input, before normalization.
     """
     embedding = network.embeddings.weight.t()[y]
     condition = torch.cat([functional.pad(u, (0, Z_DIM - NUM_FACTORS)), embedding], dim=1)
@@ -134,13 +134,13 @@ def images(network: BigGAN, u: Tensor, y: Tensor, *, row: int = -1, visit: Visit
     for block in generator.layers:
         x = _block(block, x, condition, row, visit)
     x = _normalize(generator.bn, x, condition, row, visit)
-    # The package computes as many output channels as there are inputs and keeps three.
+    # The package computes as many output channels as input channels and keeps three.
     rgb = generator.conv_to_rgb
     return torch.tanh(functional.conv2d(x, rgb.weight[:3], rgb.bias[:3], padding=1))
 
 
 def measure(row: int) -> Visit:
-    """A visitor that fills a row of the batch-norm tables with the statistics of what it sees."""
+    """A visitor that writes the statistics of its input to a row of the batch-norm tables."""
 
     def visit(bn: Any, x: Tensor) -> None:
         bn.running_means[row], bn.running_vars[row] = _statistics(x)
@@ -149,7 +149,7 @@ def measure(row: int) -> Visit:
 
 
 def rebase(bn: Any, x: Tensor) -> None:
-    """A visitor that gives truncation 1 the statistics of what it sees and keeps the function as it is."""
+    """A visitor that sets the statistics of truncation 1 to those of its input without changing the function."""
     mean, variance = _statistics(x)
     old_gain = (bn.running_vars[-1] + bn.eps).rsqrt()
     ratio = (variance + bn.eps).sqrt() * old_gain
@@ -181,11 +181,11 @@ def _layers_that_read_z(network: BigGAN) -> list[Any]:
 
 
 def package_state(network: BigGAN, frame: Tensor) -> dict[str, Tensor]:
-    """The state dict of the package's own BigGAN that shows image(z) = images(network, (R z)[:, :8]).
+    """The state dict of the package's BigGAN with image(z) = images(network, (R z)[:, :8]).
 
     Args:
-        network: fitted, with its statistics measured.
-        frame: R (16, 16), orthonormal rows.
+        network: fitted network with measured statistics.
+        frame: R, (16, 16), orthonormal.
     """
     folded = copy.deepcopy(network)
     with torch.no_grad():
@@ -197,7 +197,7 @@ def package_state(network: BigGAN, frame: Tensor) -> dict[str, Tensor]:
         base, _, part = name.rpartition(".")
         if part == "weight_orig":
             weight = plain[f"{base}.weight"]
-            # The package divides by σ = uᵀWv. Any u and v do; these make it 1.
+            # The package divides by σ = uᵀWv for the stored u and v; these give σ = 1.
             v = functional.normalize(torch.ones(weight[0].numel()), dim=0)
             u = weight.flatten(1) @ v
             state[name], state[f"{base}.weight_v"], state[f"{base}.weight_u"] = weight, v, u / u.square().sum()

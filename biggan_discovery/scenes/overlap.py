@@ -1,8 +1,8 @@
 """A relief under eight coloured lamps: factors whose changes of the image overlap.
 
-Light adds up: the image is a dark base plus, for each lamp, a fixed pattern times its brightness. So no pixel has a
-mixed second derivative, and the Hessian is diagonal in the factors wherever one looks. But every lamp lights nearly all
-of the relief, so the patterns, which are the Jacobian's columns, are far from orthogonal.
+Light is additive: the image is a dark base plus, for each lamp, a fixed pattern times the lamp's brightness. No pixel
+has a mixed second derivative, so the Hessian is diagonal in the factors everywhere. But each lamp illuminates almost
+the whole relief, so the patterns, which are the columns of the Jacobian, are far from orthogonal.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FACTORS = (
 )
 
 _DARK = -0.9
-_RANGE = 1.8  # from all lamps off to the brightest channel of the brightest pixel with all lamps on
-_STAGES = 0.6  # 0 would brighten a lamp evenly; 1 would make it stand still halfway
-_LAMP_DISTANCE = 2.4  # the relief spans [-1, 1]
+_RANGE = 1.8  # From all lamps off to the brightest channel of the brightest pixel with all lamps on.
+_STAGES = 0.6  # 0 is linear; 1 has zero slope halfway.
+_LAMP_DISTANCE = 2.4  # The relief spans [-1, 1].
 _LAMP_ELEVATION = math.radians(28.0)
-_SAMPLES = 4  # per pixel and axis
+_SAMPLES = 4  # Per pixel and axis.
 
 
 # Heights over the plane at coordinates x, y.
@@ -80,7 +80,7 @@ def _surface(index: int) -> tuple[Tensor, Tensor]:
 
 
 def _lit(points: Tensor, normal: Tensor, lamp: Tensor) -> Tensor:
-    """Brightness (S, S) of the relief under one lamp: wrapped diffuse light, a soft gloss, falling with distance."""
+    """Brightness (S, S) of the relief under one lamp: diffuse and soft specular light, with falloff."""
     ray = lamp[:, None, None] - points
     far = ray.norm(dim=0)
     ray = ray / far
@@ -93,7 +93,7 @@ def _lit(points: Tensor, normal: Tensor, lamp: Tensor) -> Tensor:
 
 @functools.cache
 def patterns(index: int) -> Tensor:
-    """What each lamp at full brightness adds to the image of a class: (8, 3, 64, 64), float64, at least 0."""
+    """Contribution of each lamp at full brightness to the image of a class: (8, 3, 64, 64), float64, at least 0."""
     points, normal = _surface(index)
     turns = torch.arange(len(FACTORS), dtype=torch.float64) * (2 * math.pi / len(FACTORS))
     thirds = torch.arange(3, dtype=torch.float64) * (2 * math.pi / 3)
@@ -111,16 +111,16 @@ def patterns(index: int) -> Tensor:
 
 
 def brightness(factors: Tensor) -> Tensor:
-    """Brightness in [0, 1] of lamps whose factors are in [0, 1]: always rising, in two stages.
+    """Brightness in [0, 1] of lamps as a monotonic function of factors in [0, 1], rising in two stages.
 
-    The stages give it a curvature that the Hessian shows, while its slope, and with it the overlap of the Jacobian's
+    The stages add curvature that the Hessian measures, while the slope, and with it the overlap of the Jacobian's
     columns, varies little.
     """
     return factors + _STAGES / (2 * math.pi) * torch.sin(2 * math.pi * factors)
 
 
 def render(factors: Tensor, y: Tensor) -> Tensor:
-    """Render reliefs. Differentiable, in the factors' own precision.
+    """Render reliefs. Differentiable; computes in the dtype of `factors`.
 
     Args:
         factors: (N, 8) in [0, 1], in the order of `FACTORS`.
@@ -130,7 +130,7 @@ def render(factors: Tensor, y: Tensor) -> Tensor:
         images (N, 3, 64, 64) in [-0.9, 0.9].
 
     Raises:
-        ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
+        ValueError: if shapes do not match, a factor is outside [0, 1], or a class does not exist.
     """
     check_scenes(factors, y, len(CLASSES))
     every = torch.stack([patterns(index) for index in range(len(CLASSES))]).to(factors)

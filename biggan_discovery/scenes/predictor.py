@@ -1,4 +1,4 @@
-"""Training the network that reads a scene's factors off its images, on renders."""
+"""Training of the network that predicts factors from images, on renders."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _LR = 2e-3
 
 
 def fit_predictor(scene: Scene, renders: Path, out: Path, *, count: int, epochs: int, seed: int) -> Tensor:
-    """Fit a predictor to renders and write it.
+    """Fit a predictor to renders and save it.
 
     Args:
-        scene: whose factors.
-        renders: folder that keeps the renders, see `fit.load_renders`.
+        scene: scene whose factors are predicted.
+        renders: folder of renders, see `fit.load_renders`.
         out: file to write.
-        count: renders; the last 1,000 are not fitted to.
-        epochs: passes over the others.
-        seed: of renders and weights.
+        count: number of renders; the last 1,000 are held out.
+        epochs: epochs over the other renders.
+        seed: random seed of renders and weights.
 
     Returns:
-        R² (8,) of each factor on the held-out renders, of the weights as they are read back.
+        R² (8,) of each factor on the held-out renders, measured with the saved weights.
     """
     data = load_renders(scene, renders, count, seed)
     factors = torch.special.ndtr(data["u"])
@@ -50,14 +50,14 @@ def fit_predictor(scene: Scene, renders: Path, out: Path, *, count: int, epochs:
 def train_factor_predictor(
     images: Tensor, factors: Tensor, *, epochs: int, seed: int = 0, progress: Progress | None = None
 ) -> FactorPredictor:
-    """A predictor fitted to images of known factors by least squares; Adam, learning rate falling along a cosine.
+    """Fit a predictor to images with known factors by least squares, using Adam with a cosine schedule.
 
     Args:
-        images: (N, 3, 64, 64) uint8, 0 to 255 for -1 to 1, as `scenes.fit.load_renders` keeps them.
-        factors: (N, n) in [0, 1].
-        epochs: passes over the images.
-        seed: of weights and order; the global random state is left as it was.
-        progress: advanced by one for each image.
+        images: (N, 3, 64, 64), uint8, 0 to 255 for -1 to 1, as `scenes.fit.load_renders` returns them.
+        factors: (N, n), in [0, 1].
+        epochs: epochs over the images.
+        seed: random seed of weights and order; the global random state is unchanged.
+        progress: advanced by one per image.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -79,6 +79,6 @@ def train_factor_predictor(
 
 
 def save_factor_predictor(network: FactorPredictor, path: Path) -> None:
-    """Write the weights, in half precision."""
+    """Save the weights in half precision."""
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     atomic_write(path, safetensors.torch.save(state))

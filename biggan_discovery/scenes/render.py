@@ -1,9 +1,9 @@
 """A procedural room with one object: images with eight known, independent factors.
 
-Every image is a pure function of a class and eight numbers in [0, 1], so whatever is found in a generator
-fitted to these images can be checked against the truth. The object is sphere-traced through its signed
-distance function, the room is intersected in closed form, light falls off softly, and every pixel is the
-tent-filtered mean of 64 samples, so that images change smoothly with every factor.
+Every image is a pure function of a class and eight numbers in [0, 1], so directions found in a generator fitted to
+these images can be checked against the known factors. The object is sphere-traced through its signed distance function,
+the room is intersected in closed form, shadows are soft, and every pixel is the tent-filtered mean of 64 samples, so
+that images change smoothly with every factor.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TARGET_HEIGHT = 0.58
 _HALF_FOV = math.radians(16.5)
 _WALL_DISTANCE = 1.9
 _LIGHT_ELEVATION = math.radians(48.0)
-_SAMPLES = 4  # per pixel and axis
+_SAMPLES = 4  # Per pixel and axis.
 
 
 def _lerp(t: Tensor, limits: tuple[float, float]) -> Tensor:
@@ -55,7 +55,7 @@ def _lerp(t: Tensor, limits: tuple[float, float]) -> Tensor:
 
 
 def _oklch_to_linear(lightness: float, chroma: float, hue_degrees: Tensor) -> Tensor:
-    """Linear sRGB (N, 3) of OKLCH colours: a hue circle of even lightness (Ottosson 2020)."""
+    """Linear sRGB (N, 3) of OKLCH colours: a hue circle of constant lightness (Ottosson 2020)."""
     hue = torch.deg2rad(hue_degrees)
     a, b = chroma * torch.cos(hue), chroma * torch.sin(hue)
     l_ = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
@@ -74,7 +74,7 @@ def _linear_to_srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
 
 
-# Signed distances of unit objects that stand on y = 0, in the object's own frame; coordinates are (M,) tensors.
+# Signed distances of unit objects that stand on y = 0, in object coordinates, which are (M,) tensors.
 def _cube(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     half, rounding = 0.40, 0.07
     qx, qy, qz = (c.abs() - (half - rounding) for c in (x, y - half, z))
@@ -113,17 +113,17 @@ def _torus(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 _DISTANCES: tuple[Callable[[Tensor, Tensor, Tensor], Tensor], ...] = (_cube, _sphere, _cylinder, _cone, _torus)
 _YAW = tuple(math.radians(a) for a in (32.0, 0.0, 0.0, 0.0, 14.0))
-_BOUND = 0.78  # radius of a ball around (0, 0.5, 0) that holds every unit object
+_BOUND = 0.78  # Radius of a ball around (0, 0.5, 0) that contains every unit object.
 
 
 class _Object:
-    """The object of each of N scenes, or with `at` of each of M points; fields broadcast against points (..., 3)."""
+    """The object of N scenes, or of M points (see `at`); attributes broadcast against points (..., 3)."""
 
     def __init__(self, index: int, size: Tensor, position: Tensor, light: Tensor):
         self.index, self.size, self.position, self.light = index, size, position, light
 
     def at(self, sample: Tensor | tuple[slice | None, ...]) -> _Object:
-        """The objects at an index of the samples, such as (M,) of them, one for each point."""
+        """The objects at an index of the samples, such as (M,), one per point."""
         return _Object(self.index, self.size[sample], self.position[sample], self.light[sample])
 
     def distance(self, points: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class _Object:
         return self.size * _DISTANCES[self.index](cos * x + sin * z, y, cos * z - sin * x)
 
     def normal(self, points: Tensor) -> Tensor:
-        """Unit normals from four differences at the corners of a tetrahedron."""
+        """Unit normals from finite differences at the corners of a tetrahedron."""
         corners = points.new_tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
         slopes = torch.stack([c * self.distance(points + 1e-3 * c)[..., None] for c in corners])
         return functional.normalize(slopes.sum(dim=0), dim=-1)
@@ -147,12 +147,12 @@ class _Object:
         return travelled, self.distance(origins + travelled[:, None] * rays) < 4e-3
 
     def brightness(self, points: Tensor) -> Tensor:
-        """Share of light left at points of the room: soft shadow times contact occlusion."""
+        """Fraction of light that reaches points of the room: soft shadow times contact occlusion."""
         travelled = torch.full_like(points[..., 0], 0.02)
         clearance = torch.ones_like(travelled)
         for _ in range(20):
             distance = self.distance(points + travelled[..., None] * self.light)
-            # The narrowest cone between the object and the ray, seen from the point: how much of a round lamp shows.
+            # The narrowest cone between the object and the ray, seen from the point: the visible part of a round lamp.
             clearance = torch.minimum(clearance, 0.5 + 3.0 * distance / travelled.clamp(min=0.1))
             travelled = travelled + distance.clamp(0.04, 0.22)
         clearance = clearance.clamp(0, 1)
@@ -216,7 +216,7 @@ def _room_colour(factors: Tensor, light: Tensor) -> Tensor:
 
 
 def _shade(scene: _Object, eye: Tensor, rotation: Tensor) -> Tensor:
-    """Brightness (N, S, S) of the room at every sample; soft, so one ray a pixel is enough."""
+    """Brightness (N, S, S) of the room at every sample; smooth enough for one ray per pixel."""
     rays = _pixel_rays(rotation, RESOLUTION + 2, 1.0 / RESOLUTION)
     points = eye[:, None, None] + _room(eye, rays)[0][..., None] * rays
     shade = scene.at((slice(None), None, None)).brightness(points)
@@ -236,7 +236,7 @@ def _filter(linear: Tensor) -> Tensor:
 def _render_class(index: int, factors: Tensor) -> Tensor:
     scene = _Object(index, _lerp(factors[:, 3], _SIZE), _lerp(factors[:, 6], _POSITION), _light(factors))
     eye, rotation = _camera(factors)
-    # Half a pixel more on every side, for the filter.
+    # Half a pixel of margin on every side, for the filter.
     rays = _pixel_rays(rotation, (RESOLUTION + 1) * _SAMPLES, 0.5 / RESOLUTION)
     distance, surface = _room(eye, rays)
     colours = _room_colour(factors, scene.light)
@@ -258,7 +258,7 @@ def _render_class(index: int, factors: Tensor) -> Tensor:
 
 
 def _lit(scene: _Object, eye: Tensor, rays: Tensor, travelled: Tensor, albedo: Tensor) -> Tensor:
-    """Linear colour (M, 3) on the object: wrapped diffuse light, darker towards the floor, and a soft gloss."""
+    """Linear colour (M, 3) on the object: diffuse light, darker near the floor, and a soft highlight."""
     points = eye + travelled[:, None] * rays
     normal = scene.normal(points)
     wrapped = ((normal * scene.light).sum(-1) * 0.5 + 0.5).clamp(min=0)
@@ -279,13 +279,13 @@ def render(factors: Tensor, y: Tensor) -> Tensor:
         images (N, 3, 64, 64), float32, in [-1, 1].
 
     Raises:
-        ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
+        ValueError: if shapes do not match, a factor is outside [0, 1], or a class does not exist.
     """
     check_scenes(factors, y, len(CLASSES))
     factors = factors.detach().to("cpu", torch.float32)
     images = torch.empty(len(y), 3, RESOLUTION, RESOLUTION)
     for index in range(len(CLASSES)):
         chosen = torch.nonzero(y.cpu() == index)[:, 0]
-        for part in chosen.split(2):  # small parts stay in the processor's cache
+        for part in chosen.split(2):  # Small parts fit in the processor's cache.
             images[part] = _render_class(index, factors[part])
     return images

@@ -1,4 +1,4 @@
-"""A generator in another frame: the same images, other true directions."""
+"""Rotate the latent space of a generator: the same images, with rotated true directions."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from biggan_discovery.scenes.network import random_frame
 
 
 def rotate(folder: Path, out: Path, seed: int) -> None:
-    """Write a copy of a generator that shows at z what the original shows at S z, S a random orthonormal frame.
+    """Write a copy of a generator whose image at z is the original's at S z, with a random orthogonal matrix S.
 
-    A method that finds directions in one frame should find them in all. The true directions d become d S. Where the
-    latents are truncated normal, the frame turns the box that they are cut off at, too.
+    A method that finds directions in one frame should find them in every frame. The true directions d become d S. If
+    latents are truncated normal, the truncation box is rotated as well.
 
     Args:
-        folder: of a BigGAN-deep generator with known true directions and z_dim 16, such as checkpoints/scenes-64.
+        folder: folder of a BigGAN-deep generator with known true directions and z_dim 16, such as
+            checkpoints/scenes-64.
         out: folder for the copy.
-        seed: of S.
+        seed: random seed of S.
 
     Raises:
-        UserError: broken files, or a generator without known true directions or of another z_dim.
+        UserError: for broken files, or a generator with unknown true directions or a different z_dim.
     """
     generator = load_generator(folder, device="cpu")
     frame = random_frame(seed)
     if generator.true_directions is None or generator.z_dim != len(frame):
-        raise UserError(f"{folder} cannot be rotated; that takes known true directions and a z_dim of {len(frame)}")
+        raise UserError(f"{folder} cannot be rotated; it needs known true directions and a z_dim of {len(frame)}")
     path = weights_path(folder)
     with path.open("rb") as file:
         state, _ = read_tensors(file, path)
     for key, weight in state.items():
-        # The linear layers read z and the class; turning their spectral-norm vector v along keeps σ = uᵀWv.
+        # The linear layers read z and the class; rotating their spectral-norm vector v as well keeps σ = uᵀWv.
         if key.endswith("weight_orig") and weight.ndim == 2:
-            for turned in (weight, state[key.replace("weight_orig", "weight_v")]):
-                turned[..., : len(frame)] = turned[..., : len(frame)].double() @ frame
+            for rotated in (weight, state[key.replace("weight_orig", "weight_v")]):
+                rotated[..., : len(frame)] = rotated[..., : len(frame)].double() @ frame
 
     weights = io.BytesIO()
     torch.save(state, weights)
@@ -53,6 +54,6 @@ def rotate(folder: Path, out: Path, seed: int) -> None:
     atomic_write(out / layout.DIRECTIONS, safetensors.torch.save(directions, names))
     for name in (CONFIG, layout.CLASSES, layout.SETTINGS):
         atomic_write(out / name, (folder / name).read_bytes())
-    # It reads images, which are the same in all frames.
+    # The predictor reads images, which are the same in all frames.
     if (folder / FACTOR_PREDICTOR).is_file():
         atomic_write(out / FACTOR_PREDICTOR, (folder / FACTOR_PREDICTOR).read_bytes())

@@ -1,4 +1,4 @@
-"""What every scene gives: images with eight known, independent factors, each driven by one number in [0, 1]."""
+"""The interface of scenes: images with eight known, independent factors, each a number in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ NUM_FACTORS = 8
 
 @dataclass(frozen=True)
 class Scene:
-    """A renderer with known factors, and the network that is fitted to it.
+    """A renderer with known factors, and the size of the network fitted to it.
 
     Attributes:
-        checkpoint: name of the generator that is fitted to it.
-        classes: names of its classes.
-        factors: names of its eight factors.
-        render: from factors (N, 8) in [0, 1] and classes y (N,) to images (N, 3, 64, 64) in [-1, 1].
-        channel_width: of the network.
-        settings: search settings that suit the generator.
+        checkpoint: name of the generator fitted to the scene.
+        classes: names of the classes.
+        factors: names of the eight factors.
+        render: function from factors (N, 8) in [0, 1] and classes y (N,) to images (N, 3, 64, 64) in [-1, 1].
+        channel_width: channel width of the network.
+        settings: default search settings of the generator.
     """
 
     checkpoint: str
@@ -33,15 +33,15 @@ class Scene:
     settings: dict[str, int | float]
 
     def images(self, u: Tensor, y: Tensor) -> Tensor:
-        """What a network should show of coordinates u (N, 8), standard normal where z is: render(Φ(u), class)."""
+        """Target images for coordinates u (N, 8), which are standard normal if z is: render(Φ(u), y)."""
         return self.render(torch.special.ndtr(u), y)
 
 
 def check_scenes(factors: Tensor, y: Tensor, num_classes: int) -> None:
-    """Refuse what cannot be rendered.
+    """Check the arguments of a renderer.
 
     Raises:
-        ValueError: where shapes do not agree, a factor leaves [0, 1] or a class does not exist.
+        ValueError: if shapes do not match, a factor is outside [0, 1], or a class does not exist.
     """
     if factors.ndim != 2 or factors.shape[1] != NUM_FACTORS or y.shape != factors.shape[:1]:
         raise ValueError(

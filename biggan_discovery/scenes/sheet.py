@@ -1,4 +1,4 @@
-"""Renders above generated images, for the eye."""
+"""A picture of renders above generated images, for visual comparison."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from biggan_discovery.scenes.table import scene_of
 
 @torch.no_grad()
 def draw_sheet(generator: FrozenGenerator, path: Path, *, columns: int, seed: int) -> None:
-    """Write a PNG: for each class a row of renders above a row of the generator's images of the same latents.
+    """Write a PNG: for each class, a row of renders above a row of the generator's images of the same latents.
 
     Raises:
-        UserError: where the generator was fitted to no scene.
+        UserError: if the generator was not fitted to a scene.
     """
     scene = scene_of(generator)
     assert generator.true_directions is not None

@@ -7,7 +7,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.scenes import apart, overlap, render
 from biggan_discovery.scenes.scene import Scene
 
-# Search settings are chosen so that a search ends well within the demo's time; see the README for what they give.
+# Search settings are chosen so that a search fits in the demo's time; the README has their results.
 SCENES = {
     "room": Scene(
         "scenes-64",
@@ -37,23 +37,23 @@ SCENES = {
 
 
 def find_scene(name: str) -> Scene:
-    """The scene of a name.
+    """The scene with a name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: for an unknown name, with near matches.
     """
     if name not in SCENES:
-        raise UserError(f"no scene {name!r}{near_matches(name, SCENES)}; there are: {', '.join(SCENES)}")
+        raise UserError(f"unknown scene {name!r}{near_matches(name, SCENES)}; known: {', '.join(SCENES)}")
     return SCENES[name]
 
 
 def scene_of(generator: FrozenGenerator) -> Scene:
-    """The scene that a generator was fitted to, known by its factors.
+    """The scene that a generator was fitted to, recognized by its factors.
 
     Raises:
-        UserError: it was fitted to none.
+        UserError: if it was not fitted to a scene.
     """
     for scene in SCENES.values():
         if generator.factor_names == scene.factors:
             return scene
-    raise UserError(f"{generator.name} was fitted to no scene, so there is nothing to render")
+    raise UserError(f"{generator.name} was not fitted to a scene, so there is nothing to render")

@@ -1,4 +1,4 @@
-"""How directions are found: methods, solvers of objectives, and `discover`, which runs them."""
+"""Finding directions: methods, solvers of objectives, and `discover`, which runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discovery: directions of a frozen generator by any method, into one kind of file."""
+"""`discover`: find directions of a frozen generator by any method."""
 
 from __future__ import annotations
 
@@ -53,59 +53,61 @@ def discover(
 ) -> Directions:
     """Find directions of a frozen generator.
 
-    "hessian" and "orojar" minimise an objective of the coefficients w of G(z + wQ, y) over orthonormal Q. The solver
-    "joint-diagonalization" measures second derivatives (or products of first ones) once and finds their common frame;
-    directions come out ordered by strength. The solver "adam" goes down the objective's gradient with respect to a
-    matrix A, whose rows are orthonormalised to Q at every step, at w one-hot × U(-path_size, path_size) (Peebles et
-    al. 2020, section 4.3). The objective does not see what else A is, so its rows are kept orthogonal and of length
-    √(coordinates): entries are then of order 1 and `lr` means the same for every z_dim and at every step. The learning
-    rate falls to zero along a cosine.
+    The methods "hessian" and "orojar" minimize an objective of the coefficients w of G(z + wQ, y) over orthonormal Q,
+    with one of two solvers. "joint-diagonalization" measures second derivatives (or products of first derivatives) once
+    and finds the frame that diagonalizes all of them best; directions are sorted by strength. "adam" descends the
+    gradient of the objective with respect to a matrix A, whose rows are orthonormalized to Q at every step, at one-hot
+    w × U(-path_size, path_size) (Peebles et al. 2020, section 4.3). The objective depends on A only through Q, so A is
+    retracted to orthogonal rows of length √(coordinates): its entries are of order 1, and `lr` has the same meaning for
+    every z_dim and at every step. The learning rate follows a cosine schedule to zero.
+
+    If `torch.distributed` is initialized, all processes must call this function with the same arguments. They share the
+    work, the first process writes the folder and shows progress, and all return the same directions.
 
     Args:
-        generator: a frozen generator, or what `load_generator` takes.
+        generator: a frozen generator, or anything that `load_generator` accepts.
         classes: class indices to search over, or a string such as "cone" or "0-2". Defaults to all.
         method: "hessian", the Hessian Penalty (Peebles et al. 2020); "orojar", Orthogonal Jacobian Regularization (Wei
             et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace" (Härkönen et al. 2020) and "jacobian" (Ramesh et al.
-            2018), closed forms; "random" and "coordinates", baselines.
-        solver: "adam" or "joint-diagonalization", of the first two methods. Defaults to Adam if `steps`, `batch`, `lr`,
-            `probes` or `orthogonalize` is given, else to joint diagonalization.
-        directions: rows of Q. Defaults to as many as the layers see coordinates of z.
-        layers: which layers of the generator the directions reach: "all", "coarse", "mid", "fine", or a range such as
-            "4-8". Where layers see different parts of z, directions have no coordinates in the others' parts.
-        seed: of the start and of all samples.
-        out: folder of the run. Started again with the same arguments, a run goes on where it stopped, bit for bit.
-            By default nothing is written.
-        save_every: steps (latents, for joint diagonalization) between saved states.
-        tensorboard: write TensorBoard scalars to the folder as well; needs `out`.
-        judge: take the held-out penalty of the result, of random directions, and of Adam's start.
-        quiet: no progress.
-        settings: the method's own, see below. Those that are None take the generator's default, see
-            `FrozenGenerator.defaults`, or the method's.
+            2018), closed-form methods; "random" and "coordinates", baselines.
+        solver: "adam" or "joint-diagonalization", for "hessian" and "orojar" only. Defaults to Adam if a setting that
+            only Adam has is given (`steps`, `batch`, `lr`, `probes`, `orthogonalize`), otherwise to joint
+            diagonalization.
+        directions: number of rows of Q. Defaults to the number of coordinates of z that the layers see.
+        layers: layers of the generator that the directions reach: "all", "coarse", "mid", "fine", or a range such as
+            "4-8". If layers see different parts of z, directions are zero in the parts of the other layers.
+        seed: random seed of the start and of all samples.
+        out: folder for results. Calling `discover` again with the same arguments resumes the run bit for bit. Defaults
+            to writing nothing.
+        save_every: number of steps (latents, for joint diagonalization) between checkpoints.
+        tensorboard: also write TensorBoard scalars to the folder; requires `out`.
+        judge: measure the held-out penalty of the result, of random directions, and of Adam's start.
+        quiet: show no progress.
+        settings: settings of the method, see below. Settings that are None take the default of the generator (see
+            `FrozenGenerator.defaults`) or of the method.
 
-    Settings of adam: `steps`; `batch`, samples per step; `lr`, learning rate of the first step; `path_size`, η;
-    `epsilon`, finite-difference step in w; `probes`, Rademacher probes per sample, 2 or more; `orthogonalize`, "qr",
-    "gram-schmidt" or "none"; `init`, "random", "coordinates", "joint-diagonalization", or a directions file to start
-    from; `precision`, "float32", "tf32", "float16", "bfloat16", or "auto" for the fastest whose gradient keeps a cosine
-    of 0.99 to that in float64 on this generator.
+    Settings of "adam": `steps`; `batch`, samples per step; `lr`, learning rate of the first step; `path_size`, η;
+    `epsilon`, finite-difference step in w; `probes`, Rademacher probes per sample, at least 2; `orthogonalize`, "qr",
+    "gram-schmidt" or "none"; `init`, "random", "coordinates", "joint-diagonalization", or the path of a directions file
+    to start from; `precision`, "float32", "tf32", "float16", "bfloat16", or "auto" for the fastest one whose gradient
+    has a cosine similarity of at least 0.99 with the float64 gradient on this generator.
 
-    Settings of joint-diagonalization: `samples`, latents to measure; `sketches`, random combinations of pixels whose
-    Hessians are measured at a latent, 0 for every pixel by itself, which is the default for up to 24 coordinates;
-    `path_size`; `epsilon`; `init`, as above: directions are sought in the span of its rows.
+    Settings of "joint-diagonalization": `samples`, number of latents to measure; `sketches`, number of random pixel
+    combinations whose Hessians are measured per latent, 0 for every pixel separately, which is the default for up to 24
+    coordinates; `path_size`; `epsilon`; `precision`; `init`, as above, which restricts the search to the span of its
+    rows.
 
-    `samples` is a setting of ganspace and jacobian too, `orthogonalize` of ganspace. `micro_batch`, images computed at
-    once, is for all that take gradients of images; the result depends on it by rounding only.
+    "ganspace" and "jacobian" also have `samples`, and "ganspace" has `orthogonalize`. Both solvers and "jacobian" have
+    `micro_batch`, the number of images computed at once; it changes results only through rounding.
 
     Returns:
-        The directions. `metadata` holds all settings, the generator evaluations used (a forward pass, a backward pass
-        and a forward-mode tangent of one image count as one each; judging is not counted), the held-out penalty, and
-        where true directions are known their recovery.
-
-    Where `torch.distributed` is initialized, all of its processes must call this with the same arguments; they share
-    the work, the first writes the folder and shows progress, and all return the same directions.
+        The directions. `metadata` holds all settings; the number of generator evaluations, in which a forward pass, a
+        backward pass and a forward-mode tangent of one image count as one each, and judging is not included; the
+        held-out penalty; and, if true directions are known, their recovery.
 
     Raises:
-        UserError: for a value that cannot be, or a folder that holds another run or is in use.
-        KeyboardInterrupt: after Ctrl-C, when the step in hand is done and saved. SIGTERM raises SystemExit(143).
+        UserError: for an invalid argument, or if the folder holds a different run or is in use.
+        KeyboardInterrupt: on Ctrl-C, after the current step is finished and saved. SIGTERM raises SystemExit(143).
 
     Example:
         >>> found = discover("scenes-64", classes="cone", samples=4, out="runs/cones")
@@ -135,7 +137,7 @@ def discover(
 
 
 class _Run:
-    """One method with its settings on one generator."""
+    """One run of a method on a generator."""
 
     def __init__(
         self,
@@ -155,8 +157,10 @@ class _Run:
         self.quiet = quiet or not self.first
 
     def directions(self, save_every: int, *, tensorboard: bool, judge: bool) -> Directions:
-        """Search, or go on, and judge."""
+        """Search or resume, and judge."""
         generator = self.generator
+        # A start that cannot be is refused before the folder is made; one that is searched for is kept in the folder.
+        start = None if getattr(self.settings, "init", "") == JOINT_DIAGONALIZATION else self._start()
         with contextlib.ExitStack() as stack:
             stack.enter_context(arithmetic("float32"))
             saved = processes.from_first(lambda: self._saved(stack))
@@ -167,7 +171,7 @@ class _Run:
                 done = self.folder / DIRECTIONS
                 if saved.step == self.method.total(self.settings) and done.exists():
                     return processes.from_first(lambda: Directions.load(done))
-            start = self._start(save_every)
+            start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
@@ -195,14 +199,14 @@ class _Run:
         return processes.from_first(lambda: load_state(folder, fresh))
 
     def _saved(self, stack: contextlib.ExitStack) -> Saved | None:
-        """Take hold of the folder; what the state in it is about."""
+        """Lock the folder and read what its checkpoint is for."""
         if self.folder is None:
             return None
         stack.enter_context(locked(self.folder))
         return read_saved(self.folder)
 
     def _settle_precision(self, saved: Saved | None) -> None:
-        """Replace "auto" by what a saved run took, or else by what is measured; and keep what its results are like."""
+        """Resolve "auto" from the checkpoint or by measurement, and keep the measured accuracy."""
         asked = getattr(self.settings, "precision", None)
         if asked is None:
             return
@@ -218,7 +222,7 @@ class _Run:
             _log.info("precision %s: %s", taken, ", ".join(f"{key} {value:.4g}" for key, value in self.facts.items()))
 
     def _header(self) -> dict[str, Any]:
-        """All that decides the result; two runs with equal headers are the same run."""
+        """Everything that determines the result; runs with equal headers are the same run."""
         return {
             "generator": self.generator.name,
             "generator_sha256": self.generator.sha256,
@@ -228,20 +232,18 @@ class _Run:
             **self.settings.header(),
         }
 
-    def _start(self, save_every: int) -> Found:
-        """The rows (n, coordinates) that a search starts from, and what they cost; none where nothing is searched."""
+    def _start(self) -> Found:
+        """The rows (n, coordinates) that a search starts from; none where nothing is searched."""
         generator, settings = self.generator, self.settings
         space = generator.search_space(settings.layers)
         count, init = self.method.start_rows(generator, settings), getattr(settings, "init", "")
         if not count:
             return Found(torch.empty(0, space.stop - space.start), {}, 0)
-        if init == JOINT_DIAGONALIZATION:
-            return self._jointly_diagonalized(space, save_every)
         rows = processes.from_first(lambda: initial_matrix(init, count, generator.z_dim, settings.seed, space))
         return Found(rows, {}, 0)
 
-    def _jointly_diagonalized(self, space: slice, save_every: int) -> Found:
-        """A start that a joint diagonalization with as many of the same settings as it has finds first."""
+    def _jointly_diagonalized(self, save_every: int) -> Found:
+        """A start, and what it cost, from a joint diagonalization with the settings that both solvers have."""
         solver, _ = find_method(self.name, JOINT_DIAGONALIZATION, {})
         own = solver.Settings.own().keys() - solver.unused - {"init"}
         shared = {key: getattr(self.settings, key) for key in own if hasattr(self.settings, key)}
@@ -260,10 +262,11 @@ class _Run:
             quiet=self.quiet,
             **shared,
         )
+        space = self.generator.search_space(settings.layers)
         return Found(start.Q[:, space], {}, start.metadata["generator_evaluations"])
 
     def _found(self, result: Found, *, cost: int) -> Directions:
-        """The result of a finished search, with its settings."""
+        """The directions of a finished search, with their metadata."""
         generator, settings, own = self.generator, self.settings, self._header()
         moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
         origin = {key: own.pop(key) for key in moved}
@@ -320,7 +323,7 @@ class _Run:
 
 
 def _of_all_processes(make: Callable[[], Settings]) -> Settings:
-    """The settings, which must be the same in every process."""
+    """The settings; refuse settings that differ between processes."""
     first, *others = processes.gathered(make)
     for number, settings in enumerate(others, start=1):
         for field in dataclasses.fields(first):
@@ -328,15 +331,15 @@ def _of_all_processes(make: Callable[[], Settings]) -> Settings:
             if value != other:
                 raise UserError(
                     f"{field.name} is {value!r} in the first process and {other!r} in process {number}; give all "
-                    "of them the same files"
+                    "processes the same files"
                 )
     return first
 
 
 @contextlib.contextmanager
 def _tensorboard(folder: Path, step: int) -> Iterator[SummaryWriter]:
-    """Scalars beside the run; those of steps that are taken again after a kill are dropped."""
-    from torch.utils.tensorboard import SummaryWriter  # slow to import, and seldom used
+    """A writer of scalars to the run's folder; scalars of steps that are repeated after a kill are dropped."""
+    from torch.utils.tensorboard import SummaryWriter  # Imported here, as it is slow to import and rarely used.
 
     writer = SummaryWriter(str(folder), purge_step=step + 1)
     try:

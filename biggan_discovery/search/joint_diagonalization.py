@@ -1,9 +1,9 @@
 """Joint diagonalization: few generator evaluations, then linear algebra.
 
-Over orthonormal Q, objectives such as the Hessian Penalty and OroJaR ask for the frame in which many symmetric matrices
-are diagonal together: the Hessians of all pixels, or JᵀJ of all latents. The matrices are measured once, along the axes
-of the start, at the points that a search visits. The best frame is then found with no generator in the loop; see
-`numerics.jacobi_angles`.
+Over orthonormal Q, objectives such as the Hessian Penalty and OroJaR are minimized by the frame that jointly
+diagonalizes many symmetric matrices: the Hessians of all pixels, or JᵀJ at all latents. The matrices are measured once,
+along the axes of the start, at the points that a search by gradient descent would visit. The best frame is then found
+without evaluating the generator, see `numerics.jacobi_angles`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.adam import check_path_size
 from biggan_discovery.search.method import Found, Method
-from biggan_discovery.search.precision import in_precision, matrix_precision
+from biggan_discovery.search.precision import check_precision, in_precision, matrix_precision
 from biggan_discovery.search.settings import AUTO, JOINT_DIAGONALIZATION, STARTS, JointDiagonalizationSettings
 
 _SKETCHES = 8
 _TRIED_AXES = 8
-_ON_A_CPU = 10**6  # entries of all matrices; a GPU is no faster with fewer
-_MOST_EXACT_DIMENSIONS = 48  # the moments of all Hessians have dimension⁴ / 4 entries
+_ON_A_CPU = 10**6  # Entries of all matrices below which a GPU is no faster.
+_MOST_EXACT_DIMENSIONS = 48  # The moments of all Hessians have dimension⁴ / 4 entries.
 
 
 class JointDiagonalization(Method):
-    """The frame in which an objective's matrices are as diagonal as they can be together.
+    """Find the frame in which the matrices of an objective are jointly as diagonal as possible.
 
     Raises:
-        UserError: the objective declares no matrices.
+        UserError: if the objective declares no matrices.
     """
 
     Settings = JointDiagonalizationSettings
@@ -59,7 +59,7 @@ class JointDiagonalization(Method):
         self.unused = frozenset({"epsilon", "sketches"} - set(self.matrices.settings))
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
-        """As many directions as the start has rows; samples and sketches by their number."""
+        """As many directions as the start has rows; samples and sketches by that number."""
         width = span(asked.get("init", "coordinates"), generator.search_space(layers))
         sketches = 0 if width <= EXACT_DIMENSIONS else _SKETCHES
         return {
@@ -72,47 +72,48 @@ class JointDiagonalization(Method):
         }
 
     def check(self, generator: FrozenGenerator, settings: JointDiagonalizationSettings) -> None:
-        """The start must have as many rows as there are directions."""
+        """Check that the start has enough rows, and that all Hessians fit in memory."""
         check_path_size(self.objective, settings.path_size)
+        check_precision(generator, settings.precision)
         if settings.init == JOINT_DIAGONALIZATION:
-            raise UserError(f"init is {JOINT_DIAGONALIZATION!r}; that is a start for the solver adam")
+            raise UserError(f"init is {JOINT_DIAGONALIZATION!r}, which is a start for the solver adam only")
         rows = self.start_rows(generator, settings)
         if settings.init in STARTS:
             check_count(settings.directions, rows)
         elif settings.directions > rows:
             raise UserError(
-                f"{settings.init} has {rows} directions; in their span there are at most as many, not "
-                f"{settings.directions}"
+                f"directions is {settings.directions}; it should be at most {rows}, the number of directions in "
+                f"{settings.init}"
             )
         if not self.matrices.kept(settings.sketches) and rows > _MOST_EXACT_DIMENSIONS:
             raise UserError(
-                f"sketches is 0, for every pixel; with {rows} dimensions it should be at least 1, such as {_SKETCHES}"
+                f"sketches is 0 (all pixels); with {rows} dimensions it should be at least 1, for example {_SKETCHES}"
             )
 
     def total(self, settings: JointDiagonalizationSettings) -> int:
-        """The latents to measure."""
+        """Number of latents to measure."""
         return settings.samples
 
     def choose_precision(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings
     ) -> tuple[str, dict[str, float]]:
-        """The fastest whose matrices are near those in float64, at the first latent along a few axes."""
+        """The fastest precision whose matrices agree with those in float64, at the first latent along a few axes."""
         space = generator.search_space(settings.layers)
         axes = torch.eye(min(_TRIED_AXES, space.stop - space.start), space.stop - space.start)
 
         def matrices(candidate: FrozenGenerator) -> Tensor:
-            return self._measure(candidate, settings, axes.to(candidate.device, candidate.dtype), 0, self.matrices())[3]
+            return self.measure(candidate, settings, axes.to(candidate.device, candidate.dtype), 0, self.matrices())[3]
 
         return matrix_precision(generator, settings.precision, matrices)
 
     def start_rows(self, generator: FrozenGenerator, settings: JointDiagonalizationSettings) -> int:
-        """All that the start has; see `span`."""
+        """All rows of the start, see `span`."""
         return span(settings.init, generator.search_space(settings.layers))
 
     def start(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, rows: Tensor, header: dict[str, Any]
     ) -> State:
-        """Before the first latent; directions are sought in the span of the rows."""
+        """The state before the first latent; the search is restricted to the span of the rows."""
         n, kept = len(rows), self.matrices.kept(settings.sketches)
         tensors = {"start": rows, "gram": torch.zeros(n, n, dtype=torch.float64)}
         if kept:
@@ -125,7 +126,7 @@ class JointDiagonalization(Method):
     def search(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, state: State, session: Session
     ) -> None:
-        """Measure the matrices at the latents that are left; each process measures one of a round."""
+        """Measure the matrices at the remaining latents, one latent per process at a time."""
         generator = in_precision(generator, settings.precision)
         start = state.tensors["start"].to(generator.device, generator.dtype)
         matrices = self.matrices()
@@ -134,7 +135,7 @@ class JointDiagonalization(Method):
             latent = state.step + processes.rank()
             measured = None
             if latent < state.total:
-                measured = self._measure(generator, settings, start, latent, matrices)
+                measured = self.measure(generator, settings, start, latent, matrices)
             return measured, session.interrupts.votes()
 
         session.begin(state)
@@ -145,7 +146,7 @@ class JointDiagonalization(Method):
                 for measured in filter(None, found):
                     session.after_step(state, _add(state, measured), progress)
 
-    def _measure(
+    def measure(
         self,
         generator: FrozenGenerator,
         settings: JointDiagonalizationSettings,
@@ -153,7 +154,7 @@ class JointDiagonalization(Method):
         latent: int,
         matrices: Matrices,
     ) -> Measured:
-        """What a latent tells along the rows of `start`."""
+        """Measure the matrices at a latent along the rows of `start`."""
         chosen = gradient_batch if settings.sketches else forward_batch
         return matrices.measure(
             _around(generator, settings, start, latent),
@@ -167,7 +168,7 @@ class JointDiagonalization(Method):
     def result(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, state: State, *, quiet: bool
     ) -> Found:
-        """The frame that diagonalizes what was measured, its strongest directions."""
+        """The strongest directions of the frame that jointly diagonalizes the matrices."""
         tensors = state.tensors
         matrices = _principal_matrices(tensors["moments"]) if "moments" in tensors else tensors["matrices"]
         device = generator.device if generator.device.type == "cuda" and matrices.numel() > _ON_A_CPU else "cpu"
@@ -180,13 +181,13 @@ class JointDiagonalization(Method):
 
 
 def span(init: str, space: slice) -> int:
-    """Rows of the start of a joint diagonalization: all of a file's, or as many as the space has coordinates."""
+    """Number of rows of a start: those of a directions file, or the number of coordinates of the search space."""
     named = init in (*STARTS, JOINT_DIAGONALIZATION)
     return space.stop - space.start if named else len(directions_of_start(init))
 
 
 def _add(state: State, measured: Measured) -> list[float]:
-    """Keep what the next latent tells; its row of the history."""
+    """Add the matrices of the next latent to the state; return its row of the history."""
     value, evaluations, gram, matrices = measured
     if not math.isfinite(value):
         raise UserError(f"the penalty became {value} at latent {state.step + 1}; try a larger --epsilon")
@@ -199,10 +200,11 @@ def _add(state: State, measured: Measured) -> list[float]:
 
 
 def _around(generator: FrozenGenerator, settings: JointDiagonalizationSettings, start: Tensor, latent: int) -> Images:
-    """Images around the point of a latent, for shifts along the start's rows.
+    """A function from shifts along the rows of the start to images, around the point of a latent.
 
-    It is one where a search may stand: z and a path step along one direction. From there the penalty goes on by ±ε in
-    all directions at once; sketches jitter the point likewise, the probes of single pixels do so by themselves.
+    The point is one that a search by gradient descent visits: z plus a path step along one direction. From there, the
+    penalty takes finite differences of ±ε along all directions at once. Sketches are measured at a point jittered in
+    the same way; without sketches, the probes of single pixels already do this.
     """
     samples = draw(
         generator,
@@ -215,22 +217,22 @@ def _around(generator: FrozenGenerator, settings: JointDiagonalizationSettings, 
         stream=Stream.SEARCH,
         step=latent,
     )
-    here = samples.w + settings.epsilon * samples.probes[0] if settings.sketches else samples.w
+    centre = samples.w + settings.epsilon * samples.probes[0] if settings.sketches else samples.w
     space = generator.search_space(settings.layers)
 
     def images(shifts: Tensor) -> Tensor:
-        delta = pad((here + shifts) @ start, space, generator.z_dim)
+        delta = pad((centre + shifts) @ start, space, generator.z_dim)
         z, y = samples.z.expand(len(shifts), -1), samples.y.expand(len(shifts))
-        return generator(generator.shift(z, delta, settings.layers), y).flatten(1)
+        return generator(generator.shift(z, delta, settings.layers), y)
 
     return images
 
 
 def _principal_matrices(moments: Tensor) -> Tensor:
-    """Matrices (m, n, n) with the same second moments as all that were added up.
+    """Matrices (m, n, n) with the same second moments as all measured matrices.
 
-    The objective is a sum over matrices of a square, so it depends on their second moments alone, of which the
-    eigenvectors, scaled, are as many matrices as a matrix has entries.
+    The objective is a sum of squares over matrices, so it depends only on their second moments. The scaled eigenvectors
+    of the moments are an equivalent set of m = n (n + 1) / 2 matrices.
     """
     n = round(((8 * len(moments) + 1) ** 0.5 - 1) / 2)
     values, vectors = torch.linalg.eigh(moments)

@@ -1,4 +1,4 @@
-"""What a method is: its settings, how it searches, and what it finds. Needs no torch."""
+"""The interface of methods: settings, search and result. Needs no torch."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """Directions and what the method knows about them.
+    """The result of a method.
 
     Attributes:
-        A: (ndirs, coordinates of the search space) float32 on the CPU. Closed forms give rows of length 1, the
-            strongest first, with the signs of `numerics.eigenvectors.fixed_signs`.
-        values: what the method calls their strength, lists of ndirs numbers; and other figures for the file's header.
-        evaluations: what it cost in images through the generator; a forward pass, a backward pass and a forward-mode
-            tangent count as one each.
+        A: (ndirs, coordinates of the search space), float32, on the CPU. Closed-form methods return rows of length 1,
+            sorted by decreasing strength, with the signs of `numerics.eigenvectors.fixed_signs`.
+        values: strengths of the directions under the method's own name, as lists of ndirs numbers, and other values for
+            the header of the directions file.
+        evaluations: cost in generator evaluations; a forward pass, a backward pass and a forward-mode tangent of one
+            image count as one each.
     """
 
     A: Tensor
@@ -49,16 +50,22 @@ def setting(
 ) -> Any:
     """A field of a method's settings.
 
-    The command line, the checks of `discover`, the file's header and the comparison on resume are made from it.
+    It defines the command-line option, the checks of `discover`, the entry in the file's header and the comparison on
+    resume.
 
     Args:
-        help: what it is, three to six words and a full stop.
-        default: what the default is, in words; its value comes from `Method.defaults`.
-        least: smallest value.
-        most: largest value.
-        above: a number that the value must exceed.
-        choices: the values that there are.
-        recorded: whether the result depends on it by more than rounding.
+        help: description of three to six words, with a full stop.
+        default: description of the default; its value comes from `Method.defaults`.
+        least: inclusive lower bound.
+        most: inclusive upper bound.
+        above: exclusive lower bound.
+        choices: allowed values. Defaults to any.
+        recorded: whether the setting changes the result by more than rounding.
+
+    Example:
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class MySettings(Settings):
+        ...     samples: int = setting("Number of latents.", default="32", least=1)
     """
     details = {"help": help, "default": default, "least": least, "most": most, "above": above, "choices": choices}
     return dataclasses.field(metadata={**details, "recorded": recorded})
@@ -66,13 +73,13 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every method has; a method's own settings are fields of a subclass, see `setting`.
+    """The settings of every method. A method adds its own as fields of a subclass, see `setting`.
 
     Attributes:
         classes: class indices to search over.
-        layers: which layers of the generator the directions reach.
+        layers: layers of the generator that the directions reach.
         directions: number of directions.
-        seed: of everything random.
+        seed: random seed.
     """
 
     classes: list[int]
@@ -81,26 +88,26 @@ class Settings:
     seed: int
 
     def header(self) -> dict[str, Any]:
-        """All that decides the result, as JSON values; settings that are not used are None and left out."""
+        """All settings that determine the result, as JSON values; unused settings are None and left out."""
         names = (field.name for field in dataclasses.fields(self) if field.metadata.get("recorded", True))
         values = {name: getattr(self, name) for name in names} | {"layers": str(self.layers)}
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def own(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The fields that the method adds."""
+        """The fields that the subclass adds."""
         return {field.name: field for field in dataclasses.fields(cls) if field.metadata}
 
 
 class Method(abc.ABC):
-    """How directions are found.
+    """Base class of methods.
 
-    A new method is one file with a subclass, mostly of `ClosedForm`, and one line in `search.table`.
+    A new method is one file with a subclass, usually of `ClosedForm`, and one line in `search.table`.
 
     Attributes:
         paper: authors and year; "" for baselines.
-        Settings: the class of its settings.
-        unused: names of settings that this object does not use, though others of its class do.
+        Settings: class of the method's settings.
+        unused: names of settings that this instance does not use.
     """
 
     paper: str
@@ -108,37 +115,40 @@ class Method(abc.ABC):
     unused: frozenset[str] = frozenset()
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
-        """Settings that are not the generator's own `defaults`, where the user gives none.
+        """Default settings that replace the `defaults` of the generator.
 
         Args:
-            generator: the frozen network.
-            layers: which layers the directions reach.
-            asked: what the user has given.
+            generator: the frozen generator.
+            layers: layers that the directions reach.
+            asked: the settings given by the user.
         """
         del asked
         space = generator.search_space(layers)
         return {"directions": space.stop - space.start}
 
-    def check(self, generator: FrozenGenerator, settings: Any) -> None:  # noqa: B027 - most have nothing more to check
-        """Refuse settings that are right one by one and do not fit together.
+    def check(self, generator: FrozenGenerator, settings: Any) -> None:  # noqa: B027 - Optional.
+        """Check settings that are valid individually but may be incompatible.
 
         Raises:
-            UserError: they do not.
+            UserError: if they are incompatible.
         """
 
     def start_rows(self, generator: FrozenGenerator, settings: Any) -> int:
-        """How many rows the start has that `settings.init` names; 0 where nothing is searched."""
+        """Number of rows of the start `settings.init`; 0 for closed-form methods."""
         return 0
 
     def total(self, settings: Any) -> int:
-        """Steps in all; 0 where nothing is searched."""
+        """Total number of steps; 0 for closed-form methods."""
         return 0
 
     def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
-        """The precision that `settings.precision` means here, where there is such a setting, and figures of it.
+        """Resolve `settings.precision`, for methods that have this setting.
+
+        Returns:
+            The precision, and measured values of its accuracy.
 
         Raises:
-            UserError: the device or the generator does not have it.
+            UserError: if the device or the generator does not support it.
         """
         return settings.precision, {}
 
@@ -148,15 +158,15 @@ class Method(abc.ABC):
 
     @abc.abstractmethod
     def search(self, generator: FrozenGenerator, settings: Any, state: State, session: Session) -> None:
-        """Take the steps that are left, in place; stop where the session says so."""
+        """Take the remaining steps, updating the state in place; return early if the session asks to stop."""
 
     @abc.abstractmethod
     def result(self, generator: FrozenGenerator, settings: Any, state: State, *, quiet: bool) -> Found:
-        """The directions of a finished state."""
+        """The directions of a finished search."""
 
 
 class ClosedForm(Method):
-    """A method that computes directions in one go; implement `find`.
+    """A method that computes directions without iterative search; implement `find`.
 
     Example:
         >>> class Columns(ClosedForm):
@@ -169,30 +179,37 @@ class ClosedForm(Method):
         ...         return Found(torch.eye(settings.directions, generator.z_dim), {}, 0)
     """
 
+    def check(self, generator: FrozenGenerator, settings: Any) -> None:
+        """There cannot be more directions than the layers see coordinates of z."""
+        from biggan_discovery.directions.space import check_count
+
+        space = generator.search_space(settings.layers)
+        check_count(settings.directions, space.stop - space.start)
+
     @abc.abstractmethod
     def find(self, generator: FrozenGenerator, settings: Any, *, quiet: bool) -> Found:
-        """The directions."""
+        """`settings.directions` directions, in the coordinates of `generator.search_space(settings.layers)`."""
 
     def start(self, generator: FrozenGenerator, settings: Any, rows: Tensor, header: dict[str, Any]) -> State:
-        """Nothing but the settings, so that a folder is known to hold this run."""
+        """A state that holds only the settings, which identify the run in its folder."""
         from biggan_discovery.runs.folder import State
 
         return State(header, {}, (), 0)
 
     def search(self, generator: FrozenGenerator, settings: Any, state: State, session: Session) -> None:
-        """Nothing to search."""
+        """Do nothing but save the state."""
         session.begin(state)
 
     def result(self, generator: FrozenGenerator, settings: Any, state: State, *, quiet: bool) -> Found:
-        """What `find` gives."""
+        """The result of `find`."""
         return self.find(generator, settings, quiet=quiet)
 
 
 def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
-    """The value of a setting, as a float where it is one.
+    """Check the value of a setting and return it, converted to float if the field is a float.
 
     Raises:
-        UserError: not of the field's type, or out of its range.
+        UserError: if the value has the wrong type or is out of range.
     """
     if choices := field.metadata["choices"]:
         return one_of(name, value, choices)
@@ -200,25 +217,25 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
         if not isinstance(value, str):
             raise UserError(f"{name} is {value!r}; it should be a string")
         return value
-    whole = str(field.type).startswith("int")
-    kinds, word = (int, "an integer") if whole else (int | float, "a number")
+    integral = str(field.type).startswith("int")
+    kinds, word = (int, "an integer") if integral else (int | float, "a number")
     least, most, above = (field.metadata[key] for key in ("least", "most", "above"))
-    right = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    right = right and (least is None or value >= least) and (most is None or value <= most)
-    if not right or (above is not None and not value > above):
+    valid = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    valid = valid and (least is None or value >= least) and (most is None or value <= most)
+    if not valid or (above is not None and not value > above):
         limits = [
             f"{words} {limit}" for words, limit in (("of at least", least), ("above", above)) if limit is not None
         ]
         limits += [f"at most {most}"] if most is not None else []
         raise UserError(f"{name} is {value!r}; it should be {word} {' and '.join(limits)}".rstrip())
-    return value if whole else float(value)
+    return value if integral else float(value)
 
 
 def one_of(name: str, value: object, known: Sequence[str]) -> str:
-    """The value.
+    """Return the value.
 
     Raises:
-        UserError: none of the known ones, naming those that are nearly the same.
+        UserError: if it is not one of the known values, with near matches.
     """
     if value not in known:
         raise UserError(f"{name} is {value!r}; it should be one of {', '.join(known)}{near_matches(str(value), known)}")
@@ -227,7 +244,7 @@ def one_of(name: str, value: object, known: Sequence[str]) -> str:
 
 MICRO_BATCH: dict[str, Any] = {
     "help": "Images computed at once.",
-    "default": "as many as fit in memory",
+    "default": "by device and memory",
     "least": 1,
     "recorded": False,
 }

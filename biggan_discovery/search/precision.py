@@ -1,7 +1,7 @@
-"""In what precision the generator computes during a search, and how good its gradients and matrices then are.
+"""Choice of the generator's precision during a search, by the accuracy of gradients and matrices.
 
-Second differences at ε = 0.1 cost two to three decimal digits, so not every generator stands every precision. The one
-that is chosen is the fastest whose results are near those in float64.
+Second differences at ε = 0.1 lose two to three decimal digits, so low precision is not accurate enough for every
+generator. The fastest precision whose results agree with those in float64 is chosen.
 """
 
 from __future__ import annotations
@@ -27,40 +27,51 @@ from biggan_discovery.search.settings import AUTO, AdamSettings
 LEAST_COSINE = 0.99
 MOST_MATRIX_ERROR = 0.02
 
-# By the rate of a GPU's matrix units; float16 rounds as tf32 does. A CPU convolves fastest in float32: those that are
-# faster in bfloat16 round too coarsely for second differences.
+# By the throughput of a GPU's matrix units; float16 has the same mantissa as tf32. CPUs are fastest in float32, except
+# for those with bfloat16 units, whose rounding is too coarse for second differences.
 _FASTEST_FIRST = {"cuda": ("float16", "tf32")}
 SIXTEEN_BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _SAMPLES = 4
+
+
+def check_precision(generator: FrozenGenerator, precision: str) -> None:
+    """Check that the device and the generator support a precision.
+
+    Raises:
+        UserError: for TF32 without a GPU, or 16 bits with a `FunctionGenerator`.
+    """
+    if precision == "tf32" and generator.device.type != "cuda":
+        raise UserError(f"precision is 'tf32', which {generator.device} does not support; use float32")
+    if precision in SIXTEEN_BITS and isinstance(generator, FunctionGenerator):
+        generator.half_precision(SIXTEEN_BITS[precision])
 
 
 def in_precision(generator: FrozenGenerator, precision: str) -> FrozenGenerator:
     """The generator, or a copy of it with 16-bit weights; `arithmetic` does the rest.
 
     Raises:
-        UserError: TF32 without a GPU, or 16 bits for a user's own function.
+        UserError: see `check_precision`.
     """
-    if precision == "tf32" and generator.device.type != "cuda":
-        raise UserError(f"precision is 'tf32', which {generator.device} does not have; use float32")
+    check_precision(generator, precision)
     return generator.half_precision(SIXTEEN_BITS[precision]) if precision in SIXTEEN_BITS else generator
 
 
 def gradient_precision(
     generator: FrozenGenerator, settings: AdamSettings, objective: Objective
 ) -> tuple[str, dict[str, float]]:
-    """The precision of a search by Adam, and the cosine of its gradient's angle to that in float64.
+    """The precision of a search by Adam, and the cosine similarity of its gradient to that in float64.
 
     Args:
-        generator: in float32.
-        settings: of the run.
-        objective: what is differentiated.
+        generator: generator in float32.
+        settings: settings of the run.
+        objective: objective to differentiate.
 
     Returns:
-        With "auto" the fastest precision whose cosine is at least 0.99, else the one asked for; and "gradient_cosine",
-        but for float32 that had no rival, where nothing is measured.
+        The requested precision, or for "auto" the fastest one whose cosine similarity is at least 0.99; and
+        "gradient_cosine", unless float32 is the only candidate, in which case nothing is measured.
 
     Raises:
-        UserError: a precision that the device or the generator does not have.
+        UserError: if the device or the generator does not support the precision.
     """
     return _chosen(
         generator,
@@ -75,19 +86,19 @@ def gradient_precision(
 def matrix_precision(
     generator: FrozenGenerator, asked: str, matrices: Callable[[FrozenGenerator], Tensor]
 ) -> tuple[str, dict[str, float]]:
-    """The precision in which a joint diagonalization measures, and how far its matrices are from those in float64.
+    """The precision of the measurements for joint diagonalization, and the error of the matrices.
 
     Args:
-        generator: in float32.
+        generator: generator in float32.
         asked: "auto" or one of `PRECISIONS`.
-        matrices: from a generator to the matrices that it gives.
+        matrices: function from a generator to its matrices.
 
     Returns:
-        With "auto" the fastest precision whose matrices differ from float64's by at most 2 % (Frobenius norm), else the
-        one asked for; and "matrix_error", that difference, but for float32 that had no rival.
+        The requested precision, or for "auto" the fastest one whose matrices differ from those in float64 by at most 2
+        % (relative, Frobenius norm); and "matrix_error", this difference, unless float32 is the only candidate.
 
     Raises:
-        UserError: a precision that the device or the generator does not have.
+        UserError: if the device or the generator does not support the precision.
     """
     return _chosen(generator, asked, matrices, "matrix_error", _difference, lambda error: error <= MOST_MATRIX_ERROR)
 
@@ -101,12 +112,12 @@ def _chosen(
     good: Callable[[float], bool],
 ) -> tuple[str, dict[str, float]]:
     if asked == AUTO:
-        rivals = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
+        alternatives = () if isinstance(generator, FunctionGenerator) else _FASTEST_FIRST.get(generator.device.type, ())
     else:
-        rivals = () if asked == "float32" else (asked,)
-    if not rivals:
+        alternatives = () if asked == "float32" else (asked,)
+    if not alternatives:
         return "float32", {}
-    candidates = {precision: in_precision(generator, precision) for precision in (*rivals, "float32")}
+    candidates = {precision: in_precision(generator, precision) for precision in (*alternatives, "float32")}
     exact, value = measure(copy.deepcopy(generator).to(widest(generator.device), torch.float64)), 0.0
     for precision, candidate in candidates.items():
         with arithmetic(precision):
@@ -117,7 +128,7 @@ def _chosen(
 
 
 def _gradient(generator: FrozenGenerator, settings: AdamSettings, objective: Objective) -> Tensor:
-    """With respect to A, at a random start and the samples of the first step."""
+    """The gradient with respect to A, at a random start and the samples of the first step."""
     space, dtype = generator.search_space(settings.layers), generator.dtype
     A = initial_matrix("random", settings.directions, generator.z_dim, settings.seed, space).double()
     A.requires_grad_()
@@ -133,7 +144,7 @@ def _gradient(generator: FrozenGenerator, settings: AdamSettings, objective: Obj
         stream=Stream.SEARCH,
         step=0,
     )
-    # Latents of float32, so that all precisions start from the same.
+    # Latents are rounded to float32, so that they are the same in all precisions.
     samples = replace(samples, z=samples.z.float().to(dtype), w=samples.w.float().to(dtype))
     found = objective_gradient(
         objective,

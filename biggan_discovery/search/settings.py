@@ -1,4 +1,4 @@
-"""The settings of a run: what was asked for, filled up with defaults, checked. Needs no torch."""
+"""The settings of a run: given values, completed by defaults and checked. Needs no torch."""
 
 from __future__ import annotations
 
@@ -18,32 +18,28 @@ ORTHOGONALIZE = ("qr", "gram-schmidt", "none")
 AUTO = "auto"
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 
-_OF_GENERATOR = "the generator's"
-_PATH_SIZE: dict[str, Any] = {
-    "help": "w is one-hot × U(-η, η).",
-    "default": f"{_OF_GENERATOR}; 0 for orojar",
-    "least": 0,
-}
+# Generators may override the paper's defaults, as the bundled ones do.
+_PATH_SIZE: dict[str, Any] = {"help": "Largest step along a direction, η.", "default": "5; 0 for orojar", "least": 0}
+_EPSILON: dict[str, Any] = {"help": "Finite-difference step in w.", "default": "0.1", "above": 0}
 _PRECISION: dict[str, Any] = {
-    "help": "Arithmetic of the generator; auto: the fastest that is good enough.",
+    "help": "Precision of the generator.",
     "default": AUTO,
     "choices": (AUTO, *PRECISIONS),
 }
-_INIT = "random, coordinates, a directions file; for adam joint-diagonalization too."
-_EPSILON: dict[str, Any] = {"help": "Finite-difference step in w.", "default": _OF_GENERATOR, "above": 0}
+_INIT = "random, coordinates, joint-diagonalization (adam only) or a directions file."
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings(Settings):
     """Settings of the solver adam."""
 
-    steps: int = setting("Number of steps.", default=_OF_GENERATOR, least=0, most=10**9)
-    batch: int = setting("Samples per step.", default=_OF_GENERATOR, least=1, most=10**6)
-    lr: float = setting("Learning rate of the first step.", default=_OF_GENERATOR, above=0)
+    steps: int = setting("Number of steps.", default="50,000; 400 if bundled", least=0, most=10**9)
+    batch: int = setting("Samples per step.", default="96; 8 if bundled", least=1, most=10**6)
+    lr: float = setting("Learning rate of the first step.", default="0.01; 0.1 if bundled", above=0)
     path_size: float = setting(**_PATH_SIZE)
     epsilon: float = setting(**_EPSILON)
-    probes: int = setting("Rademacher probes per sample.", default=_OF_GENERATOR, least=2, most=10**6)
-    orthogonalize: str = setting("How A becomes Q.", default="qr", choices=ORTHOGONALIZE)
+    probes: int = setting("Rademacher probes per sample.", default="2; 4 if bundled", least=2, most=10**6)
+    orthogonalize: str = setting("Orthonormalization of A to Q.", default="qr", choices=ORTHOGONALIZE)
     init: str = setting(_INIT, default="random")
     precision: str = setting(**_PRECISION)
     micro_batch: int | None = setting(**MICRO_BATCH)
@@ -53,10 +49,10 @@ class AdamSettings(Settings):
 class JointDiagonalizationSettings(Settings):
     """Settings of the solver joint-diagonalization."""
 
-    samples: int = setting("Latents to measure.", default="16 to 96", least=1, most=10**9)
+    samples: int = setting("Number of latents to measure.", default="16 to 96", least=1, most=10**9)
     sketches: int = setting(
-        "Random pixel combinations per latent; 0: every pixel.",
-        default="0 up to 24 dimensions, else 8",
+        "Random pixel combinations per latent; 0 for all pixels.",
+        default="0 up to 24 dimensions, 8 above",
         least=0,
         most=10**6,
     )
@@ -81,17 +77,17 @@ def run_settings(
     """The settings of a run.
 
     Args:
-        generator: whose `defaults` replace settings that are None.
+        generator: its `defaults` replace settings that are None.
         method: see `table.find_method`.
-        by: what messages call the method, such as "hessian by adam".
+        by: the method's name in messages, such as "hessian by adam".
         classes: class indices.
-        layers: which layers of the generator the directions reach, see `parse_layers`.
-        directions: number of directions.
-        seed: of everything random.
-        asked: the method's own settings; those that are None are not given.
+        layers: layers of the generator that the directions reach, see `parse_layers`.
+        directions: number of directions. Defaults to the method's default.
+        seed: random seed.
+        asked: the method's own settings; None means not given.
 
     Raises:
-        UserError: a value that cannot be, or a setting that the method does not have, naming it.
+        UserError: for an invalid value, or a setting that the method does not have.
     """
     fields = {name: field for name, field in method.Settings.own().items() if name not in method.unused}
     given = {name: value for name, value in asked.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The methods and solvers by name: a new one is one line here. Needs no torch."""
+"""The methods and solvers by name; adding one takes one line here. Needs no torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLOSED_FORMS = {
     "random": "biggan_discovery.search.methods.baselines:Random",
     "coordinates": "biggan_discovery.search.methods.baselines:Coordinates",
 }
-"""Where each method is found that needs no search. The others are the objectives, see `objectives.table`."""
+"""The location of each closed-form method. The other methods are objectives, see `objectives.table`."""
 
 SOLVERS: dict[str, tuple[str, type[Settings]]] = {
     JOINT_DIAGONALIZATION: (
@@ -36,11 +36,11 @@ SOLVERS: dict[str, tuple[str, type[Settings]]] = {
     ),
     ADAM: ("biggan_discovery.search.adam:Adam", AdamSettings),
 }
-"""Where each solver of objectives is found, and its settings."""
+"""The location of each solver of objectives, and its settings."""
 
 
 def method_names() -> tuple[str, ...]:
-    """What `--method` takes."""
+    """The names of all methods."""
     return (*OBJECTIVES, *CLOSED_FORMS)
 
 
@@ -49,32 +49,32 @@ def find_method(name: str, solver: str | None, asked: Mapping[str, Any]) -> tupl
 
     Args:
         name: one of `method_names`.
-        solver: one of `SOLVERS`. Defaults to Adam where a setting that only Adam has is given, or where the objective
-            has no matrices to diagonalize, else to joint diagonalization.
-        asked: the settings that are given.
+        solver: one of `SOLVERS`. Defaults to Adam if a setting that only Adam has is given or the objective declares no
+            matrices, otherwise to joint diagonalization.
+        asked: the given settings.
 
     Raises:
-        UserError: no such method or solver, or a solver that cannot solve the objective.
+        UserError: for an unknown method or solver, or a solver that does not support the objective.
     """
     one_of("method", name, method_names())
     if solver is not None:
         one_of("solver", solver, tuple(SOLVERS))
     if name in CLOSED_FORMS:
         if solver is not None:
-            raise UserError(f"solver is {solver!r}; {name} is computed without one")
-        return _found(CLOSED_FORMS[name])(), None
+            raise UserError(f"solver is {solver!r}, but {name} is computed without a solver")
+        return _imported(CLOSED_FORMS[name])(), None
     objective = objective_named(name)
     if solver is None:
         adam = objective.matrices is None or _asks_for_adam(asked)
         solver = ADAM if adam else JOINT_DIAGONALIZATION
-    return _found(SOLVERS[solver][0])(name, objective), solver
+    return _imported(SOLVERS[solver][0])(name, objective), solver
 
 
 def check_request(method: str, solver: str | None, asked: Mapping[str, Any]) -> tuple[Method, str | None]:
-    """Refuse names that are not known, before anything is loaded or downloaded; see `find_method`.
+    """Check names before anything is loaded or downloaded, see `find_method`.
 
     Raises:
-        UserError: no such method, solver, start, or choice of a setting, naming those that are nearly the same.
+        UserError: for an unknown method, solver, start, or choice of a setting, with near matches.
     """
     found, solver = find_method(method, solver, asked)
     for name, field in found.Settings.own().items():
@@ -90,8 +90,8 @@ def check_request(method: str, solver: str | None, asked: Mapping[str, Any]) -> 
 
 
 def settings_by_user() -> dict[str, type[Settings]]:
-    """The settings of each solver and of each method that has some, by its name."""
-    methods = {name: _found(place).Settings for name, place in CLOSED_FORMS.items()}
+    """The settings classes of the solvers and methods that have settings, by name."""
+    methods = {name: _imported(place).Settings for name, place in CLOSED_FORMS.items()}
     solvers = {name: settings for name, (_, settings) in SOLVERS.items()}
     return {name: settings for name, settings in (solvers | methods).items() if settings.own()}
 
@@ -101,6 +101,6 @@ def _asks_for_adam(asked: Mapping[str, Any]) -> bool:
     return asked.get("init") == JOINT_DIAGONALIZATION or any(asked.get(key) is not None for key in only)
 
 
-def _found(place: str) -> Any:
+def _imported(place: str) -> Any:
     module, attribute = place.split(":")
     return getattr(importlib.import_module(module), attribute)

@@ -30,7 +30,7 @@ def file(tmp_path: Path, generator: Path) -> Path:
 
 @pytest.fixture
 def edit(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command on `file` in its folder, with small pictures; returns exit code, stdout and stderr."""
+    """Run the command on `file` in its folder, with small pictures; return exit code, stdout and stderr."""
     monkeypatch.chdir(file.parent)
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:

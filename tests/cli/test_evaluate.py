@@ -1,8 +1,9 @@
-"""`evaluate` and `compare` from end to end on a tiny generator, and what they refuse."""
+"""`evaluate` and `compare` end to end on a tiny generator, and their error messages."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -15,28 +16,9 @@ from PIL import Image
 
 from biggan_discovery import Directions
 from biggan_discovery.cli import cli, run
-from biggan_discovery.evaluation.suite import PRESETS, Preset
 from tests.brock_tiny import save_tiny_brock
+from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
-
-LEAST = Preset(
-    held_out=2,
-    probes=2,
-    frames=1,
-    diagonalness=2,
-    hessian_pairs=2,
-    activeness=2,
-    path_length=2,
-    contrastive=2,
-    transfer=2,
-    transfer_classes=2,
-    pairs=16,
-    epochs=1,
-    networks=2,
-    side=32,
-    response=2,
-    codes=160,
-)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +44,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple]:
-    """Runs a command line; returns its exit code, stdout and stderr."""
+    """Run a command line; return its exit code, stdout and stderr."""
     monkeypatch.chdir(world)
-    monkeypatch.setitem(PRESETS, "quick", LEAST)
+    small_sizes(monkeypatch)
 
     def calling(command: str) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["biggan-discovery", *shlex.split(command)])
@@ -76,7 +58,7 @@ def call(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def check_report(folder: Path) -> dict:
-    """Every picture that a document shows is there and whole, and no other; returns the JSON."""
+    """Check that the pictures shown by a document are exactly those in the folder, and valid; return the JSON."""
     pictures = {f"figures/{path.name}" for path in (folder / "figures").iterdir()}
     assert set(re.findall(r"]\((\S+)\)", (folder / "report.md").read_text())) == pictures
     assert set(re.findall(r'src="([^"]+)"', (folder / "report.html").read_text())) == pictures
@@ -94,17 +76,24 @@ def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
     (judged,) = content["sets"]
     assert judged["label"] == "seed0"
     assert content["conditions"] == {"classes": [0, 1, 2, 3, 4], "path_size": 3.0, "epsilon": 0.1, "seed": 3}
+    assert (content["torch"], content["device"], content["arithmetic"]) == (torch.__version__, "cpu", "float32")
     expected = {"Hessian Penalty", "OroJaR / random", "VP", "RCA", "contrastive accuracy", "class transfer"}
     assert expected <= set(judged["figures"])
     assert all(figure["mean"] is not None for figure in judged["figures"].values())
     assert len(judged["of_directions"]["activeness"]) == 3
     assert (world / "seed0" / "directions-report" / "figures" / "00-search.png").exists()
+    ratio = judged["figures"]["Hessian Penalty / random"]
+    assert ratio["frames"] == 2
+    assert ratio["standard_error"] == pytest.approx(math.hypot(ratio["of_samples"], ratio["of_frames"]))
+    described = {key for section in content["meanings"].values() for key in section}
+    assert described == {*judged["figures"], *judged["of_directions"], *judged["matrices"]}
+    assert "image/s" in err or "images left" in err
     markdown = (world / "seed0" / "directions-report" / "report.md").read_text()
     assert "2 camera height" in markdown
-    assert "biggan-discovery evaluate seed0/directions.safetensors --seed 3" in markdown
-    # What was done is what was announced: 2 samples of 2·4 and 1 + 4 images, and so on.
+    assert "    biggan-discovery evaluate seed0/directions.safetensors --probes 4 --seed 3 --out" in markdown
+    # What was done is what was announced: 2 samples of 2·4 and 1 + 4 images of the set and of 2 frames, and so on.
     announced = [(title, images) for images, title in re.findall(r"([\d,]+) images  (.+)", err)]
-    expected = {("held-out Hessian Penalty", "16"), ("held-out OroJaR", "10"), ("image pairs", "32")}
+    expected = {("held-out Hessian Penalty", "48"), ("held-out OroJaR", "30"), ("image pairs", "32")}
     assert expected <= set(announced)
 
 
@@ -122,6 +111,14 @@ def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], t
     (alone,) = check_report(world / "alone")["sets"]
     assert alone["figures"] == content["sets"][1]["figures"]
     assert alone["of_directions"] == content["sets"][1]["of_directions"]
+
+
+def test_some_metrics_alone(call: Callable[[str], tuple], world: Path) -> None:
+    code, _, _ = call("evaluate seed1/directions.safetensors --metrics class-transfer,orojar --out few --quiet")
+    assert code == 0
+    (judged,) = check_report(world / "few")["sets"]
+    assert set(judged["figures"]) == {"OroJaR", "OroJaR / random", "inactive directions", "class transfer"}
+    assert "--metrics class-transfer,orojar" in (world / "few" / "report.md").read_text()
 
 
 def test_sets_are_compared(call: Callable[[str], tuple], world: Path) -> None:
@@ -174,8 +171,11 @@ REFUSED = {
     "evaluate far.safetensors": "far.safetensors gives the path_size 'far'",
     "evaluate seed0/directions.safetensors seed0/directions.safetensors": "is given twice",
     "evaluate seed0/directions.safetensors seed3/directions.safetensors": "give --generator to judge both in one",
-    "evaluate seed0/directions.safetensors wide.safetensors": "z_dim 20",
+    "evaluate seed0/directions.safetensors wide.safetensors": "give --generator to judge both in one",
+    "evaluate seed0/directions.safetensors wide.safetensors --generator tiny": "z_dim 20",
     "evaluate seed0/directions.safetensors --preset fast": "'fast'",
+    "evaluate seed0/directions.safetensors --metrics activness": "did you mean 'activeness'",
+    "evaluate gone.safetensors --metrics vp,nonsense": "'nonsense'",
     "evaluate seed0/directions.safetensors --out file": "file",
     "evaluate seed0/directions.safetensors --out file/below": "file",
     "evaluate seed0/directions.safetensors --path-size 0": "--path-size",
@@ -186,7 +186,7 @@ REFUSED = {
     "compare": "A B",
     "compare seed0/directions.safetensors": "only seed0/directions.safetensors is given",
     "compare seed0/directions.safetensors gone.safetensors": "there is no file gone.safetensors",
-    "compare seed0/directions.safetensors wide.safetensors": "z_dim 20",
+    "compare seed0/directions.safetensors wide.safetensors --generator tiny": "z_dim 20",
     "compare seed0/directions.safetensors seed3/directions.safetensors": "give --generator to judge both in one",
     "compare seed0/directions.safetensors seed1/directions.safetensors --path-size -1": "--path-size",
     "compare seed0/directions.safetensors seed1/directions.safetensors --out file": "file",

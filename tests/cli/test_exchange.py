@@ -30,7 +30,7 @@ class Console:
         self._monkeypatch, self._capsys = monkeypatch, capsys
 
     def __call__(self, *arguments: str | Path, code: int = 0) -> str:
-        """Run the program in this process; what it printed, on stdout where it went well and on stderr otherwise."""
+        """Run the program in this process; return stdout on success, stderr otherwise."""
         self._monkeypatch.setattr(sys, "argv", ["biggan-discovery", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             run(cli, "biggan-discovery")
@@ -104,9 +104,9 @@ def test_bad_exports(console: Console, file: Path):
         ((folder / "foun.safetensors", "m.npy"), "did you mean 'found.safetensors'"),
         ((folder / "text", "m.npy"), "is not a directions file"),
         ((folder, "m.npy"), "is a folder"),
-        ((file, folder / "m.txt"), "not called like a matrix"),
+        ((file, folder / "m.txt"), "is not a matrix file"),
         ((file, folder / "text" / "m.npy"), "cannot write"),
-        ((file, folder / "link.csv"), "is the input itself"),
+        ((file, folder / "link.csv"), "is the input file"),
     ]:
         assert message in console("export", *arguments, code=2)
     assert len(Directions.load(file)) == 3
@@ -120,10 +120,10 @@ def test_bad_imports(console: Console, file: Path, generator: Path):
     for arguments, message in [
         ((matrix,), "Missing option '--out'"),
         ((folder / "fund.npy", "--out", out), "did you mean 'found.npy'"),
-        ((file, "--out", out), "is the format of directions files themselves"),
-        ((matrix, "--out", folder / "new.npy"), "is called something.safetensors"),
-        ((matrix, "--out", matrix), "is the input itself"),
-        ((folder / "double.npy", "--out", out), "row 1 of A is zero or a combination"),
+        ((file, "--out", out), "is the format of directions files"),
+        ((matrix, "--out", folder / "new.npy"), "must end in .safetensors"),
+        ((matrix, "--out", matrix), "is the input file"),
+        ((folder / "double.npy", "--out", out), "row 1 of A is zero or a linear combination"),
         ((matrix, "--out", out, "--names", "a,b"), "2 names for 3 directions"),
         ((matrix, "--out", out, "--names", "a,b,2"), "cannot be called '2'"),
         ((matrix, "--out", out, "--class", "cone"), "--class needs --generator"),
@@ -131,7 +131,7 @@ def test_bad_imports(console: Console, file: Path, generator: Path):
         ((matrix, "--out", out, "--generator", folder / "nothing"), "nothing"),
         ((matrix, "--out", out, "--generator", generator, "--class", "coin"), "did you mean 'cone'"),
         ((matrix, "--out", out, "--generator", generator, "--class", "5"), "out of range"),
-        ((folder / "narrow.npy", "--out", out, "--generator", generator), "rows of 3 numbers; z has 16"),
+        ((folder / "narrow.npy", "--out", out, "--generator", generator), "rows have 3 entries, but z has 16"),
     ]:
         assert message in console("import", *arguments, code=2)
     assert not out.exists()
@@ -145,7 +145,7 @@ def test_names_are_kept_in_the_file(console: Console, file: Path):
     assert console("name", file) == "0  hue\n1  -\n2  camera height\n"
     assert console("name", file, "1", "object size") == f"{file}: direction 1 is now 'object size'\n"
     assert console("name", file, "cam", "camera azimuth") == f"{file}: direction 2 is now 'camera azimuth'\n"
-    assert console("name", file, "0", "") == f"{file}: direction 0 has no name now\n"
+    assert console("name", file, "0", "") == f"{file}: direction 0 has no name\n"
     assert console("name", file, "object") == "1  object size\n"
     after = Directions.load(file)
     assert after.names == ["", "object size", "camera azimuth"]
@@ -156,7 +156,7 @@ def test_names_are_kept_in_the_file(console: Console, file: Path):
 def test_bad_names(console: Console, file: Path):
     for arguments, message in [
         ((file.with_name("found.safetensor"),), "did you mean 'found.safetensors'"),
-        ((file, "3"), "no direction 3; these are 0 to 2"),
+        ((file, "3"), "no direction 3; valid numbers are 0 to 2"),
         ((file, "hues", "x"), "did you mean 'hue'"),
         ((file, "1", "HUE"), "direction 0 is already called"),
         ((file, "1", "7"), "cannot be called '7'"),

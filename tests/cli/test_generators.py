@@ -25,7 +25,7 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
 ) -> tuple[int | str | None, str, str]:
-    """Exit code and what the command line printed."""
+    """Exit code, stdout and stderr of the command line."""
     monkeypatch.setattr(sys, "argv", ["biggan-discovery", *arguments])
     with pytest.raises(SystemExit) as caught:
         run(cli, "biggan-discovery")

@@ -94,7 +94,7 @@ def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: P
 
     other = save_tiny_brock(tmp_path / "other", resolution=64, dim_z=120)
     said = warning(other)
-    assert said.startswith("warning: voynov was found in a BigGAN of 128 pixels with z_dim 120; ")
+    assert said.startswith("warning: voynov is for a BigGAN of 128 pixels with z_dim 120; ")
     assert said.endswith(" is a BigGAN of 64 pixels with z_dim 120\n")
     assert said.count("\n") == 1
     assert not warning(fixtures_dir / "brock-biggan-128-ch4")
@@ -102,7 +102,7 @@ def test_a_generator_of_other_sizes_is_warned_of(fixtures_dir: Path, tmp_path: P
 
 @pytest.mark.parametrize("name", ["hessian_goldens_mid", "voynov"])
 def test_published_directions_render_and_edit(console: Console, fixtures_dir: Path, tmp_path: Path, name: str):
-    """Pictures of the small checkpoint by the commands, against the formula on the bare matrix."""
+    """Compare pictures made by the commands with the formula applied to the bare matrix."""
     checkpoint, out = fixtures_dir / "brock-biggan-128-ch4", tmp_path / "d.safetensors"
     source = fixtures_dir / "published-directions" / f"{name}.pt"
     console("import", source, "--out", out)
@@ -142,14 +142,14 @@ def test_rows_of_a_part_of_z(console: Console, tmp_path: Path):
     console("import", tmp_path / "o.npy", "--out", out, "--orthonormal")
     assert np.array_equal(Directions.load(out).Q, orthonormal.astype(np.float32))
     for arguments, message in [
-        (("m.npy", "--generator", tiny, "--layers", "mid"), "layers see 4 of them"),
-        (("m.npy", "--generator", tiny), "rows of 8 numbers; z has 16"),
+        (("m.npy", "--generator", tiny, "--layers", "mid"), "these layers see 4"),
+        (("m.npy", "--generator", tiny), "rows have 8 entries, but z has 16"),
         (("wide.npy", "--generator", tiny, "--layers", "2-3"), "not zero outside of z[8:16]"),
         (("m.npy", "--generator", tiny, "--layers", "2-4"), "layers 0 to 3"),
         (("m.npy", "--layers", "mid"), "--layers needs --generator"),
         (("m.npy", "--orthonormal"), "not orthonormal"),
         (("m.npy", "--preset", "voynof"), "did you mean 'voynov'"),
-        (("m.npy", "--preset", "hessian-goldens-fine"), "rows of 8 numbers; z has 120, and the layers see 40"),
+        (("m.npy", "--preset", "hessian-goldens-fine"), "z has 120, of which these layers see 40"),
     ]:
         first, *rest = arguments
         assert message in console("import", tmp_path / first, "--out", tmp_path / "no.safetensors", *rest, code=2)
@@ -184,7 +184,7 @@ def deep(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def _tile(picture: np.ndarray, row: int, rows: int, column: int, columns: int) -> np.ndarray:
-    """A 32-pixel picture of a strip without a block of several rows, counted from the lower right corner."""
+    """A 32-pixel picture of a strip with single-row blocks, counted from the lower right corner."""
     bottom, right = picture.shape[0] - (rows - row) * 34, picture.shape[1] - (columns - column) * 34
     return picture[bottom : bottom + 32, right : right + 32].astype(int)
 

@@ -40,7 +40,7 @@ def file(tmp_path: Path, generator: Path) -> Path:
 
 @pytest.fixture
 def visualize(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the command on `file`, with small pictures; returns exit code, stdout and stderr."""
+    """Run the command on `file`, with small pictures; return exit code, stdout and stderr."""
 
     def call(*arguments: str | Path, path: Path = file) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["biggan-discovery", "visualize", str(path), *SMALL, *map(str, arguments)])
@@ -62,7 +62,7 @@ def test_the_picture_lies_beside_the_file_and_is_said(visualize, file: Path) -> 
 
 
 def test_the_picture_shows_the_generators_images(visualize, file: Path, generator: Path) -> None:
-    """A strip by the command, against images made with nothing but the generator and the formula of the papers."""
+    """Compare a strip made by the command with images from the generator and the papers' formula."""
     out = file.with_name("strip.png")
     code, _, err = visualize("--out", out, "--only", "2", "--frames", "3", "--samples", "2", "--seed", "4")
     assert (code, err) == (0, "")
@@ -103,7 +103,7 @@ def test_every_option_is_taken(visualize, file: Path) -> None:
 
 
 def test_curved_paths_stand_below_straight_lines(visualize, file: Path, generator: Path) -> None:
-    """The rows of straight lines, against the generator's images; those of paths meet them in the middle."""
+    """Rows of straight lines equal the generator's images; rows of paths equal them in the middle."""
     out = file.with_name("curved.png")
     code, said, err = visualize("--curved", "--out", out, "--only", "0,2", "--frames", "3", "--path-size", "0.5")
     assert (code, err) == (0, "")
@@ -180,7 +180,7 @@ def test_progress_is_told(file: Path, capsys: pytest.CaptureFixture[str], monkey
         (["--path-size", "inf"], "inf"),
         (["--only", "0,3"], "no direction 3"),
         (["--only", "a"], "'a'"),
-        (["--only", ""], "no index"),
+        (["--only", ""], "not an index"),
         (["--only", "2-1"], "write 1-2"),
         (["--columns", "0"], "'--columns'"),
         (["--scale", "0"], "'--scale'"),
@@ -225,7 +225,7 @@ def test_bad_files(visualize, file: Path, generator: Path) -> None:
     cases = {
         "wide": "z_dim 20",
         "odd": "'far'",
-        "foreign": "names classes that",
+        "foreign": "has classes that",
         "cut": "cut.safetensors",
         "gone": "gone",
     }

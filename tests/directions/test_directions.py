@@ -67,13 +67,13 @@ def test_repr(directions: Directions):
         (torch.zeros(0, 3), torch.zeros(0, 3), None, "A is a"),
         (torch.eye(3), torch.eye(3).long(), None, "Q is a torch.int64"),
         (torch.eye(3), torch.eye(3)[:2], None, r"A has shape \(3, 3\) and Q \(2, 3\)"),
-        (torch.eye(3) * float("nan"), torch.eye(3), None, "A holds nan"),
+        (torch.eye(3) * float("nan"), torch.eye(3), None, "A contains nan"),
         (torch.ones(3, 3), None, None, "row 1 of A"),
         (torch.eye(3), 2 * torch.eye(3), None, "not orthonormal"),
-        (torch.eye(2), None, {"names": ["a"]}, "names must be 2 texts"),
-        (torch.eye(2), None, {"names": ["a", 3]}, "names must be 2 texts"),
-        (torch.eye(2), None, {"notes": "ab"}, "notes must be 2 texts"),
-        (torch.eye(2), None, {"settings": [1]}, "settings must be a table"),
+        (torch.eye(2), None, {"names": ["a"]}, "names must be 2 strings"),
+        (torch.eye(2), None, {"names": ["a", 3]}, "names must be 2 strings"),
+        (torch.eye(2), None, {"notes": "ab"}, "notes must be 2 strings"),
+        (torch.eye(2), None, {"settings": [1]}, "settings must be a dict"),
     ],
 )
 def test_bad_contents(A: torch.Tensor, Q: torch.Tensor | None, metadata: dict | None, message: str):
@@ -111,7 +111,7 @@ def test_apply_is_differentiable_with_respect_to_the_amount(directions: Directio
     [
         (torch.zeros(3, 7), 0, 1.0, r"z has shape \(3, 7\); these directions are for \(N, 8\)"),
         (torch.zeros(8), 0, 1.0, "z has shape"),
-        (torch.zeros(3, 8), 5, 1.0, "no direction 5; these are 0 to 4"),
+        (torch.zeros(3, 8), 5, 1.0, "no direction 5; valid numbers are 0 to 4"),
         (torch.zeros(3, 8), -1, 1.0, "no direction -1"),
         (torch.zeros(3, 8), 0, torch.ones(2), r"amount has shape \(2,\)"),
         (torch.zeros(3, 8), 0, torch.ones(3, 1), r"amount has shape \(3, 1\)"),
@@ -136,10 +136,10 @@ def test_a_direction_is_found_by_number_name_or_beginning(directions: Directions
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5", "no direction 5; these are 0 to 4"),
+        ("5", "no direction 5; valid numbers are 0 to 4"),
         ("-1", "no direction -1"),
         ("9" * 5000, "no direction is called"),
-        ("camera", "'camera' is the beginning of 0 'camera height', 1 'camera azimuth'"),
+        ("camera", "'camera' is ambiguous: 0 'camera height', 1 'camera azimuth'"),
         ("sise", r"no direction is called 'sise' \(did you mean 'size'\?\); numbers are 0 to 4"),
         ("", "no direction is called ''"),
     ],
@@ -225,16 +225,16 @@ def test_a_file_may_lack_all_metadata_but_the_format(tmp_path: Path):
 def test_bad_saves(directions: Directions, tmp_path: Path):
     (tmp_path / "file").write_text("")
     for path, message in [
-        (tmp_path / "found.npy", "is called something.safetensors"),
+        (tmp_path / "found.npy", "must end in .safetensors"),
         (tmp_path / "file" / "found.safetensors", "cannot write"),
     ]:
         with pytest.raises(UserError, match=message):
             directions.save(path)
     directions.metadata["path"] = tmp_path
-    with pytest.raises(UserError, match="plain JSON"):
+    with pytest.raises(UserError, match="JSON-serialisable"):
         directions.save(tmp_path / "found.safetensors")
     directions.metadata["names"] = ["one"]
-    with pytest.raises(UserError, match="names must be 5 texts"):
+    with pytest.raises(UserError, match="names must be 5 strings"):
         directions.save(tmp_path / "found.safetensors")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
@@ -258,15 +258,15 @@ def write(folder: Path, header: str | None = '{"format": 1}', name: str = "f.saf
         ({"header": "[]"}, "no format version"),
         ({"header": "{}"}, "no format version"),
         ({"header": '{"format": "1"}'}, "no format version"),
-        ({"header": '{"format": 2}'}, "its format is 2, and this version reads up to 1"),
-        ({"header": '{"format": 1, "names": ["a"]}'}, "names must be 3 texts"),
-        ({"header": '{"format": 1, "settings": null}'}, "settings must be a table"),
+        ({"header": '{"format": 2}'}, "its format is 2, but this version reads up to 1"),
+        ({"header": '{"format": 1, "names": ["a"]}'}, "names must be 3 strings"),
+        ({"header": '{"format": 1, "settings": null}'}, "settings must be a dict"),
         ({"A": torch.eye(3).double()}, "A is torch.float64"),
         ({"Q": torch.eye(3).int()}, "Q is torch.int32"),
         ({"A": torch.eye(4)}, "they must be the same"),
         ({"A": torch.ones(3), "Q": torch.ones(3)}, "it must be"),
         ({"A": torch.zeros(0, 3), "Q": torch.zeros(0, 3)}, "it must be"),
-        ({"Q": torch.full((3, 3), float("nan"))}, "Q holds nan"),
+        ({"Q": torch.full((3, 3), float("nan"))}, "Q contains nan"),
         ({"Q": torch.eye(3) + 0.01}, "not orthonormal"),
     ],
 )
@@ -333,13 +333,13 @@ def test_bad_starts(directions: Directions, tmp_path: Path):
     directions.save(tmp_path / "f.safetensors")
     path = str(tmp_path / "f.safetensors")
     for init, ndirs, z_dim, message in [
-        ("random", 9, 8, "9 directions asked for"),
-        ("random", 0, 8, "0 directions asked for"),
-        ("coordinates", 9, 8, "9 directions asked for"),
+        ("random", 9, 8, "directions is 9"),
+        ("random", 0, 8, "directions is 0"),
+        ("coordinates", 9, 8, "directions is 9"),
         ("randon", 3, 8, r"no file randon \(did you mean 'random'\?\)"),
         (str(tmp_path / "g.safetensors"), 3, 8, "did you mean 'f.safetensors'"),
-        (path, 3, 9, "for z of length 8; this generator's z has 9"),
-        (path, 6, 8, "has 5 directions; a start for 6"),
+        (path, 3, 9, "for z_dim 8, but this generator has z_dim 9"),
+        (path, 6, 8, "has 5 directions; 6 are needed"),
     ]:
         with pytest.raises(UserError, match=message):
             initial_matrix(init, ndirs, z_dim, seed=0)

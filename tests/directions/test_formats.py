@@ -139,7 +139,7 @@ def test_published_directions(fixtures_dir: Path, tmp_path: Path, name: str, sha
 
 
 class Payload:
-    """Unpickling this makes a file, which is how a test sees that code ran."""
+    """Unpickling this creates a file, so that a test can detect that code was executed."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -199,9 +199,9 @@ BAD = {
     "text.npz": (b"hello" * 100, "cannot read"),
     "text.pt": (b"hello", "damaged"),
     "text.csv": (b"hello", "line 1, column 1 is 'hello'"),
-    "header.csv": (b"a,b\n1,2\n", "line 1, column 1 is 'a'; a number is needed"),
+    "header.csv": (b"a,b\n1,2\n", "line 1, column 1 is 'a'; expected a number"),
     "gap.csv": (b"1,2\n3,\n", "line 2, column 2 is ''"),
-    "ragged.csv": (b"1,2\n\n3\n", "line 3 has 1 numbers, the first 2"),
+    "ragged.csv": (b"1,2\n\n3\n", "line 3 has 1 numbers, but the first has 2"),
     "bytes.csv": (b"\xff\xfe1,2", "cannot read"),
     "nan.csv": (b"1,nan\n", "nan, infinite or too large"),
     "large.csv": (b"1,1e39\n", "nan, infinite or too large"),
@@ -220,9 +220,9 @@ BAD = {
     "complex.pt": (to_torch(torch.ones(2, 2, dtype=torch.complex64)), "complex64"),
     "bool.pt": (to_torch(torch.ones(2, 2, dtype=torch.bool)), "torch.bool"),
     "sparse.pt": (to_torch(torch.eye(2).to_sparse()), "dense tensor"),
-    "list.pt": (to_torch([torch.eye(2)]), "holds a list"),
+    "list.pt": (to_torch([torch.eye(2)]), "contains a list"),
     "two.pt": (to_torch({"A": torch.eye(2), "B": torch.eye(2)}), r"one matrix.*A \(2, 2\), B \(2, 2\)"),
-    "nothing.pt": (to_torch({"step": 3}), "it holds nothing"),
+    "nothing.pt": (to_torch({"step": 3}), "found nothing"),
     "truncated.pt": (to_torch(torch.ones(40, 40))[:-200], "cannot read"),
     "two.npz": (
         saved(lambda buffer, value: np.savez(buffer, A=value, B=value), np.eye(2)),
@@ -230,9 +230,9 @@ BAD = {
     ),
     "truncated.npz": (saved(lambda buffer, value: np.savez(buffer, value), np.eye(20))[:-50], "cannot read"),
     "npy-inside.npz": (to_npy(np.eye(2)), "cannot read"),
-    "matrix.txt": (b"1,2", r"not called like a matrix, which is .npy, .npz, .pt, .pth, .csv"),
-    "matrix": (b"1,2", "not called like a matrix"),
-    "found.safetensors": (b"", "is the format of directions files themselves"),
+    "matrix.txt": (b"1,2", r"is not a matrix file; use .npy, .npz, .pt, .pth, .csv"),
+    "matrix": (b"1,2", "is not a matrix file"),
+    "found.safetensors": (b"", "is the format of directions files"),
 }
 
 
@@ -273,7 +273,7 @@ def test_bad_imports(tmp_path: Path):
         ("1\n2\n", {}, "m.csv: 2 directions in 1 dimensions"),
         ("1,2\n2,3\n", {"names": ["a"]}, "1 names for 2 directions"),
         ("1,2\n2,3\n", {"names": ["a", "A"]}, "direction 0 is already called"),
-        ("1,2\n2,3\n", {"orthogonalize": "svd"}, "no method 'svd'"),
+        ("1,2\n2,3\n", {"orthogonalize": "svd"}, "unknown orthonormalisation 'svd'"),
     ]:
         path.write_text(content)
         with pytest.raises(UserError, match=message):
@@ -283,6 +283,6 @@ def test_bad_imports(tmp_path: Path):
 def test_bad_exports(tmp_path: Path):
     directions = Directions(torch.eye(2))
     for name in ("m.txt", "m", "m.safetensors", "m.pth"):
-        with pytest.raises(UserError, match="not called like a matrix"):
+        with pytest.raises(UserError, match="is not a matrix file"):
             export(directions, tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -122,8 +122,8 @@ def combination(dtype: torch.dtype) -> torch.Tensor:
     ("A", "message"),
     [
         (torch.zeros(3), r"torch.float32 tensor \(3,\)"),
-        (torch.zeros(2, 3, 4), "floating matrix"),
-        (torch.zeros(0, 4), "floating matrix"),
+        (torch.zeros(2, 3, 4), "floating-point matrix"),
+        (torch.zeros(0, 4), "floating-point matrix"),
         (torch.eye(3, dtype=torch.int64), "torch.int64"),
         (torch.tensor([[1.0, float("nan")]]), "nan or infinite"),
         (torch.tensor([[1.0, float("inf")]]), "nan or infinite"),

@@ -1,4 +1,4 @@
-"""Generators whose images, derivatives and factors can be worked out by hand; all in float64."""
+"""Generators with images, derivatives and factors in closed form; all in float64."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def separable(rotation: Tensor | None = None) -> FunctionGenerator:
 
 
 def dead(living: int = 3) -> FunctionGenerator:
-    """Linear, and blind to all coordinates of z but the first ones."""
+    """Linear, and independent of all but the first coordinates of z."""
     return linear(torch.cat((SLOPES[:, :living], torch.zeros(PIXELS, Z_DIM - living, dtype=torch.float64)), dim=1))
 
 
@@ -60,7 +60,7 @@ def curved() -> FunctionGenerator:
 
 
 class Counted:
-    """A generator that counts the images it has made."""
+    """A generator that counts its images."""
 
     def __init__(self, images: FunctionGenerator, **settings: int):
         self.count = 0

@@ -1,4 +1,4 @@
-"""Metrics of known factors, where they can be worked out."""
+"""Metrics of known factors against closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VP and RCA on directions that are easy, dead or the same."""
+"""VP and RCA on distinct, inactive or identical directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LPIPS is used where it is at hand, and nothing else happens where it is not."""
+"""LPIPS is used if it is available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def colours(side: int = 32) -> FunctionGenerator:
 
 
 class Fake(nn.Module):
-    """Stands in for the package's network: twice the mean squared difference, (N, 1, 1, 1) as that gives it."""
+    """A mock of the package's network: twice the mean squared difference, (N, 1, 1, 1)."""
 
     def __init__(self, net: str, verbose: bool):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Hessian of many directions at many pixels goes by as a stream."""
+"""The Hessian of many directions at many pixels is streamed."""
 
 from __future__ import annotations
 

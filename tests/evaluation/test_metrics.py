@@ -1,4 +1,4 @@
-"""Each metric on generators for which its value is known."""
+"""Each metric on generators with a known value."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_all_directions_are_inactive_where_nothing_changes() -> None:
 
 
 def expected_figures(hessians: Tensor) -> tuple[float, float, Tensor]:
-    """Share, ratio and mean |H| of Hessians (pixels, n, n), straight from their definitions."""
+    """Share, ratio and mean |H| of Hessians (pixels, n, n), from their definitions."""
     off = ~torch.eye(hessians.shape[1], dtype=torch.bool)
     size = hessians.abs()
     diagonal = size.diagonal(dim1=1, dim2=2)

@@ -1,4 +1,4 @@
-"""What holds for every metric: invariances, the stated cost, and repeatability."""
+"""Properties of every metric: invariances, stated cost, and repeatability."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from biggan_discovery.evaluation.metrics.diagonalness import diagonalness_cost
 from biggan_discovery.evaluation.metrics.path_length import path_length_cost
 from biggan_discovery.generators import FunctionGenerator, batching
 from biggan_discovery.objectives.table import objective_named
+from biggan_discovery.progress import Progress
 from tests.evaluation.known import Z_DIM, Counted, curved, frame
 
 EPSILON = 1e-3  # mixed differences are even in the signs up to O(ε²) only
@@ -95,12 +96,13 @@ def test_other_seeds_are_other_samples() -> None:
     assert activeness(curved(), frame(), samples=2, seed=1) != activeness(curved(), frame(), samples=2, seed=2)
 
 
-class Advanced:
-    """Stands in for a progress bar and keeps how far it was advanced."""
+class Advanced(Progress):
+    """A progress bar that shows nothing and keeps how far it was advanced."""
 
-    done = 0
+    def __init__(self) -> None:
+        self.done = 0
 
-    def advance(self, count: int = 1) -> None:
+    def advance(self, count: int = 1, **_: float) -> None:
         self.done += count
 
 

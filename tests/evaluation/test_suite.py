@@ -1,4 +1,4 @@
-"""All metrics together: they cost what they state, and know a good set from a bad one."""
+"""All metrics together: stated costs, and the ranking of a good and a bad set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from biggan_discovery.evaluation.metric import Kind, View
 from biggan_discovery.evaluation.suite import Judged, Suite
-from biggan_discovery.evaluation.table import metric_named, metric_names
+from biggan_discovery.evaluation.table import metric_named, with_needed
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.generators.layer_range import parse_layers
 from biggan_discovery.progress import Progress
@@ -20,7 +20,7 @@ from tests.evaluation.small import small_sizes
 
 TRUTH = frame(4, seed=3)
 PATTERNS = torch.linalg.qr(random(48, 4, seed=2))[0].T.view(4, 3, 4, 4)
-NAMES = metric_names()
+NAMES = with_needed(None)
 FIGURES = [figure for name in NAMES for figure in metric_named(name).figures]
 HELD_OUT = {"samples": 3, "probes": 3, "frames": 4}
 
@@ -44,7 +44,7 @@ def small() -> Iterator[None]:
 
 
 def scene() -> Counted:
-    """Four factors, each with its own pattern that orthogonal directions bring out; two dimensions do nothing."""
+    """Four factors, each with its own pattern, orthogonal to the others; two dimensions have no effect."""
 
     def images(z: Tensor) -> Tensor:
         return torch.einsum("nf,fchw->nchw", 2 * torch.special.ndtr(z @ TRUTH.T) - 1, PATTERNS)
@@ -55,7 +55,7 @@ def scene() -> Counted:
 
 
 def read(images: Tensor) -> Tensor:
-    """What the patterns show: the factors themselves."""
+    """The factors, read from the patterns."""
     return (torch.einsum("nchw,fchw->nf", images, PATTERNS) + 1) / 2
 
 
@@ -64,7 +64,7 @@ def view_of(subject: FunctionGenerator, Q: Tensor, **fields) -> View:
 
 
 class Recorder(Progress):
-    """A progress bar that shows nothing and keeps how far it was advanced."""
+    """A silent progress bar that records its progress."""
 
     def __init__(self, total: int):
         super().__init__(total, "", quiet=True)
@@ -76,7 +76,7 @@ class Recorder(Progress):
 
 
 def judged(Q: Tensor, counted: Counted) -> Judged:
-    """Measured one by one; each metric costs and advances as far as it says."""
+    """Measure the metrics one by one and check their stated cost and progress."""
     result = Judged("set", view_of(counted.generator, Q, predictor=read))
     for name, metric, view in Suite(NAMES, "quick").metrics(result.view):
         before = counted.count

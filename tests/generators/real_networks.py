@@ -1,4 +1,4 @@
-"""Real networks in plain torch, built from the layers that their cards list."""
+"""Real networks in plain PyTorch, built from the layers in their model cards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LAYERS: dict[str, Any] = {
 
 
 class Conditional(nn.Module):
-    """Images of a latent joined with the embedding of its class."""
+    """Images of a latent concatenated with the embedding of its class."""
 
     def __init__(self, layers: nn.Sequential, embedding: Tensor):
         super().__init__()
@@ -51,7 +51,7 @@ class Conditional(nn.Module):
 
 
 def load(name: str) -> nn.Module:
-    """The network of a card with its weights, in train mode as torch makes it, its z_dim as an attribute."""
+    """The network of a model card with its weights, in train mode, with an attribute z_dim."""
     card = json.loads((FOLDER / name / "card.json").read_text())
     network: nn.Module = nn.Sequential(*(_LAYERS[kind](*sizes) for kind, *sizes in card["layers"]))
     state = load_file(FOLDER / name / "generator.safetensors")

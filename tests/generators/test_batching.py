@@ -1,4 +1,4 @@
-"""How many images go through a generator at once, and memory that runs out."""
+"""The number of images computed at once, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _Sine(torch.nn.Module):
 
 
 def test_micro_batch_fits_the_budget_without_weights() -> None:
-    """The sine keeps its 1024 inputs, and the images are views of its 1024 outputs."""
+    """The sine saves its 1024 inputs, and the images are views of its 1024 outputs."""
     generator = FunctionGenerator(_Sine(), z_dim=1024)
     kept = bytes_per_image(generator)
     assert kept == 4 * (1024 + 48)
@@ -87,7 +87,7 @@ def test_micro_batch_fits_the_budget_without_weights() -> None:
     [(16, 2**16, 256), (64, 2**23, 16), (128, 2**26, 4), (256, 2**28, 4), (512, 2**30, 2), (512, 2**32, 1)],
 )
 def test_micro_batch_on_a_cpu(monkeypatch: pytest.MonkeyPatch, size: int, kept: int, images: int) -> None:
-    """No more than are of use, but the four images of one sample where they keep at most 2 GiB."""
+    """As many as are efficient, but at least the four images of one sample if they take at most 2 GiB."""
     monkeypatch.setattr(batching, "bytes_per_image", lambda _: kept)
     generator = FunctionGenerator(lambda z: z.new_zeros(len(z), 3, size, size), z_dim=4, resolution=size, channels=3)
     assert gradient_size(generator) == images

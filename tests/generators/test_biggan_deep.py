@@ -7,8 +7,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytorch_pretrained_biggan import BigGAN
+from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from pytorch_pretrained_biggan.model import BigGANBatchNorm
 from safetensors.torch import save_file
 
@@ -27,6 +25,7 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.biggan_deep import BigGANDeep
+from biggan_discovery.generators.biggan_deep_files import read_config, tensor_shapes
 from biggan_discovery.generators.catalogue import load_generator
 from tests.tiny import CLASS_NAMES, TINY, save_tiny_biggan, tiny_network
 
@@ -38,7 +37,7 @@ def generator(tiny_folder: Path) -> FrozenGenerator:
 
 @pytest.fixture
 def copied(tiny_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny generator's folder, to be broken."""
+    """A copy of the tiny generator's folder, to be damaged by a test."""
     return Path(shutil.copytree(tiny_folder, tmp_path / "copied"))
 
 
@@ -53,7 +52,7 @@ def _saved_network() -> BigGAN:
 
 
 def _network() -> BigGAN:
-    """The package's own network with the weights of the tiny generator, in float64, to be changed freely."""
+    """The package's network with the weights of the tiny generator, in float64; tests may modify it."""
     return copy.deepcopy(_saved_network())
 
 
@@ -62,7 +61,7 @@ def _package_images(network: BigGAN, z: torch.Tensor, y: torch.Tensor, truncatio
         return network(z, torch.eye(network.config.num_classes, dtype=z.dtype)[y], truncation)
 
 
-# The package's network is the truth, at truncations where its own rounding lets it find a stored row.
+# The package's network is the reference, at truncations where its rounding finds a stored row.
 @pytest.mark.parametrize("truncation", [1.0, 0.5, 0.4, 0.02])
 def test_images_equal_the_packages_network(tiny_folder: Path, truncation: float) -> None:
     assert math.modf(truncation / 0.02)[0] == 0
@@ -101,7 +100,7 @@ def test_any_config(tmp_path: Path, config: dict[str, Any]) -> None:
 
 
 def _with_statistics(truncation: float) -> BigGAN:
-    """The package's network, with the right statistics of one truncation in all of its rows."""
+    """The package's network, with the correct statistics of one truncation in all rows."""
     network = _network()
     low = min(math.floor(truncation * 50 + 1e-6), 49)
     above = truncation * 50 - low
@@ -121,7 +120,7 @@ def test_statistics_are_interpolated_rightly(tiny_folder: Path, truncation: floa
 
 @pytest.mark.parametrize("truncation", [0.413, 0.58])
 def test_the_package_interpolates_wrongly(tiny_folder: Path, truncation: float) -> None:
-    # Should the package ever be mended, the reason for our own interpolation is gone.
+    # If the package is fixed, our own interpolation is no longer needed.
     z, y = _inputs(4, dtype=torch.float64)
     images = BigGANDeep(tiny_folder, name="tiny", truncation=truncation, dtype=torch.float64)(z, y)
     assert (images - _package_images(_network(), z, y, truncation)).abs().max() > 1e-3
@@ -167,7 +166,7 @@ def test_latents_per_layer(generator: FrozenGenerator) -> None:
 
 
 def test_a_layer_shift_reaches_that_layer_only(tiny_folder: Path, generator: FrozenGenerator) -> None:
-    """The package's network with another condition at one block is the truth."""
+    """Compare with the package's network with a different condition at one block."""
     z, y = _inputs(2, dtype=torch.float64)
     network = _network()
     embedding = network.embeddings.weight.T[y]
@@ -241,7 +240,7 @@ def test_latents_are_truncated_normals(tiny_folder: Path, truncation: float) -> 
 
 
 def test_old_torch_files_load(copied: Path, generator: FrozenGenerator) -> None:
-    """The published weights are in the format that torch wrote before 1.6."""
+    """The published weights are in the format used before PyTorch 1.6."""
     state = torch.load(copied / "pytorch_model.bin", weights_only=True)
     torch.save(state, copied / "pytorch_model.bin", _use_new_zipfile_serialization=False)
     z, y = _inputs(2)
@@ -274,7 +273,7 @@ def test_classes_without_names_are_their_indices(copied: Path) -> None:
 
 
 def _refused(folder: Path, *parts: str) -> None:
-    """Loading fails with one line that has all the parts."""
+    """Check that loading fails with one line that contains all the parts."""
     with pytest.raises(UserError) as caught:
         load_generator(folder, device="cpu")
     message = str(caught.value)
@@ -328,13 +327,13 @@ def test_truncated_weights(copied: Path, kept: float, new_format: bool) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hello", b"<html></html>", b"\x80\x04.", b"PK\x03\x04", os.urandom(2000)])
-def test_weights_that_are_no_torch_file(copied: Path, content: bytes) -> None:
+def test_weights_that_are_not_a_torch_file(copied: Path, content: bytes) -> None:
     (copied / "pytorch_model.bin").write_bytes(content)
     _refused(copied, "pytorch_model.bin")
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], 3.5])
-def test_weights_that_are_no_state_dict(copied: Path, content: object) -> None:
+def test_weights_that_are_not_a_state_dict(copied: Path, content: object) -> None:
     torch.save(content, copied / "pytorch_model.bin")
     _refused(copied, "pytorch_model.bin", "state dict")
 
@@ -491,11 +490,28 @@ def test_directions_that_a_search_left_beside_the_weights_are_not_taken_for_true
     assert generator.factor_names == ()
 
 
-def test_loading_does_without_torchs_compiler(tmp_path: Path):
-    """Importing it takes longer than all else that a command does before it begins."""
-    program = (
-        "import sys; from biggan_discovery import load_generator; "
-        "load_generator(sys.argv[1], device='cpu'); print('torch._dynamo' in sys.modules)"
-    )
-    command = [sys.executable, "-c", program, str(save_tiny_biggan(tmp_path))]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+@pytest.mark.parametrize("truncation", [1.0, 0.413])
+def test_the_reference_is_the_packages_network(tiny_folder: Path, truncation: float) -> None:
+    z, y = _inputs(3, dtype=torch.float64)
+    reference = BigGANDeep(tiny_folder, name="tiny", truncation=truncation, dtype=torch.float64).reference()
+    expected = _package_images(_with_statistics(truncation), z, y, 1.0)
+    torch.testing.assert_close(reference(z, y), expected, atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"attention_layer_position": -1},
+        {"attention_layer_position": 4},
+        {"attention_layer_position": 0, "z_dim": 5, "num_classes": 3, "n_stats": 11, "channel_width": 9},
+        {"layers": [[True, 16, 16], [False, 16, 8], [True, 8, 4], [True, 4, 2], [False, 2, 1]]},
+    ],
+)
+def test_shapes_are_those_of_the_packages_network_in_its_order(tmp_path: Path, config: dict[str, Any]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**TINY, **config}))
+    package = {
+        key: tuple(value.shape) for key, value in BigGAN(BigGANConfig(**{**TINY, **config})).state_dict().items()
+    }
+    assert list(tensor_shapes(read_config(tmp_path)).items()) == list(package.items())

@@ -43,7 +43,7 @@ def generator(brock_folder: Path) -> BrockBigGAN:
 
 @pytest.fixture
 def copied(brock_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny generator's folder, to be broken."""
+    """A copy of the tiny generator's folder, to be damaged by a test."""
     return Path(shutil.copytree(brock_folder, tmp_path / "copied"))
 
 
@@ -53,7 +53,7 @@ def _inputs(count: int, seed: int = 1, z_dim: int = 16) -> tuple[Tensor, Tensor]
 
 
 def _restated(state: dict[str, Tensor], z: Tensor, y: Tensor, settings: dict[str, Any]) -> Tensor:
-    """The original's forward pass in eval mode, line by line on the state dict: nothing merged or reordered."""
+    """The original forward pass in eval mode, line by line on the state dict, without folding or reordering."""
     state = {key: value.to(z.dtype) for key, value in state.items()}
     blocks = {32: 3, 64: 4, 128: 5, 256: 6, 512: 7}[settings["resolution"]]
 
@@ -137,7 +137,7 @@ def test_images_equal_the_originals(reference: tuple[BrockBigGAN, dict[str, Tens
 
 
 def test_restated_forward_equals_the_originals(fixtures_dir: Path) -> None:
-    """What the other checkpoints here are compared with, itself compared with the original code's outputs."""
+    """Validate the restated forward pass, the reference for other checkpoints, against the original code's outputs."""
     folder = fixtures_dir / "brock-biggan-128-ch4"
     expected = load_file(folder / "expected.safetensors")
     state = torch.load(folder / "G_ema.pth", weights_only=True)
@@ -221,7 +221,7 @@ def test_any_architecture(tmp_path: Path, changes: dict[str, Any]) -> None:
 
 
 def test_eps_of_the_spectral_norm(copied: Path) -> None:
-    """It is felt where a product with the weight is shorter."""
+    """It matters if a product with the weight is shorter."""
     state = tiny_state()
     for key in (CONV, GAIN, "linear.weight", "blocks.1.1.o.weight"):
         state[key] *= 0.05
@@ -385,7 +385,7 @@ def test_catalogue_lists_folders(brock_folder: Path, tmp_path: Path, monkeypatch
 
 
 def _refused(path: Path, *parts: str) -> None:
-    """Loading fails with one line that has all the parts."""
+    """Check that loading fails with one line that contains all the parts."""
     with pytest.raises(UserError) as caught:
         load_generator(path, device="cpu")
     message = str(caught.value)
@@ -488,7 +488,7 @@ def test_code_is_refused_and_not_run(copied: Path, tmp_path: Path, new_format: b
 
 
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(3)])
-def test_no_state_dict(copied: Path, content: object) -> None:
+def test_not_a_state_dict(copied: Path, content: object) -> None:
     torch.save(content, copied / "G_ema.pth")
     _refused(copied, "state dict")
 

@@ -25,7 +25,7 @@ from biggan_discovery.generators.catalogue import (
 
 @pytest.fixture
 def checkpoints(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoints folder with a generator called mine; scenes-64 is not there."""
+    """A checkpoints folder with a generator named mine and without scenes-64."""
     shutil.copytree(tiny_folder, tmp_path / "mine")
     monkeypatch.setenv(CHECKPOINTS_VARIABLE, str(tmp_path))
     monkeypatch.setattr(catalogue, "_CLONE", tmp_path / "clone")

@@ -22,7 +22,7 @@ NAMES = imagenet_names()
 
 
 def _owners() -> dict[str, set[int]]:
-    """Which classes a name belongs to, whatever its case."""
+    """The classes of a name, ignoring case."""
     owners: dict[str, set[int]] = defaultdict(set)
     for index, names in enumerate(imagenet_synonyms()):
         for name in names:

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import logging
 import os
 import shutil
 import socket
@@ -36,7 +37,7 @@ CONFIG, WEIGHTS = f"{NAME}-config.json", f"{NAME}-pytorch_model.bin"
 
 @dataclass
 class Host:
-    """What the server has, how it misbehaves, and what it was asked."""
+    """The server's files, its faults, and the requests it received."""
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -133,7 +134,16 @@ def left(root: Path, name: str = NAME) -> set[str]:
 WHOLE = {"config.json", "pytorch_model.bin", "SHA256SUMS"}
 
 
-def test_whole(host: Host, root: Path, payload: dict[str, bytes], capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole(
+    host: Host,
+    root: Path,
+    payload: dict[str, bytes],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("biggan_discovery"), "handlers", [])  # Commands install one that prints.
+    caplog.set_level("INFO")
     generator = load()
     assert (generator.name, generator.resolution, generator.class_names) == (NAME, 32, imagenet_names())
     assert generator.sha256 == hashlib.sha256(payload[WEIGHTS]).hexdigest()
@@ -141,8 +151,9 @@ def test_whole(host: Host, root: Path, payload: dict[str, bytes], capsys: pytest
     assert left(root) == WHOLE
     out, err = capsys.readouterr()
     assert out == ""
+    assert "downloading" not in err
     size = f"{len(payload[WEIGHTS]) / 1e6:.1f} MB"
-    assert f"downloading {host.address}/{WEIGHTS} ({size}) to {root / NAME / 'pytorch_model.bin'}" in err
+    assert f"downloading {host.address}/{WEIGHTS} ({size}) to {root / NAME / 'pytorch_model.bin'}" in caplog.text
     assert load().sha256 == generator.sha256
     assert len(host.asked) == 2
     sums = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=root / NAME, capture_output=True, check=False)
@@ -158,7 +169,7 @@ def test_addresses_of_the_hosts() -> None:
 
 
 @pytest.mark.parametrize("breaks", [[100_000], [1, 50_000, 70_000], [0, 0, 0]])
-def test_broken_in_the_middle_goes_on_in_the_same_command(
+def test_dropped_connection_resumes_in_the_same_command(
     host: Host, root: Path, payload: dict[str, bytes], breaks: list[int]
 ) -> None:
     host.breaks = list(breaks)
@@ -179,15 +190,16 @@ def _break_for_good(host: Host, root: Path, kept: int = 100_000) -> None:
     host.asked.clear()
 
 
-def test_broken_for_good_is_resumed_by_the_next_command(
-    host: Host, root: Path, payload: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+def test_lost_connection_is_resumed_by_the_next_command(
+    host: Host, root: Path, payload: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     _break_for_good(host, root)
     load()
     assert host.asked == [(WEIGHTS, "bytes=100000-")]
     assert (root / NAME / "pytorch_model.bin").read_bytes() == payload[WEIGHTS]
     assert left(root) == WHOLE
-    assert "the last" in capsys.readouterr().err
+    assert "the last" in caplog.text
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -291,7 +303,7 @@ def test_host_that_says_nothing_more(host: Host, root: Path, monkeypatch: pytest
 
 
 def _know(monkeypatch: pytest.MonkeyPatch, **known: Any) -> None:
-    """Pretend that size or checksum of the weights are published."""
+    """Register a published size or checksum of the weights."""
     config, weights = REMOTE[NAME].files
     monkeypatch.setitem(REMOTE, NAME, replace(REMOTE[NAME], files=(config, replace(weights, **known))))
 
@@ -424,14 +436,15 @@ def _fill_package_cache(payload: dict[str, bytes], folder: Path) -> list[Path]:
 
 
 def test_package_cache_is_used_without_a_copy(
-    host: Host, root: Path, payload: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    host: Host, root: Path, payload: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     paths = _fill_package_cache(payload, tmp_path / "package")
     assert next(entry for entry in list_generators() if entry.name == NAME).problem == "in the package's cache"
     assert load(offline=True).sha256 == hashlib.sha256(payload[WEIGHTS]).hexdigest()
     assert (root / NAME / "pytorch_model.bin").resolve() == paths[1].resolve()
     assert host.asked == []
-    assert f"using {paths[1]}" in capsys.readouterr().err
+    assert f"using {paths[1]}" in caplog.text
     for path in paths:
         path.unlink()
     load()  # The links point nowhere now.
@@ -440,8 +453,9 @@ def test_package_cache_is_used_without_a_copy(
 
 
 def test_broken_files_of_the_package_cache_are_left_alone(
-    host: Host, root: Path, payload: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    host: Host, root: Path, payload: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     # The package does not write its files atomically; the .json comes when one is whole.
     config, weights = _fill_package_cache(payload, tmp_path / "package")
     Path(f"{config}.json").unlink()
@@ -449,7 +463,7 @@ def test_broken_files_of_the_package_cache_are_left_alone(
     load()
     assert (root / NAME / "pytorch_model.bin").read_bytes() == payload[WEIGHTS]
     assert len(host.asked) == 2
-    assert f"{weights} is not used" in capsys.readouterr().err
+    assert f"{weights} is not used" in caplog.text
     assert weights.read_bytes() == payload[WEIGHTS][:-1000]
 
 
@@ -514,8 +528,8 @@ def test_google_drive_needs_gdown(root: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_google_drive(root: Path, monkeypatch: pytest.MonkeyPatch, outcome: str) -> None:
     content = _zip_of(b"weights") if outcome == "right" else b"<html>quota exceeded</html>"
 
-    def fake(*, id: str, output: str, resume: bool) -> None:  # noqa: A002
-        assert (id, resume) == ("1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW", True)
+    def fake(*, id: str, output: str, resume: bool, quiet: bool) -> None:  # noqa: A002
+        assert (id, resume, quiet) == ("1nAle7FCVFZdix2--ks0r5JBkFnKw8ctW", True, False)
         if outcome == "error":
             raise RuntimeError("too many\nusers")
         if outcome != "nothing":

@@ -1,4 +1,4 @@
-"""A family of generators is one file and one line in the table; the room's imports have no circle."""
+"""A family of generators is one file and one line in the table; the package's imports are acyclic."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_looking_for_a_generator_imports_no_torch_and_none_of_the_user_s_code(tm
 
 
 def _imported(path: Path) -> set[str]:
-    """Modules of this project that a file imports, for type checkers only included."""
+    """Modules of this project that a file imports, including those for type checkers only."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The fast form: every transformation against plain torch, whole generators against their reference form."""
+"""The fast network: every transformation against plain PyTorch, whole generators against their reference."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _affine_relu(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 def test_derivatives_of_affine_relu() -> None:
-    """First and second ones, forward and reverse, against finite differences."""
+    """First and second derivatives, forward and reverse mode, against finite differences."""
     inputs = [_normal(2, 3, 2, 4), _normal(2, 1, 1, 4, seed=1), _normal(2, 1, 1, 4, seed=2)]
     points = [each.requires_grad_() for each in inputs]
     assert torch.autograd.gradcheck(_affine_relu, points, check_forward_ad=True)
@@ -174,7 +174,7 @@ def test_by_class_is_a_choice_of_rows() -> None:
 
 
 def test_attention() -> None:
-    """Softmax attention, written with loops over positions."""
+    """Compare with softmax attention written as loops over positions."""
     channels, size = 8, 4
     theta, phi = _normal(1, channels, seed=1), _normal(1, channels, seed=2)
     g, o = _normal(4, channels, seed=3), _normal(channels, 4, seed=4)
@@ -218,7 +218,7 @@ def test_upsampled() -> None:
 
 @pytest.fixture(scope="module", params=CHECKPOINTS)
 def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FrozenGenerator:
-    """Loaded in float64, with statistics between stored ones where the truncation chooses them."""
+    """Loaded in float64, with interpolated statistics if they depend on the truncation."""
     return _load(CHECKPOINTS[request.param](tmp_path_factory.mktemp("checkpoint")), torch.float64)
 
 
@@ -265,7 +265,7 @@ def test_equals_the_reference_in_float64(generator: FrozenGenerator, reference: 
 
 @pytest.mark.parametrize("small", [0, 4, 8, 1000])
 def test_begun_together_and_finished_apart(generator: FrozenGenerator, small: int, monkeypatch) -> None:
-    """Wherever the network is cut, and however it is given z."""
+    """For every cut of the network and every form of z."""
     monkeypatch.setattr(fast, "SMALL", small)
     cut = _load(Path(generator.name), generator.dtype)
     z, y = _inputs(generator)
@@ -281,7 +281,7 @@ def _error(found: Tensor, truth: Tensor) -> float:
 
 
 def test_float32_is_as_close_to_float64_as_the_reference(generator: FrozenGenerator, single: FrozenGenerator) -> None:
-    """Medians of several draws: in some, rounding moves an activation across the kink of its ReLU, on either side."""
+    """Medians over draws, as rounding can move an activation across the kink of its ReLU in either implementation."""
     z, y = _inputs(generator, 8)
     images = generator(z, y)
     plain = generator.reference().float()

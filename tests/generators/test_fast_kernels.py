@@ -45,7 +45,7 @@ by_kernel = settings(deadline=None, max_examples=25)
 
 
 def _draw(*shape: int, dtype: torch.dtype, seed: int, exact: bool) -> Tensor:
-    """Normals; or small multiples of 1/4, with which the kernels' float32 arithmetic is exact and kinks are met."""
+    """Normals; or small multiples of 1/4, for which the kernels' float32 arithmetic is exact and kinks are hit."""
     source = torch.Generator().manual_seed(seed)
     x = torch.randint(-8, 9, shape, generator=source) / 4 if exact else torch.randn(shape, generator=source)
     return x.to(DEVICE, dtype)
@@ -175,7 +175,7 @@ def test_pooled_sum(shape: tuple[int, ...], dtype: torch.dtype, exact: bool, see
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_not_a_number_is_handed_on_as_torch_does(dtype: torch.dtype) -> None:
-    """A search notices an overflow by what it leaves."""
+    """A search detects an overflow by NaN."""
     x = torch.tensor([float("nan"), float("inf"), -float("inf"), 1.0], device=DEVICE, dtype=dtype).view(1, 1, 1, 4)
     one, zero = x.new_ones(1, 1, 1, 4), x.new_zeros(1, 1, 1, 4)
     torch.testing.assert_close(kernels.affine_relu(x, one, zero), x.relu(), equal_nan=True)
@@ -202,7 +202,7 @@ LAUNCHES = ("affine_relu", "affine_relu_backward", "scaled_relu_backward", "skip
 
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
-    """Whatever computes on DEVICE may use the kernels; how often it has used each."""
+    """Enable the kernels on DEVICE and count their launches."""
     counts = dict.fromkeys(LAUNCHES, 0)
 
     def counted(name: str, function: Callable) -> Callable:
@@ -261,7 +261,7 @@ def _functions() -> dict[str, tuple[Callable[..., Tensor], list[Tensor]]]:
 
 @pytest.mark.parametrize("name", _functions())
 def test_derivatives_of_all_kinds(name: str, launches: dict[str, int]) -> None:
-    """In float32 with the kernels against float64, which goes without them; gradcheck has judged that elsewhere."""
+    """Compare float32 with kernels to float64 without them, which gradcheck validates elsewhere."""
     function, inputs = _functions()[name]
 
     def all_kinds(points: list[Tensor]) -> list[Tensor]:

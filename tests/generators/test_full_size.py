@@ -1,4 +1,4 @@
-"""The builders of full-size random networks, tried on small ones."""
+"""The builders of full-size random networks, tested on small ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_small_networks_load_and_give_the_images_of_other_code(tmp_path: Path, s
     made = save(tmp_path, config)
     images = load_generator(tmp_path, device="cpu")(made.z, made.y)
     torch.testing.assert_close(images, made.images, atol=5e-5, rtol=0)
-    # Sane: neither flat nor saturated, and different for different inputs.
+    # Neither constant nor saturated, and different for different inputs.
     assert 0.2 < images.std() < 0.7
     assert (images.abs() > 0.99).float().mean() < 0.05
     assert (images[0] - images[1]).abs().mean() > 0.05

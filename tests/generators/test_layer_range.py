@@ -18,7 +18,7 @@ LAYERS, Z_DIM = 4, 3
 
 
 def seen(z: torch.Tensor) -> torch.Tensor:
-    """An image that shows the latent of every layer: row l, column c is z[l, c]."""
+    """An image of the latents of all layers: row l, column c is z[l, c]."""
     return z[:, None]
 
 

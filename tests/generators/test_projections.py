@@ -1,4 +1,4 @@
-"""Weights by which z enters, against the tensors of the checkpoints."""
+"""Projections of z against the tensors of the checkpoints."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def spectral(state: dict[str, torch.Tensor], key: str, left: torch.Tensor, right
 
 
 def of_package(folder: Path, key: str) -> torch.Tensor:
-    """A weight of the package's state dict over its spectral norm, the columns of z."""
+    """A weight of the package's state dict divided by its spectral norm, restricted to the columns of z."""
     state = torch.load(folder / "pytorch_model.bin", weights_only=True)
     weight = spectral(state, f"{key}.weight_orig", state[f"{key}.weight_u"], state[f"{key}.weight_v"])
     return weight[:, :16].float()
 
 
 def of_brock(folder: Path, key: str) -> torch.Tensor:
-    """A weight over the spectral norm that one step of the power iteration finds."""
+    """A weight divided by the spectral norm from one step of power iteration."""
     state = torch.load(folder / "G_ema.pth", weights_only=True)
     weight = state[f"{key}.weight"].double()
     right = torch.nn.functional.normalize(state[f"{key}.u0"].double() @ weight)

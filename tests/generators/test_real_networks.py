@@ -1,4 +1,4 @@
-"""Networks that others trained, as a user of this tool has them: plain torch modules."""
+"""Networks trained by others, as plain PyTorch modules."""
 
 from __future__ import annotations
 

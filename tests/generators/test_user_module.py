@@ -1,4 +1,4 @@
-"""Generators in a user's own code: what is accepted, what is refused and how, and what is left as it was."""
+"""Generators in user code: accepted and refused forms, error messages, and side effects."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class names:
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    """No package that a test imports is seen by another."""
+    """Isolate imported packages between tests."""
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_own_package"]:
         del sys.modules[name]
@@ -319,7 +319,7 @@ def test_every_job_works_on_a_user_s_own_network(
     monkeypatch.chdir(folder)
     search = "discover --generator my_gan.py:make --class dog --method jacobian --samples 4 --out run --quiet"
     assert _command(monkeypatch, search) == 0
-    assert f"visualize.py run/directions.safetensors --generator {folder}/my_gan.py:make" in capsys.readouterr().out
+    assert f"visualize run/directions.safetensors --generator {folder}/my_gan.py:make" in capsys.readouterr().out
     found = Directions.load(folder / "run" / "directions.safetensors")
     name, weights = f"{folder}/my_gan.py:make", load_generator("my_gan.py:make", device="cpu").sha256
     assert [found.metadata[key] for key in ("generator", "generator_sha256")] == [name, weights]

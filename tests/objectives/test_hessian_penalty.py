@@ -375,7 +375,7 @@ BAD = [
     ({"z": torch.zeros(2, 3, dtype=torch.int64)}, r"z is a torch.int64 tensor \(2, 3\)"),
     ({"z": torch.zeros(0, 3)}, "z is a torch.float32 tensor"),
     ({"z": [[0.0, 1.0]]}, "z is a list"),
-    ({"probes": torch.ones(2, 3)}, r"probes have shape \(2, 3\); for this z it is \(k ≥ 2, 2, 3\)"),
+    ({"probes": torch.ones(2, 3)}, r"probes have shape \(2, 3\); this z needs \(k ≥ 2, 2, 3\)"),
     ({"probes": torch.ones(1, 2, 3)}, "probes have shape"),
     ({"probes": torch.ones(2, 2, 4)}, "probes have shape"),
     ({"probes": torch.zeros(2, 2, 3)}, r"other than \+1 and -1"),
@@ -397,7 +397,7 @@ def test_bad_input(arguments: dict, message: str):
 @pytest.mark.parametrize("at", [1, 2])
 def test_shapes_that_change_between_passes(at: int):
     calls = itertools.count()
-    with pytest.raises(UserError, match="must not change"):
+    with pytest.raises(UserError, match="must be the same"):
         hessian_penalty(lambda z: z if next(calls) < at else z[:, :2], Z)
 
 

@@ -261,7 +261,7 @@ BAD = [
     ({"G": lambda z: z.sum()}, r"G returned shapes \[\(\)\] for 2 z"),
     ({"G": lambda z: z.T}, r"G returned shapes \[\(3, 2\)\] for 2 z"),
     ({"G_z": "image"}, "G returned a str"),
-    ({"G_z": torch.zeros(2, 4)}, "must not change"),
+    ({"G_z": torch.zeros(2, 4)}, "must be the same"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Curved walks, on generators whose singular vectors can be worked out by hand."""
+"""Curved paths, on generators with closed-form singular vectors."""
 
 from __future__ import annotations
 
@@ -179,10 +179,10 @@ def test_path_sizes_that_no_path_has(circles: FunctionGenerator, path_size: floa
 
 def test_a_network_that_cannot_be_differentiated_is_refused():
     flat = FunctionGenerator(lambda z: as_images(z.detach()), z_dim=12)
-    with pytest.raises(UserError, match="does not depend on z differentiably"):
+    with pytest.raises(UserError, match="is not a differentiable function of z"):
         leading_directions(flat, torch.zeros(1, 12), ZERO, 1)
 
 
 def test_no_more_directions_than_coordinates(circles: FunctionGenerator):
-    with pytest.raises(UserError, match="4 directions asked for; in a space of 3"):
+    with pytest.raises(UserError, match="directions is 4; a space of 3"):
         leading_directions(circles, double([2, 0, 0]), ZERO, 4)

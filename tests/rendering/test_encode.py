@@ -22,7 +22,7 @@ MOVING = (".gif", ".mp4", ".webp")
 
 
 def _frame(phase: float, height: int = 60, width: int = 90) -> np.ndarray:
-    """A soft gradient of many hues that moves."""
+    """A moving smooth gradient of many hues."""
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(2 * np.pi * (phase + x * 0.7 + y * 0.4 + shift / 3)) for shift in range(3)]
     return np.round(127.5 + 90 * np.stack(waves, -1)).astype(np.uint8)
@@ -38,11 +38,11 @@ def _write(path: Path, count: int = 8, fps: float = 20, **size: int) -> list[np.
 
 
 def _read(path: Path) -> tuple[np.ndarray, list[int]]:
-    """Frames, and how long each is shown in milliseconds."""
+    """Frames and their durations in milliseconds."""
     if path.suffix == ".mp4":
         return _read_mp4(path)
     frames, durations = [], []
-    with Image.open(path) as image:  # imageio does not tell how long frames of a WebP are shown
+    with Image.open(path) as image:  # imageio does not report frame durations of WebP.
         assert image.info["loop"] == 0
         for i in range(image.n_frames):
             image.seek(i)
@@ -133,13 +133,13 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, suffix: s
 @pytest.mark.parametrize(
     ("path", "fps", "said"),
     [
-        ("a.avi", 20, "no format '.avi'"),
+        ("a.avi", 20, "cannot write '.avi'"),
         ("a.gfi", 20, "did you mean '.gif'"),
-        ("a", 20, "no format ''"),
-        ("a.gif", 60, "at most 50 frames per second, not 60"),
-        ("a.mp4", 0, "not 0"),
-        ("a.mp4", -1, "not -1"),
-        ("a.mp4", float("nan"), "not nan"),
+        ("a", 20, "cannot write ''"),
+        ("a.gif", 60, "fps is 60; .gif allows more than 0 and at most 50 frames per second"),
+        ("a.mp4", 0, "fps is 0; "),
+        ("a.mp4", -1, "fps is -1; "),
+        ("a.mp4", float("nan"), "fps is nan; "),
     ],
 )
 def test_bad_output(path: str, fps: float, said: str) -> None:
@@ -173,7 +173,7 @@ _REAL = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def _replace_ffmpeg(monkeypatch: pytest.MonkeyPatch, *programs: Path | str) -> None:
-    """The programs in turn, the last for ever."""
+    """Replace ffmpeg by the programs in turn, then always by the last one."""
     left = list(map(str, programs))
     monkeypatch.setattr(encode.imageio_ffmpeg, "get_ffmpeg_exe", lambda: left.pop(0) if len(left) > 1 else left[0])
 
@@ -208,7 +208,7 @@ def test_ffmpeg_fails(
 
 @pytest.mark.parametrize("suffix", MOVING)
 @pytest.mark.parametrize("size", [(60, 90), (600, 900)])  # fits a pipe, and does not
-def test_a_program_that_is_no_ffmpeg(
+def test_a_program_that_is_not_ffmpeg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, size: tuple[int, int]
 ) -> None:
     _replace_ffmpeg(monkeypatch, "/bin/true")
@@ -240,7 +240,7 @@ def test_a_gif_that_fails_at_its_end_leaves_nothing(tmp_path: Path, monkeypatch:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("suffix", [*MOVING, ".png"])
 def test_a_full_disk(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """As the last thing that a film meets, and without a word but the error's."""
+    """Even at the end of a film, and with no output but the error."""
     film = tmp_path / f"a{suffix}"
     film.symlink_to("/dev/full")
     writer = encode.WRITERS[suffix](film, 20)
@@ -255,7 +255,7 @@ def test_a_full_disk(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[s
 
 
 def test_the_next_frame_is_made_while_one_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By an encoder that is done with a frame, larger than any pipe, only when the next has been made."""
+    """With an encoder that reads a frame, larger than any pipe, only after the next one has been generated."""
     frame, count = _frame(0, 500, 1000), 3
     fake = tmp_path / "ffmpeg"
     fake.write_text(

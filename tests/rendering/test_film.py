@@ -11,7 +11,7 @@ from tests.rendering.toy import RESOLUTION, Z_DIM, levels
 
 
 class Counting:
-    """The toy generator, and how many images it was asked for."""
+    """The toy generator, counting its images."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -33,7 +33,7 @@ def _film(counting: Counting, directions: Directions) -> Film:
 
 
 def _pictures(canvas: np.ndarray, sheet: Sheet) -> list[list[int]]:
-    """The colour of each picture, found by where a sheet puts tiles of known values."""
+    """The colour of each picture, located by the tiles of a sheet with known values."""
     count = len(list(sheet._places()))
     where = sheet.draw(np.full((RESOLUTION, RESOLUTION, 3), 1 + i, np.uint8) for i in range(count))
     return [np.unique(canvas[(where == 1 + i).all(-1)], axis=0).tolist()[0] for i in range(count)]

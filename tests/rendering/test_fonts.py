@@ -1,4 +1,4 @@
-"""Labels with letters that Pillow's own font lacks."""
+"""Labels with letters missing in Pillow's default font."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_one_warning_names_the_letters_that_no_font_has(caplog: pytest.LogCaptur
     blank = np.full((64, 64, 3), 255, np.uint8)
     with caplog.at_level(logging.WARNING, "biggan_discovery"):
         Sheet([Label("0", "漢字"), Label("1", "größe 漢"), Label("2", "size")], tile=64).draw([blank] * 3)
-    assert caplog.messages == ["no font here has the letters 字漢; labels show boxes instead"]
+    assert caplog.messages == ["no font has the letters 字漢; labels show boxes instead"]
 
 
 def test_without_matplotlib_labels_are_drawn_all_the_same(
@@ -46,4 +46,4 @@ def test_without_matplotlib_labels_are_drawn_all_the_same(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert drawn("größe").any()
-    assert caplog.messages == ["no font here has the letters ßö; labels show boxes instead"]
+    assert caplog.messages == ["no font has the letters ßö; labels show boxes instead"]

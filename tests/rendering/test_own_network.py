@@ -1,4 +1,4 @@
-"""Finding, drawing and editing in a network that the tool has never seen, from Python."""
+"""Discovering, drawing and editing with an arbitrary user network, from Python."""
 
 from __future__ import annotations
 
@@ -166,11 +166,11 @@ def test_other_weights_are_warned_of(
 
 
 BAD: list[tuple[dict, str]] = [
-    ({"out": "film"}, "no format ''"),
-    ({"out": "film.avi"}, "no format '.avi'"),
+    ({"out": "film"}, "cannot write ''"),
+    ({"out": "film.avi"}, "cannot write '.avi'"),
     ({"format": "gif"}, "is not a .gif file"),
-    ({"per_direction": True, "format": "avi"}, "no format '.avi'"),
-    ({"fps": float("nan")}, "not nan"),
+    ({"per_direction": True, "format": "avi"}, "cannot write '.avi'"),
+    ({"fps": float("nan")}, "fps is nan"),
     ({"samples": 0}, "samples is 0; it should be an integer, at least 1 and at most 10000"),
     ({"samples": 2.5}, "samples is 2.5"),
     ({"frames": 1}, "frames is 1"),

@@ -1,4 +1,4 @@
-"""A generator whose images can be worked out by hand: channel c of an image is one level, tanh(z[c])."""
+"""A generator with closed-form images: channel c is the constant tanh(z[c])."""
 
 from __future__ import annotations
 

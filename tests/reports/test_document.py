@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
 
-from biggan_discovery.evaluation import Estimate
-from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text, shown
+from biggan_discovery.evaluation.estimates import Estimate, Ratio
+from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text, as_text, shown
 
 DOCUMENT = Document("A <b> & c")
 DOCUMENT.add(
@@ -20,7 +21,7 @@ DOCUMENT.add(
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would show, and checks that every tag is closed."""
+    """Collect the visible content, and check that every tag is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ def test_html_is_well_formed_and_says_what_was_written() -> None:
 
 def test_markdown_says_the_same() -> None:
     lines = DOCUMENT.markdown().splitlines()
-    assert lines[0] == "# A <b> & c"
+    assert lines[0] == "# A \\<b\\> & c"
     assert "## Figures" in lines
     assert "    command --set 'a b'" in lines
     assert "| a\\|b | 1 | long words |" in lines
@@ -71,6 +72,8 @@ def test_markdown_says_the_same() -> None:
         ((3.0, float("nan")), "3"),
         ((float("nan"), 1.0), "–"),
         ((1234.0, 56.0), "1234 ± 56"),
+        ((float("inf"), 1.0), "–"),
+        ((2.0, float("inf")), "2"),
     ],
 )
 def test_figures_are_shown_with_as_many_digits_as_they_are_known_to(estimate: tuple[float, float], text: str) -> None:
@@ -79,3 +82,35 @@ def test_figures_are_shown_with_as_many_digits_as_they_are_known_to(estimate: tu
 
 def test_no_figure_is_a_dash() -> None:
     assert shown(None) == "–"
+    assert shown(Ratio(0.5, 0.02, 0.01, 0.01, 8)) == "0.500 ± 0.020"
+
+
+# What GitHub shows of Markdown: everything a backslash protects, and nothing more.
+HOSTILE = "*a* _b_ <i>c</i> [d](e) `f` g|h #i ~j~ \\k \x1b[31m\r\n# l"
+
+
+def rendered(markdown: str) -> str:
+    """The text behind the escapes; fails where a character that means something is not escaped."""
+    left = re.sub(r"\\[^a-z\s]", "", markdown)
+    assert re.fullmatch(r"[a-z0-9 ()/]*", left), left
+    return re.sub(r"\\([^a-z\s])", r"\1", markdown)
+
+
+def test_names_are_shown_as_they_are() -> None:
+    expected = "*a* _b_ <i>c</i> [d](e) `f` g|h #i ~j~ \\k  [31m # l"
+    document = Document(HOSTILE)
+    document.add(Heading(2, HOSTILE), Text(HOSTILE), Table((HOSTILE, "x"), [(HOSTILE, "1")]))
+    title, heading, text, head, _, row = filter(None, document.markdown().splitlines())
+    for line, before, after in (
+        (title, "# ", ""), (heading, "## ", ""), (text, "", ""), (head, "| ", " | x |"), (row, "| ", " | 1 |"),
+    ):  # fmt: skip
+        assert rendered(line.removeprefix(before).removesuffix(after)) == expected
+
+
+def test_a_table_as_text_is_aligned() -> None:
+    table = Table(("metric", "a set"), [("HP", "1.5 ± 0.1"), ("longer one", "2")])
+    assert as_text(table).splitlines() == [
+        "metric          a set",
+        "HP          1.5 ± 0.1",
+        "longer one          2",
+    ]

@@ -1,4 +1,4 @@
-"""Figures are pictures with something in them, and leave no trace in matplotlib."""
+"""Figures are non-empty pictures, and leave matplotlib's state unchanged."""
 
 from __future__ import annotations
 

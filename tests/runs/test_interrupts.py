@@ -1,4 +1,4 @@
-"""A search that is stopped, at any moment and in any way, goes on as if it had not been."""
+"""A search that is interrupted at any time and in any way resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def search(tmp_path: Path, generator: Path) -> Iterator[Callable[..., Command]]:
-    """Starts a search in a folder below `tmp_path`."""
+    """Start a search in a folder below `tmp_path`."""
     started: list[Command] = []
 
     def start(out: str | Path, *, steps: int = STEPS, save_every: int = 2) -> Command:
@@ -46,7 +46,7 @@ def search(tmp_path: Path, generator: Path) -> Iterator[Callable[..., Command]]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, generator: Path) -> Path:
-    """The folder of a search that nobody interrupted."""
+    """The folder of an uninterrupted search."""
     folder = tmp_path_factory.mktemp("whole")
     options = ("--out", folder, "--steps", str(STEPS), "--save-every", "2", "--batch", "2")
     assert Command(folder, "discover", "--generator", generator, *options).wait().code == 0
@@ -54,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, generator: Path) -> Path:
 
 
 def steps_saved(folder: Path) -> int:
-    """Steps in the state of a run; 0 where there is none yet."""
+    """Steps in the checkpoint of a run; 0 if there is none yet."""
     if not (folder / "state.safetensors").exists():
         return 0
     with safetensors.safe_open(folder / "state.safetensors", framework="pt") as file:
@@ -80,7 +80,7 @@ def test_a_signal_ends_the_step_saves_and_the_run_goes_on(tmp_path, search, whol
     running.send(number)
     ended = running.wait()
     assert ended.code == code
-    assert f"stopped; the run is saved in {tmp_path / 'run'}, and the same command goes on from there" in ended.err
+    assert f"stopped; the run is saved in {tmp_path / 'run'}, run the same command again to resume" in ended.err
     assert "Traceback" not in ended.err
     saved = steps_saved(tmp_path / "run")
     assert 10 <= saved <= STEPS
@@ -118,7 +118,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, search):
     wait_for(lambda: steps_saved(tmp_path / "run"))
     second = search("run", steps=LONG).wait()
     assert second == Ended(
-        2, "", f"error: another run is using {tmp_path / 'run'}; wait for it, or give another --out\n"
+        2, "", f"error: another run is using {tmp_path / 'run'}; wait for it, or choose another --out\n"
     )
     first.send(signal.SIGKILL)
     first.wait()

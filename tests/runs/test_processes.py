@@ -1,4 +1,4 @@
-"""Several processes that search as one: with gloo, on CPUs.
+"""Distributed searches with gloo on CPUs.
 
 Most of them are forked and find each other by a store that the test keeps, as torchrun's agent does; that is fast, and
 each can be stopped by itself. The last tests go through torchrun.
@@ -25,7 +25,7 @@ from tests.processes import Command, Ended, save_fast_biggan
 from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 
 CLONE = Path(__file__).parents[2]
-LOST = "error: another process of this run has ended; the same command goes on from what was saved last"
+LOST = "error: another process of this run has exited; run the same command to resume from the last checkpoint"
 STEPS = 30
 BATCH = 3  # two processes have two samples and one
 ADAM = ("--steps", str(STEPS), "--batch", str(BATCH), "--save-every", "2")
@@ -41,7 +41,7 @@ Start = Callable[..., list[Command]]
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory, generator: Path) -> Iterator[Start]:
-    """Starts `discover` in some processes; `extra` are options of each process alone."""
+    """Start `discover` in several processes; `extra` are options of single processes."""
     started: list[Command] = []
 
     def begin(count: int, *options: str | Path, extra: tuple[tuple[str, ...], ...] = ()) -> list[Command]:
@@ -71,7 +71,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, generator: Path) -> Iterator
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Callable[[int], Path]:
-    """The folder of a search that nobody interrupted, by a number of processes."""
+    """The folder of an uninterrupted search, by number of processes."""
     folders: dict[int, Path] = {}
 
     def folder(count: int) -> Path:
@@ -88,14 +88,14 @@ def ended(commands: list[Command]) -> list[Ended]:
 
 
 def error_lines(ends: list[Ended]) -> list[str]:
-    """What all processes together said of errors."""
+    """The error lines of all processes."""
     said = "".join(each.err for each in ends)
     assert "Traceback" not in said
     return [line for line in said.splitlines() if line.startswith("error: ")]
 
 
 def assert_alike(folder: Path, whole: Path) -> None:
-    """Equal but for the order of sums: float32 has a relative rounding of 6e-8, and a few dozen steps add it up."""
+    """Equal up to summation order: float32 rounds by 6e-8, accumulated over a few dozen steps."""
     one, other = (Directions.load(each / "directions.safetensors") for each in (folder, whole))
     assert torch.allclose(one.A, other.A, atol=1e-5, rtol=0)
     assert one.metadata["settings"] == other.metadata["settings"]
@@ -165,7 +165,7 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch, device, environment, gpu
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_any_number_of_processes_finds_the_same(whole, count):
-    """Four processes for three samples: one has none."""
+    """With four processes for three samples, one process has none."""
     assert_alike(whole(count), whole(1))
 
 
@@ -184,7 +184,7 @@ def test_the_first_process_alone_speaks_and_writes(tmp_path, start):
     assert (second.out, second.err) == ("", "")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", *RESULTS]
     first, second = ended(start(2, *ADAM, "--out", tmp_path / "run"))
-    assert first.out.splitlines()[-1].startswith("this run was finished already: ")
+    assert first.out.splitlines()[-1].startswith("already finished: ")
     assert (second.code, second.out, second.err) == (0, "", "")
 
 
@@ -267,10 +267,10 @@ def test_a_class_that_fails_does_not_keep_the_others(tmp_path, start):
 
 
 class Torchrun:
-    """`torchrun --nproc-per-node 2 discover.py` on a port of its own."""
+    """`torchrun --nproc-per-node 2 discover.py` on a free port."""
 
     def __init__(self, generator: Path, *options: str | Path):
-        command = [sys.executable, "-m", "torch.processes.run", "--standalone", "--nproc-per-node", "2"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         command += ["discover.py", "--generator", generator, "--no-judge", *options]
         self.process = subprocess.Popen(
             command,

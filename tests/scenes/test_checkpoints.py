@@ -1,4 +1,4 @@
-"""The bundled generators, as they lie in git."""
+"""The bundled generators in the repository."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def test_rotating_turns_images_and_true_directions_alike(generator, scene, seed,
 
 def test_a_generator_of_no_scene():
     function = FunctionGenerator(lambda z: z[:, :3, None, None], z_dim=4)
-    with pytest.raises(UserError, match="fitted to no scene"):
+    with pytest.raises(UserError, match="was not fitted to a scene"):
         scene_of(function)

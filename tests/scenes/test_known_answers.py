@@ -1,4 +1,4 @@
-"""The scenes that separate methods have, as rendered, the derivatives that they are there for."""
+"""The scenes that separate methods have the derivatives they are designed for."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def gram_matrices(scene: Scene) -> torch.Tensor:
 
 
 def off_diagonal(grams: torch.Tensor, Q: torch.Tensor) -> float:
-    """What OroJaR minimises (Wei et al. 2021, eq. 4): the sum of squares of JᵀJ off the diagonal, rows of Q as axes."""
+    """The objective of OroJaR (Wei et al. 2021, eq. 4): squared off-diagonal entries of JᵀJ in the frame Q."""
     turned = Q @ grams @ Q.T
     return (turned - torch.diag_embed(turned.diagonal(dim1=1, dim2=2))).square().sum().item()
 

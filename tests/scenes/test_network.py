@@ -23,7 +23,7 @@ SCENE = SCENES["room"]
 
 @pytest.fixture(scope="module")
 def fitted() -> BigGAN:
-    """A random network whose statistics are those of some batch, as after a fit."""
+    """A random network with the statistics of a batch, as after a fit."""
     torch.manual_seed(0)
     network = new_network(SCENE)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def fitted() -> BigGAN:
 
 
 def package_images(network: BigGAN, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """What the package itself shows for an exported state."""
+    """The package's images for an exported state."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         package = BigGAN(BigGANConfig.from_dict(config(SCENE))).eval()

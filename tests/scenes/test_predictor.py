@@ -1,4 +1,4 @@
-"""Bundled predictors read factors off renders that they have not seen, and off generated images."""
+"""Bundled predictors predict factors from held-out renders and from generated images."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_fit_ends_in_a_file_that_is_judged_on_held_out_renders(
 
 @pytest.fixture(scope="module")
 def coloured() -> tuple[Tensor, Tensor]:
-    """Plain images whose colour is the factors."""
+    """Uniform images whose colour encodes the factors."""
     factors = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
     return (factors * 255).round().byte()[:, :, None, None].expand(-1, -1, 64, 64), factors
 

@@ -15,7 +15,7 @@ def middle(count: int = 1) -> torch.Tensor:
 
 
 def changed(factor: str, start: float, end: float, y: torch.Tensor) -> torch.Tensor:
-    """Largest change (N, R, R) of a pixel when one factor moves and the others stay in the middle."""
+    """Maximum change (N, R, R) of each pixel when one factor varies and the others stay at 0.5."""
     first, second = middle(len(y)), middle(len(y))
     first[:, FACTORS.index(factor)], second[:, FACTORS.index(factor)] = start, end
     return (render(first, y) - render(second, y)).abs().amax(dim=1)

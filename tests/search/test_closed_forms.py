@@ -1,4 +1,4 @@
-"""Closed forms against dense linear algebra."""
+"""Closed-form methods against dense linear algebra."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_sefa_of_generators(generator: FrozenGenerator, layers: str):
 
 
 def least_squares_by_numpy(outputs: np.ndarray, latents: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows, and explained variances, by PCA and lstsq of all samples at once."""
+    """Rows and explained variances, by PCA and lstsq over all samples at once."""
     centred = outputs - outputs.mean(axis=0)
     _, values, components = np.linalg.svd(centred, full_matrices=False)
     coordinates = centred @ components[:count].T
@@ -161,7 +161,7 @@ def test_directions_that_a_layer_does_not_see_come_last_and_are_orthogonal_to_th
 
 
 def test_ganspace_of_biggan_deep_against_outputs_of_the_packages_own_layers(tmp_path: Path):
-    """Outputs of the original's layers for the same latents and one class, by hooks, and PCA of all at once."""
+    """Compare with PCA over outputs of the original layers, recorded by hooks, for the same latents and one class."""
     generator = load_generator(str(save_tiny_biggan(tmp_path)))
     network = tiny_network()
     samples = 100
@@ -180,7 +180,7 @@ def test_ganspace_of_biggan_deep_against_outputs_of_the_packages_own_layers(tmp_
 
 
 def _outputs(network: torch.nn.Module, modules: list[torch.nn.Module], z: torch.Tensor) -> list[torch.Tensor]:
-    """What some modules of the package's network give for one class."""
+    """Outputs of some modules of the package's network for one class."""
     seen: list[torch.Tensor] = []
     handles = [module.register_forward_hook(lambda *call: seen.append(call[-1])) for module in modules]
     with torch.no_grad():
@@ -255,7 +255,7 @@ def mlp(dim: int):
 
 
 def dense(G, z: torch.Tensor) -> np.ndarray:
-    """J (N, outputs, dim) by central differences in float64, across which hardly any ReLU has its kink."""
+    """J (N, outputs, dim) by central differences in float64, with steps that cross almost no ReLU kink."""
     axes = 1e-8 * torch.eye(z.shape[1], dtype=torch.float64)
     return np.stack([((G(z + axis) - G(z - axis)) / 2e-8).flatten(1).numpy() for axis in axes], axis=-1)
 
@@ -335,7 +335,7 @@ def test_networks_without_forward_mode_take_differences_and_say_so_once(
     W, z = normal(9, 5, dtype=dtype), normal(2, 5, seed=1, dtype=dtype)
     found = jacobian(lambda z: _NoForwardMode.apply(z @ W.T), z)
     [record] = caplog.records
-    assert record.getMessage().startswith("central differences replace forward-mode derivatives: ")
+    assert record.getMessage().startswith("using central differences instead of forward-mode derivatives: ")
     exact = jacobian(lambda z: torch.sin(z @ W.T), z)
     assert len(caplog.records) == 1
     np.testing.assert_allclose(found.values["singular_values"], exact.values["singular_values"], rtol=tolerance)
@@ -362,20 +362,20 @@ def generator_of_one_class(generator: FrozenGenerator):
     [
         (lambda: sefa(torch.ones(3)), r"weight is a torch.float32 tensor \(3,\)"),
         (lambda: sefa(torch.ones(2, 3, dtype=torch.int64)), "weight is a torch.int64"),
-        (lambda: sefa(torch.full((2, 3), torch.nan)), "finite matrix"),
-        (lambda: sefa(torch.ones(2, 3), 4), "4 directions asked for; in a space of 3"),
-        (lambda: sefa(torch.ones(2, 3), 0), "0 directions asked for"),
-        (lambda: sefa(torch.ones(2, 3), True), "True directions asked for"),
+        (lambda: sefa(torch.full((2, 3), torch.nan)), "finite floating-point matrix"),
+        (lambda: sefa(torch.ones(2, 3), 4), "directions is 4; a space of 3"),
+        (lambda: sefa(torch.ones(2, 3), 0), "directions is 0"),
+        (lambda: sefa(torch.ones(2, 3), True), "directions is True"),
         (lambda: ganspace(torch.sin, [torch.ones(1, 3)]), "1 latents given"),
         (lambda: ganspace(torch.sin, []), "0 latents given"),
         (lambda: ganspace(lambda z: z * 0, [normal(9, 3)]), "the same for all latents"),
         (lambda: ganspace(lambda z: z.sum(1), [normal(9, 3)]), r"\(9, 3\) gave torch.float64 outputs \(9,\)"),
-        (lambda: ganspace(lambda z: z / 0, [normal(9, 3)]), "should be finite"),
-        (lambda: ganspace(lambda z: z, [normal(9, 3), normal(9, 4)]), "as wide in every batch"),
-        (lambda: ganspace(torch.sin, [normal(9, 3)], 5), "5 directions asked for"),
-        (lambda: jacobian(torch.sin, torch.ones(3)), r"floating tensor \(N, dim\)"),
-        (lambda: jacobian(torch.sin, torch.ones(1, 3), 4), "4 directions asked for"),
-        (lambda: jacobian(lambda z: z.detach(), torch.ones(1, 3)), "does not depend on z"),
+        (lambda: ganspace(lambda z: z / 0, [normal(9, 3)]), "must be finite"),
+        (lambda: ganspace(lambda z: z, [normal(9, 3), normal(9, 4)]), "same width in every batch"),
+        (lambda: ganspace(torch.sin, [normal(9, 3)], 5), "directions is 5"),
+        (lambda: jacobian(torch.sin, torch.ones(3)), r"floating-point tensor \(N, dim\)"),
+        (lambda: jacobian(torch.sin, torch.ones(1, 3), 4), "directions is 4"),
+        (lambda: jacobian(lambda z: z.detach(), torch.ones(1, 3)), "is not a differentiable function of z"),
     ],
 )
 def test_bad_input(call, said: str):
@@ -386,7 +386,7 @@ def test_bad_input(call, said: str):
 
 def test_bad_input_to_generators(generator: FrozenGenerator):
     for method in ("sefa", "ganspace", "jacobian"):
-        with pytest.raises(UserError, match="17 directions asked for; in a space of 16"):
+        with pytest.raises(UserError, match="directions is 17; a space of 16"):
             found_by(method, generator, 17)
         with pytest.raises(UserError, match="layers '0-99'"):
             found_by(method, generator, 2, layers="0-99")

@@ -18,7 +18,7 @@ MIX = torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
 
 
 def separable(z: torch.Tensor) -> torch.Tensor:
-    """A sum of functions of one coordinate each along FRAME, so the Hessian is diagonal there and nowhere else."""
+    """A sum of functions of one coordinate each along FRAME, so the Hessian is diagonal only in that frame."""
     return (torch.tanh(z @ FRAME.T) @ MIX).view(-1, 3, 4, 4)
 
 
@@ -96,7 +96,7 @@ def test_a_finished_run_is_not_run_again(tmp_path):
 
 
 class KilledError(Exception):
-    """Stands for a process that is gone."""
+    """Simulates a killed process."""
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3])

@@ -26,7 +26,7 @@ MIX = MIX * torch.tensor([5.0, 4, 3, 2, 1, 0.5])[:, None]
 
 
 def separable(z: torch.Tensor) -> torch.Tensor:
-    """A sum of functions of one coordinate each along FRAME, ever weaker ones."""
+    """A sum of functions of one coordinate each along FRAME, with decreasing strength."""
     return (torch.tanh(z @ FRAME.T.to(z)) @ MIX.to(z)).view(-1, 3, 4, 4)
 
 
@@ -59,7 +59,7 @@ def test_a_common_frame_is_found_under_noise():
 
 
 def test_no_rotation_of_two_axes_does_better():
-    """Matrices that share no frame: at the optimum the best angle of every pair, found by scanning, is 0."""
+    """For matrices without a common frame, the best angle of every pair at the optimum, found by scanning, is 0."""
     random = torch.Generator().manual_seed(5)
     matrices = torch.randn(7, 5, 5, dtype=torch.float64, generator=random)
     matrices = matrices + matrices.mT
@@ -144,7 +144,7 @@ def test_forward_mode_and_its_replacement(caplog):
     rows, evaluations = jacobian_rows(no_forward_mode, AXES, Batch(3), Derivative())
     assert torch.allclose(rows, exact, atol=1e-9)
     assert evaluations == 8
-    assert [record.getMessage()[:19] for record in caplog.records] == ["central differences"]
+    assert [record.getMessage()[:25] for record in caplog.records] == ["using central differences"]
 
 
 # Whole runs
@@ -195,7 +195,7 @@ def test_directions_stay_in_the_span_of_a_start(tmp_path):
 
 
 class Counting:
-    """A function that counts the latents that come forward and the gradients that come back."""
+    """A function that counts forward latents and backward gradients."""
 
     def __init__(self):
         self.forward = self.backward = 0
@@ -241,7 +241,7 @@ def test_a_warm_start_for_adam(tmp_path):
 
 
 class KilledError(Exception):
-    """Stands for a process that is gone."""
+    """Simulates a killed process."""
 
 
 @pytest.mark.parametrize("asked", [{}, {"sketches": 2}, {"method": "orojar"}])
@@ -282,7 +282,7 @@ def test_closed_forms_leave_the_same_file(tmp_path, method):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"method": "sefa", "solver": "adam"}, "sefa is computed without one"),
+        ({"method": "sefa", "solver": "adam"}, "sefa is computed without a solver"),
         ({"solver": "adm"}, "did you mean 'adam'"),
         (
             {"method": "jacobian", "steps": 5},
@@ -299,7 +299,7 @@ def test_closed_forms_leave_the_same_file(tmp_path, method):
         ({"sketches": -1}, "sketches is -1"),
         ({"solver": "joint-diagonalization", "init": "joint-diagonalization"}, "a start for the solver adam"),
         ({"method": "orojar", "path_size": -1.0, "steps": 1}, "path_size is -1.0; it should be a number of at least 0"),
-        ({"method": "sefa"}, "no first linear layer"),
+        ({"method": "sefa"}, "the first linear layer of .function. is not known"),
     ],
 )
 def test_bad_settings(asked, message):

@@ -1,4 +1,4 @@
-"""Precisions of Adam's steps; a GPU's are tried on the CPU, whose 16-bit types round alike."""
+"""Precisions of Adam's steps; those of a GPU are tested on the CPU, whose 16-bit types round alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.errors import UserError
@@ -17,7 +18,7 @@ from biggan_discovery.objectives import gradient as gradients_in_parts
 from biggan_discovery.objectives.gradient import objective_gradient
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.objectives.samples import draw
-from biggan_discovery.search import precision
+from biggan_discovery.search import adam, precision
 from biggan_discovery.search.settings import AdamSettings
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
@@ -54,7 +55,7 @@ def chosen(generator: FrozenGenerator, asked: str) -> tuple[str, float | None]:
 
 
 def gradient(generator: FrozenGenerator) -> torch.Tensor:
-    """Of the penalty with respect to six random directions, at three samples."""
+    """The gradient of the penalty with respect to six random directions, at three samples."""
     settings = {key: SETTINGS[key] for key in ("probes", "path_size", "seed")}
     samples = draw(generator, [0], 6, count=3, stream=Stream.SEARCH, step=0, **settings)
     Q = torch.linalg.qr(torch.randn(generator.z_dim, 6, generator=torch.Generator().manual_seed(0)))[0].T
@@ -106,7 +107,7 @@ def test_overflowing_gradients_are_computed_again_at_a_smaller_scale(
     halved = generator.half_precision(torch.float16)
     gradients = []
     for scales in ((16.0,), (2.0**60, 16.0), (2.0**60, 16.0, 1.0)):
-        monkeypatch.setattr(gradients_in_parts, "_SCALES", scales)
+        monkeypatch.setattr(gradients_in_parts, "SCALES", scales)
         gradients.append(gradient(halved))
     assert gradients[0].isfinite().all()
     assert torch.equal(gradients[0], gradients[1])
@@ -115,8 +116,32 @@ def test_overflowing_gradients_are_computed_again_at_a_smaller_scale(
 
 def test_scales_change_no_digit_of_float32(generator: FrozenGenerator, monkeypatch: pytest.MonkeyPatch):
     scaled = gradient(generator)
-    monkeypatch.setattr(gradients_in_parts, "_SCALES", (1.0,))
+    monkeypatch.setattr(gradients_in_parts, "SCALES", (1.0,))
     assert torch.equal(gradient(generator), scaled)
+
+
+def test_a_search_remembers_a_scale_that_fell_and_tries_the_largest_now_and_then(
+    generator: FrozenGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    scales, tried, all_at = (2.0**60, 16.0, 1.0), [], gradients_in_parts.ObjectiveGradient._accumulated
+
+    def counted(self, Q, samples, micro_batch, scale):
+        tried.append(scale)
+        return all_at(self, Q, samples, micro_batch, scale)
+
+    for module in (gradients_in_parts, adam):
+        monkeypatch.setattr(module, "SCALES", scales)
+    monkeypatch.setattr(gradients_in_parts.ObjectiveGradient, "_accumulated", counted)
+    monkeypatch.setattr(adam, "_TRIED_AGAIN", 3)
+    run = {"steps": 5, "batch": 2, "directions": 3, "precision": "float16", "judge": False, "quiet": True}
+    whole = discover(generator, out=tmp_path, **run)
+    by_step = [2.0**60, 16.0, 16.0, 16.0, 2.0**60, 16.0, 16.0]
+    assert tried[-len(by_step) :] == by_step
+    with safe_open(tmp_path / "state.safetensors", framework="pt") as file:
+        assert file.get_tensor("loss_scale").item() == 16.0
+    monkeypatch.setattr(gradients_in_parts, "SCALES", scales[1:])
+    monkeypatch.setattr(adam, "SCALES", scales[1:])
+    assert torch.equal(discover(generator, **run).Q, whole.Q)
 
 
 def test_a_search_keeps_its_precision(generator: FrozenGenerator, tmp_path: Path):

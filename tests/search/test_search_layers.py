@@ -19,7 +19,7 @@ QUICK = {"steps": 4, "batch": 3, "save_every": 2, "quiet": True}
 
 
 def separable_in_each_layer(z: torch.Tensor) -> torch.Tensor:
-    """Layer l's part of the image is separable along FRAMES[l], so each layer has directions of its own."""
+    """Layer l's part of the image is separable along FRAMES[l], so each layer has its own directions."""
     return torch.einsum("nlf,lfp->np", torch.tanh(torch.einsum("nlz,lfz->nlf", z, FRAMES)), MIX).view(-1, 3, 4, 4)
 
 
@@ -57,7 +57,7 @@ def test_directions_of_chunks_are_zero_outside(chunked, tmp_path):
     assert saved.search_space == slice(8, 16)
     with pytest.raises(UserError, match='layers "fine", not "mid"'):
         discover(generator, layers="mid", directions=4, out=tmp_path / "run", **QUICK)
-    with pytest.raises(UserError, match="9 directions asked for"):
+    with pytest.raises(UserError, match="directions is 9"):
         discover(generator, layers="fine", directions=9, **QUICK)
     with pytest.raises(UserError, match="did you mean 'fine'"):
         discover(generator, layers="fin", **QUICK)

@@ -1,1 +1,1 @@
-"""One file for each metric: the plain function, what it costs, and the `Metric` that declares it."""
+"""One file for each metric: the plain function, its cost, and the `Metric` that declares it."""

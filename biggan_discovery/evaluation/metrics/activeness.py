@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions, moved_images
@@ -32,7 +33,7 @@ def activeness_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def activeness(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     extent: float = 2.0,
@@ -50,17 +51,17 @@ def activeness(
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
         classes: class indices to draw from. Defaults to all.
-        extent: how far to go to both sides.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        extent: extent to both sides.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Returns:
         For each direction, mean and standard error over samples.
 
     Raises:
-        UserError: for fewer than two samples, or a Q that does not fit.
+        UserError: for fewer than two samples, or a Q that does not fit the generator.
     """
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.ACTIVENESS)
     scores = torch.zeros(samples, len(Q), dtype=torch.float64)
@@ -75,7 +76,7 @@ def activeness(
 
 
 def inactive(scores: Sequence[Estimate]) -> list[int]:
-    """Directions that are as good as dead; see `INACTIVE`. All are where none changes the image beyond rounding."""
+    """Inactive directions, see `INACTIVE`; all of them if none changes the image beyond rounding."""
     strongest = max(score.mean for score in scores)
     return [index for index, score in enumerate(scores) if score.mean <= max(INACTIVE * strongest, _ROUNDING)]
 

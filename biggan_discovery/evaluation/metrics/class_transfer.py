@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,7 +31,7 @@ def class_transfer_cost(ndirs: int, *, samples: int, classes: int) -> int:
 @arithmetic("float32")
 def class_transfer(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int],
     path_size: float = 3.0,
@@ -50,10 +51,10 @@ def class_transfer(
         Q: (ndirs, z_dim) rows.
         classes: class indices to compare, at least 2.
         path_size: η.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Returns:
         For each direction, mean and standard error over samples.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,8 +23,8 @@ from biggan_discovery.progress import Progress
 _LARGEST_SIDE = 32
 
 
-def small_images(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) averaged down to at most 32 pixels a side, flattened: features where there are no better."""
+def small_images(images: Float[Tensor, "N C H W"]) -> Float[Tensor, "N F"]:
+    """Images (N, C, H, W) averaged down to at most 32 pixels a side, flattened: the default features."""
     factor = -(-max(images.shape[2:]) // _LARGEST_SIDE)
     return functional.avg_pool2d(images, factor, ceil_mode=True).flatten(1) if factor > 1 else images.flatten(1)
 
@@ -37,36 +38,36 @@ def contrastive_accuracy_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def contrastive_accuracy(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     path_size: float = 3.0,
     temperature: float = 0.5,
     samples: int = 16,
-    features: Callable[[Tensor], Tensor] = small_images,
+    features: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N F"]] = small_images,
     layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Estimate:
     """Share of image changes that resemble those of the same direction more than those of the others.
 
-    With f the normalised change of features F(G(z + path_size·q)) - F(G(z - path_size·q)), a change counts where the
-    mean of exp(|f·f'| / temperature) over the same direction of other samples is larger than over all other directions
-    of all samples: the accuracy that LatentCLR reports beside its loss (Yüksel et al. 2021, section 3.1). There the
-    change is from z itself; both sides and |f·f'| give a direction and its opposite the same figure. 1/2 is chance
-    for changes without any structure. A change of nothing counts as wrong.
+    With f the normalized change of features F(G(z + path_size·q)) - F(G(z - path_size·q)), a change counts as correct
+    if the mean of exp(|f·f'| / temperature) over the same direction of other samples is larger than over all other
+    directions of all samples: the accuracy that LatentCLR reports beside its loss (Yüksel et al. 2021, section 3.1).
+    There the change is from z itself; both sides and |f·f'| give a direction and its opposite the same figure. 1/2 is
+    chance for changes without any structure. An unchanged image counts as wrong.
 
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows, at least 2.
         classes: class indices to draw from. Defaults to all.
-        path_size: how far to go to both sides.
-        temperature: of the similarity.
-        samples: how many z.
-        features: from images (N, C, H, W) to (N, F).
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        path_size: extent to both sides.
+        temperature: temperature of the similarity.
+        samples: number of latents.
+        features: function from images (N, C, H, W) to features (N, F).
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Returns:
         The accuracy and its standard error over samples.
@@ -75,7 +76,7 @@ def contrastive_accuracy(
         UserError: for fewer than two samples or directions, or a Q that does not fit.
     """
     if len(Q) < 2:
-        raise UserError(f"{len(Q)} direction cannot be told from others; give at least 2")
+        raise UserError(f"{len(Q)} direction cannot be compared with others; give at least 2")
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CONTRASTIVE)
     changes, sides = [], torch.tensor([path_size, -path_size])
     for z, y in zip(drawn.z, drawn.y, strict=True):
@@ -86,7 +87,7 @@ def contrastive_accuracy(
     return estimate(_right(torch.stack(changes), temperature).mean(dim=1))
 
 
-def _right(changes: Tensor, temperature: float) -> Tensor:
+def _right(changes: Float[Tensor, "samples ndirs F"], temperature: float) -> Float64[Tensor, "samples ndirs"]:
     """Whether each change (samples, ndirs, F) is nearer to its own kind, (samples, ndirs) float64."""
     samples, ndirs, _ = changes.shape
     unit = functional.normalize(changes, dim=2).flatten(0, 1)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -28,17 +29,17 @@ class DCI(NamedTuple):
     disentanglement: Estimate
     completeness: Estimate
     informativeness: Estimate
-    importance: Tensor
+    importance: Float64[Tensor, "codes factors"]
 
 
-def dci(codes: Tensor, factors: Tensor) -> DCI:
+def dci(codes: Float[Tensor, "N ndirs"], factors: Float[Tensor, "N n"]) -> DCI:
     """Eastwood & Williams 2018, "A Framework for the Quantitative Evaluation of Disentangled Representations".
 
     A Lasso for each factor is fitted to the codes, its penalty chosen by cross-validation; |weights| are the importance
     R. Disentanglement is the mean over codes, weighted by their importance, of 1 - entropy of R's row over factors, to
     the base of the number of factors: 1 where every code that matters is for one factor. Completeness is the mean over
-    factors of 1 - entropy of R's column over codes. Informativeness is the mean R² on samples not fitted to (the
-    paper gives the error itself).
+    factors of 1 - entropy of R's column over codes. Informativeness is the mean R² on samples not fitted to (the paper
+    gives the error itself).
 
     Args:
         codes: (N, ndirs) components along the directions; scaled to unit variance here.
@@ -63,10 +64,10 @@ def dci(codes: Tensor, factors: Tensor) -> DCI:
     )
 
 
-def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
+def disentanglement(importance: Float[Tensor, "rows columns"], weighted: bool = True) -> Float[Tensor, ""]:
     """1 - entropy of each row of importance (rows, columns) to the base of the columns; the mean over rows.
 
-    Rows count as much as their sums where weighted, else all alike; a row of zeros is no specialist: 0.
+    If weighted, rows are weighted by their sums, otherwise equally; a row of zeros scores 0.
     """
     total = importance.sum(dim=1, keepdim=True)
     shares = importance / total.clamp_min(1e-30)
@@ -75,17 +76,19 @@ def disentanglement(importance: Tensor, weighted: bool = True) -> Tensor:
     return (scores * total[:, 0]).sum() / total.sum().clamp_min(1e-30) if weighted else scores.mean()
 
 
-def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Importance (codes, factors) and the mean R² on the half that is not fitted to."""
-    from sklearn.exceptions import ConvergenceWarning  # slow to import, and seldom used
+def _fitted(
+    codes: Float[Tensor, "N codes"], factors: Float[Tensor, "N factors"]
+) -> tuple[Float64[Tensor, "codes factors"], Float64[Tensor, ""]]:
+    """Importance (codes, factors) and the mean R² on the held-out half."""
+    from sklearn.exceptions import ConvergenceWarning  # Imported here, as it is slow to import.
     from sklearn.linear_model import LassoCV
 
     half = len(codes) // 2
-    x, y = (_standardised(each).numpy() for each in (codes, factors))
+    x, y = (_standardized(each).numpy() for each in (codes, factors))
     weights, explained = [], []
     for column in y.T:
         with warnings.catch_warnings():
-            # A factor that the codes give exactly leaves nothing to converge on at the smallest penalties.
+            # If the codes determine a factor exactly, the fit does not converge at the smallest penalties.
             warnings.simplefilter("ignore", ConvergenceWarning)
             lasso = LassoCV(cv=3, max_iter=2000).fit(x[:half], column[:half])
         weights.append(np.abs(lasso.coef_))
@@ -93,13 +96,15 @@ def _fitted(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(weights, axis=1)), torch.tensor(explained, dtype=torch.float64).mean()
 
 
-def _standardised(values: Tensor) -> Tensor:
+def _standardized(values: Float[Tensor, "N columns"]) -> Float64[Tensor, "N columns"]:
     values = values.double() - values.double().mean(dim=0)
     return values / values.std(dim=0).clamp_min(1e-12)
 
 
-def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) -> Estimate:
-    """How much more the best code tells of a factor than the second best, as a share of all there is to tell.
+def mutual_information_gap(
+    codes: Float[Tensor, "N ndirs"], factors: Float[Tensor, "N n"], *, bins: int = 20
+) -> Estimate:
+    """Gap in mutual information with a factor between the two most informative codes, as a fraction of its maximum.
 
     Chen et al. 2018, "Isolating Sources of Disentanglement", section 4, with codes and factors cut into bins of equal
     counts: the mean over factors of [I(best) - I(second)] / log(bins). Counting N samples in bins² cells puts about
@@ -125,7 +130,7 @@ def mutual_information_gap(codes: Tensor, factors: Tensor, *, bins: int = 20) ->
     return estimate(torch.stack([_gap(_ranked(code, bins), _ranked(factor, bins), bins) for code, factor in parts]))
 
 
-def _gap(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
+def _gap(codes: Int64[Tensor, "N ndirs"], factors: Int64[Tensor, "N n"], bins: int) -> Float64[Tensor, ""]:
     gaps = []
     for factor in factors.T:
         cells = torch.stack([torch.bincount(code * bins + factor, minlength=bins**2) for code in codes.T])
@@ -140,7 +145,7 @@ def _gap(codes: Tensor, factors: Tensor, bins: int) -> Tensor:
     return torch.stack(gaps).mean()
 
 
-def _ranked(values: Tensor, bins: int) -> Tensor:
+def _ranked(values: Float[Tensor, "N columns"], bins: int) -> Int64[Tensor, "N columns"]:
     """Which of `bins` bins of equal counts each value of each column lies in."""
     return values.argsort(dim=0).argsort(dim=0) * bins // len(values)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import moved_images
@@ -31,7 +32,7 @@ class Diagonalness(NamedTuple):
 
     largest_on_diagonal: Estimate
     diagonal_to_off_diagonal: Estimate
-    magnitudes: Tensor
+    magnitudes: Float64[Tensor, "ndirs ndirs"]
 
 
 def diagonalness_cost(ndirs: int, *, samples: int, pairs: int | None = None) -> int:
@@ -43,7 +44,7 @@ def diagonalness_cost(ndirs: int, *, samples: int, pairs: int | None = None) -> 
 @arithmetic("float32")
 def diagonalness(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     epsilon: float = 0.1,
@@ -70,13 +71,13 @@ def diagonalness(
         Q: (ndirs, z_dim) rows, at least 2.
         classes: class indices to draw from. Defaults to all.
         epsilon: finite-difference step in w.
-        samples: how many z.
+        samples: number of latents.
         pairs: pairs i<j to draw for each sample; all where None. The share is then an upper bound, as a larger entry
             may not have been drawn, and the ratio a little too high, as it divides by a mean over fewer entries.
         pixels: (channel, pixel) positions to draw for each sample; all where None.
-        layers: which layers of the generator the directions reach.
+        layers: layers of the generator that the directions reach.
         seed: of samples, pairs and pixels.
-        progress: advanced by one for each image.
+        progress: advanced by one per image.
 
     Returns:
         The figures. Every sample draws its own pairs and pixels, so the standard errors over samples hold what the
@@ -89,7 +90,7 @@ def diagonalness(
         if value is not None and value < 1:
             raise UserError(f"{name} is {value}; it should be at least 1, or None for all")
     if len(Q) < 2:
-        raise UserError(f"{len(Q)} direction has no Hessian to be diagonal; give at least 2")
+        raise UserError(f"{len(Q)} direction has no off-diagonal Hessian; give at least 2")
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.DIAGONALNESS)
     shares, ratios = [], []
     total, count = torch.zeros(2, len(Q), len(Q), dtype=torch.float64)
@@ -105,7 +106,12 @@ def diagonalness(
     return Diagonalness(estimate(torch.stack(shares)), estimate(torch.stack(ratios)), total / count)
 
 
-def _figures(hessian: _Hessian, chosen: Tensor, total: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+def _figures(
+    hessian: _Hessian,
+    chosen: Int64[Tensor, "pairs 2"],
+    total: Float64[Tensor, "ndirs ndirs"],
+    count: Float64[Tensor, "ndirs ndirs"],
+) -> tuple[Float64[Tensor, ""], Float64[Tensor, ""]]:
     """Both figures of one sample; adds its mean |H| to `total` and one to `count`, in place."""
     diagonal = hessian.diagonal().abs()
     total.diagonal().add_(in_float64(diagonal).mean(dim=1).cpu())
@@ -128,13 +134,13 @@ class _Hessian:
     def __init__(
         self,
         generator: FrozenGenerator,
-        Q: Tensor,
-        z: Tensor,
-        y: Tensor,
+        Q: Float[Tensor, "ndirs z_dim"],
+        z: Float[Tensor, " z_dim"],
+        y: Int64[Tensor, ""],
         epsilon: float,
         layers: LayerRange | str,
-        pixels: Tensor | None,
-    ):
+        pixels: Int64[Tensor, " pixels"] | None,
+    ) -> None:
         self._place = (generator, Q, z, y)
         self._layers, self._epsilon, self._pixels = layers, epsilon, pixels
         self._identity = torch.eye(len(Q), dtype=generator.dtype, device=generator.device)
@@ -142,22 +148,22 @@ class _Hessian:
         # G(+i) - 2G + G(-i): of order ε², so that nothing large is subtracted later.
         self._single = torch.stack(list(self._second_differences(self._identity)))
 
-    def diagonal(self) -> Tensor:
+    def diagonal(self) -> Float[Tensor, "ndirs pixels"]:
         """H_ii, (ndirs, pixels)."""
         return self._single / self._epsilon**2
 
-    def off_diagonal(self, pairs: Tensor) -> Iterator[Tensor]:
+    def off_diagonal(self, pairs: Int64[Tensor, "M 2"]) -> Iterator[Float[Tensor, " pixels"]]:
         """H_ij, (pixels,), for each of `pairs` (M, 2)."""
         steps = self._identity[pairs[:, 0]] + self._identity[pairs[:, 1]]
         for (i, j), both in zip(pairs.tolist(), self._second_differences(steps), strict=True):
             yield (both - self._single[i] - self._single[j]) / (2 * self._epsilon**2)
 
-    def _second_differences(self, steps: Tensor) -> Iterator[Tensor]:
+    def _second_differences(self, steps: Float[Tensor, "M ndirs"]) -> Iterator[Float[Tensor, " pixels"]]:
         values = self._values(self._epsilon * torch.stack((steps, -steps), dim=1).flatten(0, 1))
         for above, below in zip(values, values, strict=True):
             yield (above - self._centre) + (below - self._centre)
 
-    def _values(self, w: Tensor) -> Iterator[Tensor]:
+    def _values(self, w: Float[Tensor, "M ndirs"]) -> Iterator[Float[Tensor, " pixels"]]:
         for images in moved_images(*self._place, w, self._layers):
             flat = images.flatten(1)
             yield from flat if self._pixels is None else flat[:, self._pixels]
@@ -168,13 +174,15 @@ def _number_of_pairs(ndirs: int, pairs: int | None) -> int:
     return every if pairs is None else min(pairs, every)
 
 
-def _draw_pairs(random: np.random.Generator, ndirs: int, pairs: int | None) -> Tensor:
+def _draw_pairs(random: np.random.Generator, ndirs: int, pairs: int | None) -> Int64[Tensor, "pairs 2"]:
     every = torch.triu_indices(ndirs, ndirs, offset=1).T
     number = _number_of_pairs(ndirs, pairs)
     return every if number == len(every) else every[np.sort(random.choice(len(every), number, replace=False))]
 
 
-def _draw_pixels(random: np.random.Generator, generator: FrozenGenerator, pixels: int | None) -> Tensor | None:
+def _draw_pixels(
+    random: np.random.Generator, generator: FrozenGenerator, pixels: int | None
+) -> Int64[Tensor, " pixels"] | None:
     every = generator.channels * generator.resolution**2
     if pixels is None or pixels >= every:
         return None

@@ -1,4 +1,4 @@
-"""What directions do to known factors: how much each moves each, from the true latents and from what images show."""
+"""Effect of directions on known factors, measured in latents and in images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
@@ -30,15 +31,15 @@ class Response:
         changes: (samples, ndirs, factors), |change| of each factor, which lies in [0, 1].
     """
 
-    changes: Tensor
+    changes: Float64[Tensor, "samples ndirs factors"]
 
     @property
-    def matrix(self) -> Tensor:
+    def matrix(self) -> Float64[Tensor, "ndirs factors"]:
         """Mean |change|, (ndirs, factors)."""
         return self.changes.mean(dim=0)
 
     @property
-    def standard_error(self) -> Tensor:
+    def standard_error(self) -> Float64[Tensor, "ndirs factors"]:
         """Of the mean, (ndirs, factors)."""
         return self.changes.std(dim=0) / len(self.changes) ** 0.5
 
@@ -52,7 +53,7 @@ class Response:
         return Estimate(leakage(self.matrix)[1].item(), spread.sqrt().item())
 
 
-def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
+def factor_values(z: Float[Tensor, "N z_dim"], true_directions: Float[Tensor, "n z_dim"]) -> Float64[Tensor, "N n"]:
     """Factors (N, n) in [0, 1] that latents z (N, z_dim) stand for: Φ of their true coordinates.
 
     Φ is the normal distribution function, so factors are uniform for a normal z and unit true directions (n, z_dim).
@@ -61,16 +62,21 @@ def factor_values(z: Tensor, true_directions: Tensor) -> Tensor:
 
 
 def response_of_latents(
-    generator: FrozenGenerator, Q: Tensor, *, path_size: float = 1.0, samples: int = 256, seed: int = 0
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    *,
+    path_size: float = 1.0,
+    samples: int = 256,
+    seed: int = 0,
 ) -> Response:
-    """Response to z ± path_size·q by the true latents; takes no images, and holds for shifts of all layers.
+    """Response to z ± path_size·q, computed from the true latents; takes no images, and holds for shifts of all layers.
 
     Args:
-        generator: one whose true directions are known.
+        generator: a generator with known true directions.
         Q: (ndirs, z_dim) rows.
-        path_size: how far to go to both sides.
-        samples: how many z.
-        seed: of the samples.
+        path_size: extent to both sides.
+        samples: number of latents.
+        seed: random seed of the samples.
 
     Raises:
         UserError: for fewer than two samples, a Q that does not fit, or a generator whose true directions are unknown.
@@ -91,8 +97,8 @@ def response_of_images_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def response_of_images(
     generator: FrozenGenerator,
-    Q: Tensor,
-    predictor: Callable[[Tensor], Tensor],
+    Q: Float[Tensor, "ndirs z_dim"],
+    predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
     classes: list[int] | None = None,
     path_size: float = 1.0,
@@ -101,21 +107,21 @@ def response_of_images(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Response:
-    """Response to z ± path_size·q by what a predictor reads off the images; it has learned from renders alone.
+    """Response to z ± path_size·q, predicted from images by a network fitted only to renders.
 
     Args:
         generator: any generator.
         Q: (ndirs, z_dim) rows.
-        predictor: from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
+        predictor: function from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
         classes: class indices to draw from. Defaults to all.
-        path_size: how far to go to both sides.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples; the first z are those of `response_of_latents`.
-        progress: advanced by one for each image.
+        path_size: extent to both sides.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples; the first z are those of `response_of_latents`.
+        progress: advanced by one per image.
 
     Raises:
-        UserError: for fewer than two samples, or a Q that does not fit.
+        UserError: for fewer than two samples, or a Q that does not fit the generator.
     """
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.RESPONSE)
     sides, changes = torch.tensor([path_size, -path_size]), []
@@ -127,19 +133,21 @@ def response_of_images(
     return Response(torch.stack(changes))
 
 
-def leakage(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of each direction's response (ndirs, factors) that goes to other factors than its first one.
+def leakage(matrix: Float[Tensor, "ndirs factors"]) -> tuple[Float[Tensor, " ndirs"], Float[Tensor, ""]]:
+    """Fraction of each direction's response (ndirs, factors) outside its strongest factor.
 
     Returns:
-        (ndirs,) shares, 0 for a direction that moves one factor only and for a dead one; and () their mean, weighted
-        by how much each direction moves, so that dead directions do not count.
+        (ndirs,) fractions, 0 for a direction that moves a single factor and for an inactive one; and () their mean,
+        weighted by the total response of each direction, so that inactive directions do not count.
     """
     total, first = matrix.sum(dim=1), matrix.amax(dim=1)
     of_each = torch.where(total > 0, 1 - first / total.clamp_min(1e-30), 0)
     return of_each, 1 - first.sum() / total.sum().clamp_min(1e-30)
 
 
-def codes_and_factors(generator: FrozenGenerator, Q: Tensor, *, samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def codes_and_factors(
+    generator: FrozenGenerator, Q: Float[Tensor, "ndirs z_dim"], *, samples: int, seed: int = 0
+) -> tuple[Float64[Tensor, "samples ndirs"], Float64[Tensor, "samples n"]]:
     """Codes (samples, ndirs), the components of latents along directions, and the true coordinates (samples, n).
 
     Raises:
@@ -159,14 +167,14 @@ def codes_and_predictions_cost(*, samples: int) -> int:
 @arithmetic("float32")
 def codes_and_predictions(
     generator: FrozenGenerator,
-    Q: Tensor,
-    predictor: Callable[[Tensor], Tensor],
+    Q: Float[Tensor, "ndirs z_dim"],
+    predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
     classes: list[int] | None = None,
     samples: int = 400,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float64[Tensor, "samples ndirs"], Float64[Tensor, "samples n"]]:
     """As `codes_and_factors`, but with what a predictor reads off the images: Φ⁻¹ of its factors, cut to [-2.3, 2.3].
 
     Raises:
@@ -181,11 +189,11 @@ def codes_and_predictions(
     return drawn.z.cpu().double() @ Q.cpu().double().T, torch.cat(read)
 
 
-def true_directions(generator: FrozenGenerator) -> Tensor:
+def true_directions(generator: FrozenGenerator) -> Float32[Tensor, "n z_dim"]:
     """The known true directions (n, z_dim).
 
     Raises:
-        UserError: where they are unknown.
+        UserError: if they are unknown.
     """
     if generator.true_directions is None:
         raise UserError(f"the true factors of {generator.name} are unknown, so directions cannot be compared with them")

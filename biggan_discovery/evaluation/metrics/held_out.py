@@ -1,10 +1,11 @@
-"""Objectives of a search on samples that no search has seen."""
+"""Objectives on samples held out from every search."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from biggan_discovery.directions import pad, random_frame
@@ -31,7 +32,7 @@ _FRAMES_SHARE = 0.5  # of the samples' part of the standard error; the frames th
 @arithmetic("float32")
 def held_out_values(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     objective: Objective | str = "hessian",
     classes: list[int] | None = None,
@@ -42,21 +43,21 @@ def held_out_values(
     layers: LayerRange | str = "all",
     seed: int = 0,
     progress: Progress | None = None,
-) -> Tensor:
+) -> Float64[Tensor, " samples"]:
     """An objective of directions on held-out samples, the same ones for every Q.
 
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        objective: what to evaluate, or its name in `objectives.table`.
+        objective: objective to evaluate, or its name in `objectives.table`.
         classes: class indices to draw from. Defaults to all.
         path_size: η, w is one-hot × U(-η, η).
         epsilon: finite-difference step in w.
         probes: k, Rademacher probes per sample.
-        samples: how many z.
-        layers: which layers of the generator the directions reach.
-        seed: random seed of the held-out samples; no search has seen them.
-        progress: advanced by one for each sample.
+        samples: number of latents.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the held-out samples.
+        progress: advanced by one per sample.
 
     Returns:
         (samples,) float64. Means of different objectives and of different layers are of different orders, so compare
@@ -87,8 +88,8 @@ def held_out_values(
     return torch.cat(values)
 
 
-def held_out_penalty(generator: FrozenGenerator, Q: Tensor, **settings: Any) -> Estimate:
-    """Mean and standard error over samples of the held-out Hessian Penalty; arguments as `held_out_values`.
+def held_out_penalty(generator: FrozenGenerator, Q: Float[Tensor, "ndirs z_dim"], **settings: Any) -> Estimate:
+    """Mean and standard error over samples of the held-out Hessian Penalty; arguments as in `held_out_values`.
 
     Costs 2 · probes · samples images.
     """
@@ -97,16 +98,16 @@ def held_out_penalty(generator: FrozenGenerator, Q: Tensor, **settings: Any) -> 
 
 def random_frames(
     generator: FrozenGenerator, ndirs: int, *, layers: LayerRange | str, count: int, seed: int, first: int = 0
-) -> list[Tensor]:
-    """Random orthonormal sets of directions in the space that some layers see: those that ratios divide by.
+) -> list[Float32[Tensor, "ndirs z_dim"]]:
+    """Random orthonormal sets of directions in the space that some layers see, the reference of ratios.
 
     Args:
         generator: the frozen network.
-        ndirs: directions in each.
-        layers: which layers of the generator they reach.
-        count: how many sets.
+        ndirs: directions per set.
+        layers: layers of the generator that they reach.
+        count: number of sets.
         seed: random seed.
-        first: index of the first set; each is the same whatever is drawn with it.
+        first: index of the first set; a set depends only on its index and the seed.
 
     Returns:
         `count` sets (ndirs, z_dim), float32 on the CPU.
@@ -120,8 +121,12 @@ def random_frames(
 @torch.no_grad()
 @arithmetic("float32")
 def penalty_map(
-    generator: FrozenGenerator, Q: Tensor, samples: Samples, epsilon: float, layers: LayerRange | str = "all"
-) -> Tensor:
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    samples: Samples,
+    epsilon: float,
+    layers: LayerRange | str = "all",
+) -> Float[Tensor, "N H W"]:
     """Where in the image the Hessian Penalty lies.
 
     Args:
@@ -185,7 +190,7 @@ def held_out_metric(objective: Objective) -> Metric:
     )
 
 
-def _values(objective: Objective, view: View, Q: Tensor) -> Tensor:
+def _values(objective: Objective, view: View, Q: Float[Tensor, "ndirs z_dim"]) -> Float64[Tensor, " samples"]:
     return held_out_values(
         view.generator,
         Q,
@@ -202,7 +207,7 @@ def _known_frames(objective: Objective, view: View) -> list[Tensor]:
     return view.references.setdefault((objective.title, len(view.Q), str(view.layers)), [])
 
 
-def _relative(objective: Objective, view: View, values: Tensor) -> Ratio:
+def _relative(objective: Objective, view: View, values: Float64[Tensor, " samples"]) -> Ratio:
     """The ratio to as many random frames as make their part of the error small, or as many as the preset allows.
 
     Frames are added a few at a time until their part is at most half of the samples'. How many it takes depends on

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.shifts import along_directions
@@ -19,8 +20,8 @@ from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
 
-def squared_error(one: Tensor, other: Tensor) -> Tensor:
-    """Mean squared difference (N,) of images (N, C, H, W): the distance where no perceptual one is at hand."""
+def squared_error(one: Float[Tensor, "N C H W"], other: Float[Tensor, "N C H W"]) -> Float[Tensor, " N"]:
+    """Mean squared difference (N,) of images (N, C, H, W): the default distance."""
     return (one - other).square().flatten(1).mean(dim=1)
 
 
@@ -40,7 +41,7 @@ def path_length_cost(ndirs: int, *, samples: int) -> int:
 @arithmetic("float32")
 def path_length(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     path_size: float = 5.0,
@@ -53,10 +54,10 @@ def path_length(
 ) -> PathLength:
     """Perceptual path length of each direction: mean of d(G(z + wq), G(z + (w+step)q)) / step², w ~ U(-η, η).
 
-    As of whole latents in Karras et al. 2019, section 4.1, but along one direction at a time. d is a distance that
-    grows with the square of a small change, as LPIPS does (`lpips_distance`), or the mean squared difference. The
-    change per unit is the root mean squared difference of pixels, of which an image holds values in [-1, 1], divided
-    by the step. Both sides w and -w are taken, so that a direction and its opposite have the same figures.
+    As in Karras et al. 2019, section 4.1, but along one direction at a time. d is a distance that grows quadratically
+    for small changes, such as LPIPS (`lpips_distance`) or the mean squared difference. The change per unit is the root
+    mean squared difference of pixels (in [-1, 1]), divided by the step. Both w and -w are taken, so that a direction
+    and its opposite have the same figures.
 
     Args:
         generator: the frozen network.
@@ -64,17 +65,17 @@ def path_length(
         classes: class indices to draw from. Defaults to all.
         path_size: η.
         step: in units of w.
-        samples: how many z.
+        samples: number of latents.
         distance: from two batches of images (N, C, H, W) to (N,).
-        layers: which layers of the generator the directions reach.
+        layers: layers of the generator that the directions reach.
         seed: of z and w.
-        progress: advanced by one for each image.
+        progress: advanced by one per image.
 
     Returns:
         For each direction, means and standard errors over samples.
 
     Raises:
-        UserError: for fewer than two samples, or a Q that does not fit.
+        UserError: for fewer than two samples, or a Q that does not fit the generator.
     """
     drawn = judging_samples(
         generator, Q, classes, samples=samples, seed=seed, stream=Stream.PATH_LENGTH, path_size=path_size

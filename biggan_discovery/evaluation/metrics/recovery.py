@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
@@ -26,7 +26,7 @@ class Recovery(NamedTuple):
         return sum(map(abs, self.cosines)) / len(self.cosines)
 
 
-def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
+def recovery(Q: Float[Tensor, "ndirs z_dim"], true_directions: Float[Tensor, "n z_dim"]) -> Recovery:
     """Match each true direction to a found one, one to one, such that the sum of |cos| is largest (Hungarian method).
 
     Args:
@@ -34,8 +34,10 @@ def recovery(Q: Tensor, true_directions: Tensor) -> Recovery:
         true_directions: (n, z_dim), of any length.
 
     Raises:
-        UserError: where there are fewer found than true directions, or their z_dim differs.
+        UserError: if there are fewer found than true directions, or their z_dim differs.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and only some generators have true directions
+
     if Q.shape[1] != true_directions.shape[1] or len(Q) < len(true_directions):
         found, true = tuple(Q.shape), tuple(true_directions.shape)
         raise UserError(f"directions {found} cannot be matched to true directions {true}: one each is needed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float16, Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,10 +25,10 @@ _LEAST = 1 / 12  # of the path size; Voynov and Babenko step 0.5 to 6
 class ShiftPairs:
     """Pairs on the CPU: images (N, C, S, S) float16, which direction (N,), and how far (N,) in units of path size."""
 
-    before: Tensor
-    after: Tensor
-    direction: Tensor
-    amount: Tensor
+    before: Float16[Tensor, "N C S S"]
+    after: Float16[Tensor, "N C S S"]
+    direction: Int64[Tensor, " N"]
+    amount: Float32[Tensor, " N"]
     ndirs: int
 
     def __len__(self) -> int:
@@ -43,7 +44,7 @@ def shift_pairs_cost(*, pairs: int) -> int:
 @arithmetic("float32")
 def shift_pairs(
     generator: FrozenGenerator,
-    Q: Tensor,
+    Q: Float[Tensor, "ndirs z_dim"],
     *,
     classes: list[int] | None = None,
     path_size: float = 5.0,
@@ -62,9 +63,9 @@ def shift_pairs(
         path_size: η.
         pairs: how many.
         side: images are averaged down to at most this many pixels a side, so that thousands fit in memory.
-        layers: which layers of the generator the directions reach.
-        seed: of the samples.
-        progress: advanced by one for each image.
+        layers: layers of the generator that the directions reach.
+        seed: random seed of the samples.
+        progress: advanced by one per image.
 
     Raises:
         UserError: for fewer than two pairs, or a Q that does not fit.
@@ -88,7 +89,7 @@ def shift_pairs(
     return ShiftPairs(torch.cat(before), torch.cat(after), direction.cpu(), amount.float().cpu(), len(Q))
 
 
-def _reduced(images: Tensor, side: int) -> Tensor:
+def _reduced(images: Float[Tensor, "N C H W"], side: int) -> Float16[Tensor, "N C S S"]:
     factor = -(-max(images.shape[2:]) // side)
     return (functional.avg_pool2d(images, factor, ceil_mode=True) if factor > 1 else images).half().cpu()
 

@@ -36,7 +36,7 @@ from biggan_discovery.generators.fast.functions import (
     plus_upsampled,
     upsampled,
 )
-from biggan_discovery.generators.fast.graphs import RecordedGradients
+from biggan_discovery.generators.fast.graphs import Recorded
 from biggan_discovery.generators.fast.layers import (
     SMALL,
     Attention,
@@ -60,7 +60,7 @@ __all__ = [
     "Linear",
     "Network",
     "Pointwise",
-    "RecordedGradients",
+    "Recorded",
     "ToImages",
     "affine_relu",
     "affine_relu_and_skip",

@@ -1,13 +1,17 @@
 """Softmax attention of frozen layers: its weights are never held for all positions, nor kept for the backward pass.
 
 On a CPU blocks of positions are computed one after another, and again in the backward pass (Dao et al. 2022). A GPU
-takes larger blocks, or torch's fused kernels.
+takes Triton kernels, torch's fused ones, or larger blocks.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,16 +20,17 @@ from torch import Tensor
 from torch.backends.cuda import SDPAParams, can_use_efficient_attention
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from biggan_discovery.generators.fast.dispatch import differentiable_backward, on_gpu, ordinary_on_gpu
+from biggan_discovery.generators.fast.dispatch import differentiable_backward, kernels_for, on_gpu, ordinary_on_gpu
 
-Backend = Literal["fused", "blocks"]
+Backend = Literal["kernels", "fused", "blocks"]
 
 _WEIGHTS_AT_ONCE = 2**17  # Of an image, on a CPU: these and their gradients stay in a core's cache.
 _GPU_BYTES_AT_ONCE = 2**28  # Of all images' weights; a backward pass holds three or four such blocks.
 _FUSED = SDPBackend.EFFICIENT_ATTENTION  # It alone takes values that are wider than keys.
 _FUSED_MULTIPLE = 8  # Of its channels.
+_TRIED_POSITIONS = 128  # As many as a kernel's largest block has.
 
-_backend: Backend = "fused"
+_backend: Backend = "kernels"
 
 
 @contextmanager
@@ -33,8 +38,8 @@ def attention_backend(name: Backend) -> Iterator[None]:
     """How attention is computed on a GPU, for tests and benchmarks.
 
     Args:
-        name: "fused" for torch's memory-efficient kernels where they take the inputs, "blocks" for products of matrices
-            with a softmax between them.
+        name: "kernels" for Triton's where they take the inputs, else "fused"; "fused" for torch's memory-efficient
+            kernels where they take the inputs, else "blocks"; "blocks" for products of matrices with a softmax between.
     """
     global _backend
     assert name in get_args(Backend)
@@ -56,38 +61,52 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Returns:
         (N, positions, d).
     """
-    result = _Attend.apply(queries, keys, values)
-    assert isinstance(result, Tensor)
-    return result
+    return _Attend.apply(queries, keys, values)[0]  # pyright: ignore[reportOptionalSubscript]
 
 
 class _Attend(torch.autograd.Function):
-    """Keeps inputs and result; attention weights are computed again in the backward pass."""
+    """Keeps inputs and result; attention weights are computed again in the backward pass.
+
+    The second result is what Triton's kernels keep besides, empty where they have not computed.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if found := _kernels(queries, keys, values):
+            kernels, launches = found
+            return kernels.attend(queries, keys, values, launches=launches)
+        nothing = queries.new_empty(len(queries), 0)
         if _fusible(queries, keys, values):
-            return _fused(queries, keys, values)
+            return _fused(queries, keys, values), nothing
         parts = queries.split(_positions_at_once(keys), dim=1)
-        return torch.cat([torch.bmm(_attention_weights(part, keys), values) for part in parts], dim=1)
+        return torch.cat([torch.bmm(_attention_weights(part, keys), values) for part in parts], dim=1), nothing
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs, output)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, *output)
         ctx.save_for_forward(*inputs)
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        queries, keys, values, output = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if grad is None:
+            return None, None, None
+        queries, keys, values, output, log_sums = ctx.saved_tensors
         double_backward = differentiable_backward()
-        if not double_backward and _fusible(queries, keys, values):
+        if double_backward or not ordinary_on_gpu(queries, keys, values, grad):
+            return _gradients_by_blocks(queries, keys, values, output, grad, double_backward)
+        if log_sums.numel() and (found := _kernels(queries, keys, values)):
+            kernels, launches = found
+            return kernels.attend_backward(queries, keys, values, output, log_sums, grad, launches=launches)
+        if _fusible(queries, keys, values):
             return _fused_gradients(queries, keys, values, grad)
         return _gradients_by_blocks(queries, keys, values, output, grad, double_backward)
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         queries, keys, values = ctx.saved_tensors
         along_queries, along_keys, along_values = (
             torch.zeros_like(each) if tangent is None else tangent
@@ -101,7 +120,7 @@ class _Attend(torch.autograd.Function):
             along_logits = torch.baddbmm(along_logits, queries_part, along_keys.transpose(1, 2))
             along_weights = weights * (along_logits - (weights * along_logits).sum(dim=-1, keepdim=True))
             results.append(torch.baddbmm(torch.bmm(weights, along_values), along_weights, values))
-        return torch.cat(results, dim=1)
+        return torch.cat(results, dim=1), None
 
 
 def _gradients_by_blocks(
@@ -144,10 +163,40 @@ def _attention_weights(queries: Tensor, keys: Tensor) -> Tensor:
     return torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1)
 
 
+def _kernels(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[ModuleType, Any] | None:
+    """Triton's kernels of attention and how to cut them, where they are wanted and take these tensors."""
+    if _backend != "kernels" or not queries.numel() or not kernels_for(queries, keys, values):
+        return None
+    if not queries.dtype == keys.dtype == values.dtype:
+        return None
+    kernels = importlib.import_module("biggan_discovery.generators.fast.attention_kernels")
+    if not kernels.takes(values):
+        return None
+    launches = _working_launches(kernels, queries.device, queries.dtype, queries.shape[-1], values.shape[-1])
+    return launches and (kernels, launches)
+
+
+@functools.cache
+def _working_launches(kernels: ModuleType, device: torch.device, dtype: torch.dtype, width: int, depth: int) -> Any:
+    """The largest blocks for which the GPU has the memory; None if it has it for none."""
+    queries, keys = (torch.zeros(1, _TRIED_POSITIONS, width, dtype=dtype, device=device) for _ in range(2))
+    values, error = keys.new_zeros(1, _TRIED_POSITIONS, depth), None
+    for launches in (kernels.LARGE, kernels.SMALL):
+        try:
+            output, log_sums = kernels.attend(queries, keys, values, launches=launches)
+            kernels.attend_backward(queries, keys, values, output, log_sums, output, launches=launches)
+        except Exception as failure:  # Triton's own exceptions, RuntimeError of drivers
+            error = failure
+            continue
+        return launches
+    warnings.warn(f"Triton's attention does not work here, so torch's is used: {error}", stacklevel=2)
+    return None
+
+
 def _fusible(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
     """Whether torch's memory-efficient kernels are wanted and take these tensors."""
     tensors = queries, keys, values
-    if _backend != "fused" or not ordinary_on_gpu(*tensors) or not queries.numel():
+    if _backend == "blocks" or not ordinary_on_gpu(*tensors) or not queries.numel():
         return False
     if any(each.shape[-1] % _FUSED_MULTIPLE for each in tensors):
         return False

@@ -70,7 +70,8 @@ class _AffineRelu(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, gain, shift = ctx.saved_tensors
         gain, shift = gain.to(x.dtype), shift.to(x.dtype)
-        along_x, along_gain, along_shift = (0 if tangent is None else tangent for tangent in tangents[:3])
+        # Each of the primal's type: gains and shifts may be wider than x.
+        along_x, along_gain, along_shift = (0 if tangent is None else tangent.to(x.dtype) for tangent in tangents[:3])
         along = _where_positive(along_x * gain + x * along_gain + along_shift, torch.addcmul(shift, x, gain))
         along_x = torch.zeros_like(x) if tangents[0] is None else tangents[0]
         return along, along_x[..., : ctx.channels]

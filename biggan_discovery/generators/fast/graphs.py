@@ -1,19 +1,21 @@
-"""Gradients as CUDA graphs: launched as a whole, so that small batches do not wait for Python.
+"""Calls as CUDA graphs: launched as a whole, so that small batches do not wait for Python.
 
 A batch of few images gives a GPU kernels that end before the next is launched. A graph is recorded once and then
-replayed in one launch, with the same kernels and results.
+replayed in one launch, with the same kernels.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-_WARM_UPS = 3  # cuDNN, cuBLAS and Triton choose and compile in the first calls, which cannot be recorded.
-_Key = tuple[tuple[torch.Size, torch.dtype, torch.device, bool], ...]
+_WARM_UPS = 2  # cuDNN, cuBLAS and Triton choose and compile in the first calls, which cannot be recorded.
+_Key = tuple[tuple[torch.Size, torch.dtype, torch.device], ...]
+_log = logging.getLogger(__name__)
 
 
 class _Recording(NamedTuple):
@@ -21,74 +23,61 @@ class _Recording(NamedTuple):
 
     graph: torch.cuda.CUDAGraph
     inputs: list[Tensor]
-    weight: Tensor
-    values: Tensor
-    gradients: list[Tensor | None]
+    outputs: Sequence[Tensor]
 
 
-class RecordedGradients:
-    """Values of a function and the gradients of their weighted sum, by a CUDA graph for each combination of shapes.
+class Recorded:
+    """A function of tensors, by a CUDA graph for each combination of their shapes from the first call on.
 
     A graph keeps the memory of a call, as much as autograd and the kernels need, until this object is deleted; graphs
-    of several shapes share it. On a CPU the function is called as it is.
+    of several shapes share it. A function that cannot be recorded, for lack of memory or otherwise, is called as it is,
+    as on a CPU; a line in the log says so.
 
     Args:
-        function: of tensors, to values (N,). It must compute the same kernels each time: no numbers read back from the
-            device, no random numbers, no choice by values. Tensors that it uses besides must stay in their memory.
+        function: of tensors, to tensors that do not require a gradient. It must launch the same kernels each time: no
+            numbers read back from the device, no random numbers, no choice by values. Tensors that it uses besides must
+            stay in their memory, and torch's settings of arithmetic as they are.
 
     Example:
-        >>> squares = RecordedGradients(lambda x: x.square().sum(1))
-        >>> values, (gradient,) = squares([torch.ones(2, 3, requires_grad=True)], 0.5)
-        >>> values, gradient
-        (tensor([3., 3.]), tensor([[1., 1., 1.],
-                [1., 1., 1.]]))
+        >>> doubled = Recorded(lambda x: (2 * x,))
+        >>> doubled(torch.ones(3))
+        (tensor([2., 2., 2.]),)
     """
 
-    def __init__(self, function: Callable[..., Tensor]):
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]):
         self._function = function
         self._recordings: dict[_Key, _Recording] = {}
+        self._gives_up = False
         self._pool: Any = None
 
-    def __call__(self, inputs: Sequence[Tensor], weight: float) -> tuple[Tensor, list[Tensor | None]]:
-        """Values (N,), and the gradient of weight·values.sum() for each input, None where it requires none.
-
-        Args:
-            inputs: leaves; those that require a gradient get one.
-            weight: as for a loss that is scaled.
-        """
-        if not inputs[0].is_cuda:
-            return self._gradients(inputs, torch.tensor(weight, device=inputs[0].device))
-        key = tuple((each.shape, each.dtype, each.device, each.requires_grad) for each in inputs)
-        if key not in self._recordings:
-            self._recordings[key] = self._record(inputs)
-        recording = self._recordings[key]
-        with torch.no_grad():
-            for own, given in zip(recording.inputs, inputs, strict=True):
-                own.copy_(given)
-            recording.weight.fill_(weight)
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The function's values, in memory of their own."""
+        if not inputs[0].is_cuda or self._gives_up:
+            return self._function(*inputs)
+        key = tuple((each.shape, each.dtype, each.device) for each in inputs)
+        recording = self._recordings.get(key) or self._recorded(inputs)
+        if recording is None:
+            self._gives_up = True
+            return self._function(*inputs)
+        self._recordings[key] = recording
+        for own, given in zip(recording.inputs, inputs, strict=True):
+            own.copy_(given)
         recording.graph.replay()
         # The next replay writes the same memory again.
-        return recording.values.clone(), [None if each is None else each.clone() for each in recording.gradients]
+        return tuple(each.clone() for each in recording.outputs)
 
-    def _record(self, inputs: Sequence[Tensor]) -> _Recording:
-        own = [each.detach().clone().requires_grad_(each.requires_grad) for each in inputs]
-        weight = torch.ones((), device=own[0].device)
-        with torch.cuda.device(own[0].device):
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    self._gradients(own, weight)
-            torch.cuda.current_stream().wait_stream(stream)
-            self._pool = self._pool or torch.cuda.graph_pool_handle()
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
-                values, gradients = self._gradients(own, weight)
-        return _Recording(graph, own, weight, values, gradients)
-
-    def _gradients(self, inputs: Sequence[Tensor], weight: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-        wanted = [each for each in inputs if each.requires_grad]
-        with torch.enable_grad():
-            values = self._function(*inputs)
-        found = iter(torch.autograd.grad(values, wanted, weight.to(values.dtype).expand_as(values)))
-        return values.detach(), [next(found) if each.requires_grad else None for each in inputs]
+    def _recorded(self, inputs: Sequence[Tensor]) -> _Recording | None:
+        with torch.cuda.device(inputs[0].device):
+            # Memory that runs out here would do so without a graph as well.
+            for _ in range(_WARM_UPS):
+                self._function(*inputs)
+            try:
+                own = [each.detach().clone() for each in inputs]
+                self._pool = self._pool or torch.cuda.graph_pool_handle()
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=self._pool):
+                    outputs = self._function(*own)
+            except RuntimeError as error:  # torch's own, of memory too
+                _log.warning("gradients are not recorded as CUDA graphs: %s", str(error).splitlines()[0])
+                return None
+        return _Recording(graph, own, outputs)

@@ -142,9 +142,7 @@ class Attention(nn.Module):
         """(N, height, width, channels), even height and width, to the same."""
         x = x + self.bias.to(x.dtype)
         queries = self.theta(x).flatten(1, 2)
-        keys, values = (
-            channels_last(F.max_pool2d(channels_first(each(x)), 2)).flatten(1, 2) for each in (self.phi, self.g)
-        )
+        keys, values = (each.flatten(1, 2) for each in self._keys_and_values(x))
         attended = attend(queries, keys, values).unflatten(1, x.shape[1:3])
         return self.o(attended, plus=x)
 

@@ -1,1 +1,1 @@
-"""Methods that compute directions without a search: one file each, and a line in `search.table`."""
+"""Closed-form methods: one file each, and one line in `search.table`."""

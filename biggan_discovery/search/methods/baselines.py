@@ -1,4 +1,4 @@
-"""Directions that nothing was searched for, to compare others with."""
+"""Baselines: directions without a search, for comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Start(ClosedForm):
-    """Where a search by Adam of the same seed starts."""
+    """The start of a search by Adam with the same seed."""
 
     paper = ""
     Settings = Settings

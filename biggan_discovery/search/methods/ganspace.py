@@ -1,10 +1,12 @@
-"""GANSpace: principal components of a layer's output, and what goes with them in z (Härkönen et al. 2020)."""
+"""GANSpace: principal components of a layer's outputs, mapped back to z (Härkönen et al. 2020)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from jaxtyping import Float
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
@@ -18,21 +20,22 @@ if TYPE_CHECKING:
     from biggan_discovery.generators.layer_range import LayerRange
 
 _AT_ONCE = 1000
-_ROUNDING = 1e-12  # Variances below this share of the largest are what rounding to float32 leaves.
+_ROUNDING = 1e-12  # Relative variances below this are float32 rounding errors.
 
 
 @dataclass(frozen=True, kw_only=True)
 class GANSpaceSettings(Settings):
     """Settings of the method ganspace."""
 
-    samples: int = setting("Latents to measure.", default="20,000", least=2, most=10**9)
-    orthogonalize: str = setting("How A becomes Q.", default="qr", choices=ORTHOGONALIZE)
+    samples: int = setting("Number of latents to measure.", default="20,000", least=2, most=10**9)
+    orthogonalize: str = setting("Orthonormalization of A to Q.", default="qr", choices=ORTHOGONALIZE)
 
 
 class GANSpace(ClosedForm):
-    """`ganspace` of the first linear layer, or of the outputs by which z conditions some layers.
+    """`ganspace` of the first linear layer, or of the outputs through which z conditions the chosen layers.
 
-    Those outputs are linear in z. What the class adds to them is the same for all latents, so it changes no component.
+    These outputs are linear in z. The class adds the same offset for all latents, so it does not change the principal
+    components.
     """
 
     paper = "Härkönen et al. 2020"
@@ -43,7 +46,7 @@ class GANSpace(ClosedForm):
         return super().defaults(generator, layers, asked) | {"samples": 20_000, "orthogonalize": "qr"}
 
     def find(self, generator: FrozenGenerator, settings: GANSpaceSettings, *, quiet: bool) -> Found:
-        """The directions; a `UserError` where the generator's layers are not known."""
+        """Compute the directions; raise `UserError` if the generator's layers are unknown."""
         import torch
 
         from biggan_discovery.numerics.arithmetic import in_float64
@@ -51,8 +54,8 @@ class GANSpace(ClosedForm):
         from biggan_discovery.objectives.samples import draw
 
         space = generator.search_space(settings.layers)
-        # W = QR with orthonormal columns in Q: outputs Wz and Rz have the same variances and go with the same z, and R
-        # has no more rows than z has coordinates.
+        # W = QR with orthonormal columns in Q: the outputs Wz and Rz have the same principal variances and coordinates,
+        # and R has no more rows than z has coordinates.
         R = torch.linalg.qr(in_float64(generator.projections(settings.layers)), mode="r").R
 
         def latents() -> Iterator[Tensor]:
@@ -67,25 +70,30 @@ class GANSpace(ClosedForm):
         return ganspace(lambda z: z @ R.T, latents(), settings.directions)
 
 
-def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs: int | None = None) -> Found:
-    """Directions of z that move along the principal components of a layer's output (Härkönen et al. 2020, section 2.2).
+def ganspace(
+    layer: Callable[[Float[Tensor, "N z_dim"]], Float[Tensor, "N features"]],
+    latents: Iterable[Float[Tensor, "N z_dim"]],
+    ndirs: int | None = None,
+) -> Found:
+    """Directions of z along the principal components of a layer's outputs (Härkönen et al. 2020, section 2.2).
 
-    PCA of the outputs x gives components vₖ and coordinates cₖ = vₖᵀ(x - mean); row k is then uₖ of the least-squares
-    fit z ≈ mean + Σₖ cₖuₖ, scaled to length 1. Only the covariance of outputs and latents is kept, summed up in
-    float64, so that both steps are exact for all samples and memory is (features + z_dim)².
+    PCA of the outputs x gives components vₖ and coordinates cₖ = vₖᵀ(x - mean). Row k is uₖ of the least-squares fit z
+    ≈ mean + Σₖ cₖuₖ, scaled to length 1. Only the covariance of outputs and latents is accumulated, in float64, so both
+    steps are exact over all samples, and memory is O((features + z_dim)²).
 
     Args:
-        layer: layer(z) -> (N, features), floating.
-        latents: z (N, z_dim), batch by batch; in all more than one.
-        ndirs: number of directions, 1 to z_dim. Defaults to z_dim. Where the outputs vary along fewer, the rest are
-            directions that are orthogonal to those, with a variance of 0.
+        layer: function of z (N, z_dim) that returns a floating-point tensor (N, features).
+        latents: batches of z (N, z_dim), at least two samples in total.
+        ndirs: number of directions, from 1 to z_dim. Defaults to z_dim. If the outputs vary along fewer components, the
+            remaining directions are orthogonal to these and have a variance of 0.
 
     Returns:
-        `A`, which is not orthogonal unless the layer is linear with orthogonal components in z; `values`
-        "explained_variance" and "explained_variance_ratio". No evaluations: there are no images.
+        `A`, (ndirs, z_dim), which is orthogonal only if the layer is linear with orthogonal components in z; `values`
+        "explained_variance" and "explained_variance_ratio"; `evaluations` 0, as no images are computed.
 
     Raises:
-        UserError: outputs or latents of another shape or not finite, fewer than two samples, or ndirs out of range.
+        UserError: if outputs or latents have the wrong shape or are not finite, there are fewer than two samples, or
+            ndirs is out of range.
 
     Example:
         >>> ganspace(network.first_layer, torch.randn(10_000, 128).split(1000), ndirs=20).A.shape
@@ -104,8 +112,8 @@ def ganspace(layer: Callable[[Tensor], Tensor], latents: Iterable[Tensor], ndirs
     variances, components = strongest(covariance[:features, :features])
     varied = int((variances > _ROUNDING * variances[0]).sum().clamp(max=count))
     if not varied:
-        raise UserError("the layer's outputs are the same for all latents; they have no principal components")
-    # Coordinates are uncorrelated, so that uₖ is Cov(z, cₖ) over the variance of cₖ, which is a matter of length alone.
+        raise UserError("the layer's outputs are the same for all latents, so they have no principal components")
+    # Coordinates are uncorrelated, so uₖ is Cov(z, cₖ) divided by the variance of cₖ, which only changes its length.
     fitted = torch.nn.functional.normalize((covariance[features:, :features] @ components[:, :varied]).T)
     rest = torch.linalg.qr(fitted.T, mode="complete").Q.T[varied:]
     rows = torch.cat((fitted, rest))[:count]

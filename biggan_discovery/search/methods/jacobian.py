@@ -1,10 +1,12 @@
-"""Right-singular vectors of a generator's Jacobian, by products with it and its transpose (Ramesh et al. 2018)."""
+"""Right-singular vectors of a generator's Jacobian, by Jacobian products (Ramesh et al. 2018)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
 class JacobianSettings(Settings):
     """Settings of the method jacobian."""
 
-    samples: int = setting("Latents to measure.", default="32", least=1, most=10**9)
+    samples: int = setting("Number of latents to measure.", default="32", least=1, most=10**9)
     micro_batch: int | None = setting(**MICRO_BATCH)
 
 
 class Jacobian(ClosedForm):
-    """`jacobian` of the images with respect to a shift of z that some layers see, averaged over latents and classes."""
+    """`jacobian` of images with respect to a shift of z in the chosen layers, averaged over latents and classes."""
 
     paper = "Ramesh et al. 2018"
     Settings = JacobianSettings
@@ -38,7 +40,7 @@ class Jacobian(ClosedForm):
         return super().defaults(generator, layers, asked) | {"samples": 32}
 
     def find(self, generator: FrozenGenerator, settings: JacobianSettings, *, quiet: bool) -> Found:
-        """The directions; a `UserError` where images do not depend on z differentiably."""
+        """Compute the directions; raise `UserError` if images are not differentiable in z."""
         from biggan_discovery.directions.shifts import shifted_images
         from biggan_discovery.generators.batching import Batch, gradient_batch
         from biggan_discovery.numerics.streams import Stream
@@ -59,27 +61,34 @@ class Jacobian(ClosedForm):
             return _of_mean(around, (drawn.z, drawn.y), origin, settings.directions, settings.seed, batch, progress)
 
 
-def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, seed: int = 0, **G_kwargs: Any) -> Found:
+def jacobian(
+    G: Callable[..., Float[Tensor, "N ..."]],
+    z: Float[Tensor, "N dim"],
+    ndirs: int | None = None,
+    *,
+    seed: int = 0,
+    **G_kwargs: Any,
+) -> Found:
     """Leading right-singular vectors of the Jacobian J of G, or of the mean of JᵀJ over several z.
 
-    They are the directions in which the output moves fastest (Ramesh, Choi & LeCun 2018, "A Spectral Regularizer for
-    Unsupervised Disentanglement", section 2). Neither J nor JᵀJ is ever formed: only products with them are, forward
-    mode for J, reverse mode for Jᵀ.
+    They are the directions along which the output changes fastest (Ramesh, Choi & LeCun 2018, "A Spectral Regularizer
+    for Unsupervised Disentanglement", section 2). Neither J nor JᵀJ is formed, only Jacobian-vector products (forward
+    mode) and vector-Jacobian products (reverse mode).
 
     Args:
-        G: called as G(z, **G_kwargs); row n of its output (N, ...) depends on row n of z alone.
-        z: (N, dim) floating.
-        ndirs: number of directions, 1 to dim. Defaults to dim.
-        seed: of the random start.
-        G_kwargs: handed to G.
+        G: called as G(z, **G_kwargs); row n of its output (N, ...) depends only on row n of z.
+        z: (N, dim), floating point.
+        ndirs: number of directions, from 1 to dim. Defaults to dim.
+        seed: random seed of the eigensolver's start.
+        G_kwargs: keyword arguments of G.
 
     Returns:
-        `A` orthonormal; `values` "singular_values": of J for one z, else the roots of the eigenvalues of the mean JᵀJ.
-        Products cost 3 evaluations for each vector and z, and 1 more for each z. Where G does not support forward
-        mode, which is logged as a warning, central differences take its place at the same cost.
+        `A`, (ndirs, dim), orthonormal; `values` "singular_values", those of J for a single z, otherwise the square
+        roots of the eigenvalues of the mean JᵀJ; `evaluations`, 3 per vector and z, plus 1 per z. If G does not support
+        forward mode, a warning is logged, and central differences are used at the same cost.
 
     Raises:
-        UserError: for another z, ndirs out of range, or an output that does not depend on z differentiably.
+        UserError: for an invalid z, an ndirs out of range, or an output that is not differentiable in z.
 
     Example:
         >>> jacobian(lambda z: z * torch.tensor([1.0, 3.0]), torch.zeros(1, 2)).values
@@ -91,7 +100,7 @@ def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, s
     from biggan_discovery.numerics.arithmetic import arithmetic
 
     if not isinstance(z, torch.Tensor) or z.ndim != 2 or not z.numel() or not z.is_floating_point():
-        raise UserError("z should be a floating tensor (N, dim) with at least one element")
+        raise UserError("z should be a non-empty floating-point tensor (N, dim)")
     with arithmetic("float32"):
         return _of_mean(lambda: lambda each: G(each, **G_kwargs), (), z, ndirs, seed, Batch(len(z)), None)
 
@@ -99,13 +108,13 @@ def jacobian(G: Callable[..., Tensor], z: Tensor, ndirs: int | None = None, *, s
 def _of_mean(
     around: Callable[..., Images],
     samples: tuple[Tensor, ...],
-    points: Tensor,
+    points: Float[Tensor, "N dim"],
     ndirs: int | None,
     seed: int,
     batch: Batch,
     progress: Progress | None,
 ) -> Found:
-    """`jacobian` at points (N, dim) of the functions that `around` gives for parts of the samples."""
+    """`jacobian` at points (N, dim), of the functions that `around` returns for parts of the samples."""
     import torch
 
     from biggan_discovery.directions.space import check_count
@@ -135,5 +144,5 @@ def _of_mean(
     start = torch.randn(dim, number, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     values, vectors = leading_eigenvectors(multiply, start, number)
     if progress is not None:
-        progress.advance(left)  # Products that were not needed.
+        progress.advance(left)  # The solver converged with fewer products.
     return Found(fixed_signs(vectors.T).float(), {"singular_values": values.sqrt().tolist()}, products.evaluations)

@@ -1,8 +1,10 @@
-"""SeFa: directions that the first weights amplify most (Shen & Zhou 2021)."""
+"""SeFa: directions that the first layer's weights amplify most (Shen & Zhou 2021)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from jaxtyping import Float
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.search.method import ClosedForm, Found, Settings
@@ -14,36 +16,37 @@ if TYPE_CHECKING:
 
 
 class SeFa(ClosedForm):
-    """`sefa` of a generator's first projections of z.
+    """`sefa` of the generator's first projections of z.
 
-    The norms' weights of chosen layers are the network's own: scaled to length 1, those of the scales would be the same
-    with batch-norm statistics worked in, and those of the offsets would be mixed with them.
+    For chosen layers, these are the unfolded weights of their conditional batch norms. Folding in the statistics would
+    not change the scale weights, which are normalized, but would mix the offset weights with them.
     """
 
     paper = "Shen & Zhou 2021"
     Settings = Settings
 
     def find(self, generator: FrozenGenerator, settings: Settings, *, quiet: bool) -> Found:
-        """The directions; a `UserError` where the generator's layers are not known."""
+        """Compute the directions; raise `UserError` if the generator's layers are unknown."""
         return sefa(generator.projections(settings.layers), settings.directions)
 
 
-def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
+def sefa(weight: Float[Tensor, "rows z_dim"], ndirs: int | None = None) -> Found:
     """Eigenvectors of WᵀW (Shen & Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", section 3).
 
-    As in the authors' code each output of the layer counts alike: its weights, a row here and a column of their W, are
-    first scaled to length 1. (The paper does not say so.)
+    As in the authors' code, but not in the paper, the weights of each output (a row here, a column of their W) are
+    first normalized to length 1.
 
     Args:
-        weight: (rows, z_dim) floating and finite: the weights from z to the outputs of a layer, or those of several
-            layers below each other. With one row at least.
-        ndirs: number of directions, 1 to z_dim. Defaults to z_dim.
+        weight: (rows, z_dim), floating point and finite, at least one row: the weights from z to the outputs of a
+            layer, or those of several layers, concatenated.
+        ndirs: number of directions, from 1 to z_dim. Defaults to z_dim.
 
     Returns:
-        `A` orthonormal; `values` "eigenvalues" of the scaled WᵀW, which add up to the number of rows. No evaluations.
+        `A`, (ndirs, z_dim), orthonormal; `values` "eigenvalues" of the normalized WᵀW, whose sum over all directions is
+        the number of rows; `evaluations` 0.
 
     Raises:
-        UserError: another weight, or ndirs out of range.
+        UserError: if weight is invalid or ndirs is out of range.
 
     Example:
         >>> sefa(torch.tensor([[3.0, 0.0], [2.0, 0.0], [0.0, 1.0]])).values
@@ -56,7 +59,8 @@ def sefa(weight: Tensor, ndirs: int | None = None) -> Found:
     from biggan_discovery.numerics.eigenvectors import fixed_signs, strongest
 
     if weight.ndim != 2 or not weight.numel() or not weight.is_floating_point() or not weight.isfinite().all():
-        raise UserError(f"weight is a {weight.dtype} tensor {tuple(weight.shape)}; give a finite matrix (rows, z_dim)")
+        about = f"a {weight.dtype} tensor {tuple(weight.shape)}"
+        raise UserError(f"weight is {about}; it should be a finite floating-point matrix (rows, z_dim)")
     count = weight.shape[1] if ndirs is None else ndirs
     check_count(count, weight.shape[1])
     rows = torch.nn.functional.normalize(in_float64(weight))

@@ -181,8 +181,8 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "film": {"suffix": ".gif"},
     "each direction its file": {"suffix": "", "per_direction": True, "format": "png"},
     "transfer": {"transfer": True, "only": [1]},
-    "curved": {"curved": True, "path_size": 0.5, "frames": 3, "only": [0], "samples": 1},
-    "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0, 1], "samples": 1},
+    "curved": {"network": "function", "curved": True, "path_size": 0.5, "frames": 3, "only": [0]},
+    "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0], "samples": 1},
     "path size auto": {"path_size": "auto", "only": [0, 1], "samples": 1},
     "layers": {"layers": "fine", "keep_projection": True},
     "latents": {"latents": _random(2, _Z_DIM, seed=4), "samples": None, "network": "function"},
@@ -203,18 +203,26 @@ def _edit(bench: Bench, title: str, edits: Any, suffix: str = ".png", **options:
 
 def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None, **options: Any) -> Any:
     """All figures, and the pictures of the report."""
-    directions = (
-        bd.Directions(_random(3, _Z_DIM)) if network == "scenes-64" else bench.shared / f"{network}-0.safetensors"
-    )
+    directions = bench.shared / f"{network}-0.safetensors"
     report = bd.evaluate(bench.generator(network), directions, metrics=metrics, quiet=True, **options)
     folder = bench.folder / f"report-{network}"
     report.save(folder)
     return [json.loads(report.to_json())["sets"], *_pictures(*sorted((folder / "figures").iterdir()))]
 
 
+def _evaluated_by_known_factors(bench: Bench) -> Any:
+    """The metrics of generators whose true directions are known; their report has no other pictures."""
+    metrics = [
+        name for name in metric_names() if {Need.TRUE_DIRECTIONS, Need.PREDICTOR} & set(metric_named(name).needs)
+    ]
+    directions = bd.Directions(_random(3, _Z_DIM))
+    report = bd.evaluate(bench.generator("scenes-64"), directions, metrics=metrics, quiet=True)
+    return json.loads(report.to_json())["sets"]
+
+
 def _compared(bench: Bench) -> Any:
-    files = [bench.shared / f"deep-{seed}.safetensors" for seed in range(2)]
-    comparison = bd.compare(bench.generator("deep"), *files, quiet=True)
+    files = [bench.shared / f"function-{seed}.safetensors" for seed in range(2)]
+    comparison = bd.compare(bench.generator("function"), *files, quiet=True)
     comparison.save(bench.folder / "comparison")
     figures = sorted((bench.folder / "comparison" / "figures").iterdir())
     return [json.loads(comparison.to_json())["comparisons"], *_pictures(*figures)]
@@ -275,9 +283,9 @@ def _rendered(bench: Bench) -> list[Any]:
         edits = [bd.Edit(0, 1.0), bd.Edit("camera", -1.0, "fine")]
         results += [move(generator, directions, z, 1, 2.0), edited(generator, directions, z, edits)]
         results += traversal(generator, directions, z, y, 0, [-1.0, 1.0])
-        lines = leading_directions(generator, z, y, 2)
-        for given in (lines, lines.cpu()):
-            results.append(curved_paths(generator, z, y, given, 0.25, quiet=True).points)
+        lines = leading_directions(generator, z[:1], y[:1], 1)
+        lines = lines.cpu() if z.device == generator.device else lines
+        results.append(curved_paths(generator, z[:1], y[:1], lines, 0.25, quiet=True).points)
     for Q in (directions.Q, *bench.put(directions.Q)):
         results.append(equal_path_sizes(generator, Q, samples=2))
     return results
@@ -319,7 +327,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     for title, settings in (("adam", adam), ("joint diagonalization", {**_JOINT, "sketches": 2})):
         jobs[f"precision auto, {title}"] = functools.partial(_chosen_precision, **settings)
         jobs[f"resumed, {title}"] = functools.partial(_resumed, name=title, **settings)
-    warm = {**_ADAM, "init": JOINT_DIAGONALIZATION, "judge": True}
+    warm = {**_ADAM, "init": JOINT_DIAGONALIZATION, "layers": "fine", "judge": True}
     jobs["a warm start, judged"] = functools.partial(_discover, network="brock", **warm)
     jobs["known directions, judged"] = functools.partial(_discover, network="scenes-64", **_ADAM, judge=True)
     for title, options in _DRAWN.items():
@@ -328,12 +336,9 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["edit"] = functools.partial(_edit, title="still", edits={0: 2.0, "camera": -1.0})
     by_layers = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=by_layers, suffix=".gif", samples=2)
-    jobs["evaluate"] = functools.partial(_evaluated, network="deep", metrics=metric_names(), baselines=True)
+    jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names(), baselines=True)
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
-    of_factors = [
-        name for name in metric_names() if {Need.TRUE_DIRECTIONS, Need.PREDICTOR} & set(metric_named(name).needs)
-    ]
-    jobs["evaluate known factors"] = functools.partial(_evaluated, network="scenes-64", metrics=of_factors)
+    jobs["evaluate known factors"] = _evaluated_by_known_factors
     jobs["compare"] = _compared
     return jobs | {
         "penalties": _penalties,

@@ -25,8 +25,7 @@ from tests import device_jobs, standin
 from tests.device_jobs import JOBS, Bench, make_shared
 from tests.evaluation.small import small_sizes
 
-DEVICES = ["cpu", standin.NAME, *["cuda"] * torch.cuda.is_available()]
-EXACT = ("cpu", standin.NAME)
+DEVICES = [standin.NAME, *["cuda"] * torch.cuda.is_available()]
 BOUND = 2e-2
 """On other devices, of the largest entry: rounding, which second differences and kinks of networks enlarge."""
 
@@ -36,7 +35,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     root = tmp_path_factory.mktemp("devices")
     shared = make_shared(root / "shared")
     with pytest.MonkeyPatch.context() as patch:
-        small_sizes(patch)
+        small_sizes(patch, {"dci": {"samples": 1600}, "leakage": {"samples": 2}})
         patch.setattr(discovery, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
         yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
 
@@ -44,7 +43,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 @pytest.fixture(scope="module")
 def on_cpu(benches: Callable[..., Bench]) -> Callable[[str], Any]:
     """The CPU's result of each job, computed once."""
-    return functools.cache(lambda job: plain(JOBS[job](benches("cpu", "reference"))))
+    return functools.cache(lambda job: plain(JOBS[job](benches("cpu"))))
 
 
 def plain(result: Any) -> Any:
@@ -73,9 +72,9 @@ def check(found: Any, expected: Any, device: str, where: str = "") -> None:
     elif isinstance(expected, np.ndarray):
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype), where
         one, other = found.astype(np.float64), expected.astype(np.float64)
-        bound = 0.0 if device in EXACT else BOUND * np.abs(other).max(initial=0)
+        bound = 0.0 if device == standin.NAME else BOUND * np.abs(other).max(initial=0)
         np.testing.assert_allclose(one, other, rtol=0, atol=bound, err_msg=where)
-    elif isinstance(expected, float) and device not in EXACT:
+    elif isinstance(expected, float) and device != standin.NAME:
         assert found == pytest.approx(expected, rel=BOUND, abs=1e-6), where
     else:
         assert found == expected, where
@@ -87,6 +86,24 @@ def test_a_job_gives_the_result_of_the_cpu(
     job: str, device: str, benches: Callable[..., Bench], on_cpu: Callable[[str], Any]
 ) -> None:
     check(plain(JOBS[job](benches(device))), on_cpu(job), device)
+
+
+COMPUTING = {
+    *(job for job in JOBS if job.startswith(("deep: ", "precision auto"))),
+    *("draw curved without directions", "draw path size auto", "edit", "parts of drawing"),
+    *("evaluate", "evaluate known factors", "compare", "known directions, judged"),
+    *("penalties", "directions", "orthonormalize", "closed forms", "generators"),
+}
+"""Jobs with arithmetic of their own: each method, each metric and each public function."""
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if job in COMPUTING])
+def test_a_job_needs_no_float64_on_the_device(
+    job: str, benches: Callable[..., Bench], on_cpu: Callable[[str], Any]
+) -> None:
+    with standin.without_float64():
+        found = plain(JOBS[job](benches(standin.NAME, "float32")))
+    check(found, on_cpu(job), standin.NAME)
 
 
 COMMANDS = {
@@ -117,7 +134,7 @@ def test_a_command_runs_on_the_device(
     files = {"found": bench.shared / "deep-0.safetensors", "other": bench.shared / "deep-1.safetensors"}
     words = [
         word.format(out=bench.folder / "commands", deep=bench.shared / "deep", **files)
-        for word in COMMANDS[command].replace("hue", "1").split()
+        for word in COMMANDS[command].split()
     ]
     cli.main([*words, "--device", device], standalone_mode=False)
     assert {each.type for each in used} == {torch.device(device).type}

@@ -121,7 +121,12 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     def wrapped(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        return given[id(value)] if id(value) in given else Standin(value) if here else value
+        if id(value) not in given:
+            return Standin(value) if here else value
+        mine = given[id(value)]
+        if isinstance(mine, Standin) and mine.shape != value.shape:
+            mine.data = Standin(value)  # An `out` that was too small, as in `torch.eye`.
+        return mine
 
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}

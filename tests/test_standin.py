@@ -62,6 +62,13 @@ def test_values_leave_the_device_by_a_copy_only() -> None:
         there().numpy()
 
 
+def test_what_grows_says_so() -> None:
+    assert torch.eye(3, device=DEVICE).shape == (3, 3)
+    out = torch.empty(0, device=DEVICE)
+    torch.add(there(), 1, out=out)
+    assert (out.shape, out.tolist()) == (HERE.shape, [1, 2, 3])
+
+
 def test_random_numbers_are_refused() -> None:
     with pytest.raises(RuntimeError, match="random numbers"):
         torch.randn(3, device=DEVICE)

@@ -66,8 +66,8 @@ class Bench:
         if name == "function":
             network = Network()
             projections = network.first.weight
-            own = bd.FunctionGenerator(network, z_dim=_Z_DIM, num_classes=5, prior="uniform", projections=projections)
-            return own.to(self.device)
+            of_network = {"z_dim": _Z_DIM, "num_classes": 5, "prior": "uniform", "projections": projections}
+            return bd.FunctionGenerator(network, **of_network, device=self.device)
         return bd.load_generator("scenes-64" if name == "scenes-64" else self.shared / name, device=self.device)
 
     def put(self, *tensors: Tensor) -> list[Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import biggan_discovery as bd
 from biggan_discovery.evaluation.metric import Need
+from biggan_discovery.evaluation.metrics import factors
 from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
@@ -224,6 +225,20 @@ def _evaluated_by_known_factors(bench: Bench) -> Any:
     return json.loads(report.to_json())["sets"]
 
 
+def _known_factors(bench: Bench) -> list[Tensor]:
+    """What the metrics of known factors measure, along directions that are on the device."""
+    generator = bench.generator("scenes-64")
+    predictor = generator.factor_predictor()
+    assert predictor is not None
+    (Q,) = bench.put(_random(3, generator.z_dim))
+    return [
+        factors.response_of_latents(generator, Q, samples=2).changes,
+        factors.response_of_images(generator, Q, predictor, samples=2).changes,
+        *factors.codes_and_factors(generator, Q, samples=2),
+        *factors.codes_and_predictions(generator, Q, predictor, samples=2),
+    ]
+
+
 def _compared(bench: Bench) -> Any:
     files = [bench.shared / f"function-{seed}.safetensors" for seed in range(2)]
     comparison = bd.compare(bench.generator("function"), *files, quiet=True)
@@ -256,7 +271,8 @@ def _moved(bench: Bench) -> list[Any]:
     directions.save(bench.folder / "moved.safetensors")
     loaded = bd.Directions.load(bench.folder / "moved.safetensors")
     z, amounts = bench.put(_random(2, _Z_DIM, seed=1), torch.tensor([1.0, -2.0]))
-    return [loaded.A, loaded.Q, *(loaded.apply(z, 1, amount) for amount in (2.0, amounts, amounts.cpu()))]
+    kept = [directions.A - loaded.A, directions.Q - loaded.Q]  # Of directions, which are on the CPU.
+    return [*kept, loaded.A, loaded.Q, *(loaded.apply(z, 1, amount) for amount in (2.0, amounts, amounts.cpu()))]
 
 
 def _orthonormalized(bench: Bench) -> list[Tensor]:
@@ -311,6 +327,14 @@ def _networks(bench: Bench) -> list[Any]:
     return results
 
 
+def _function_of_the_device(bench: Bench) -> Tensor:
+    """A network that is on the device already, with projections from the CPU."""
+    network = Network().to(bench.device)
+    rows = bd.FunctionGenerator(network, z_dim=_Z_DIM, num_classes=5, projections=_random(4, _Z_DIM)).projections()
+    assert rows is not None
+    return rows @ bench.put(_random(_Z_DIM))[0]
+
+
 def _diagonalized(bench: Bench) -> Tensor:
     matrices = _random(6, 5, 5)
     found = jointly_diagonalize(matrices + matrices.mT, device=bench.device)
@@ -347,11 +371,13 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["compare"] = _compared
     return jobs | {
         "penalties": _penalties,
+        "known factors": _known_factors,
         "directions": _moved,
         "orthonormalize": _orthonormalized,
         "closed forms": _closed_forms,
         "parts of drawing": _rendered,
         "generators": _networks,
+        "a function of the device": _function_of_the_device,
         "jointly diagonalize": _diagonalized,
     }
 

@@ -90,8 +90,8 @@ def test_a_job_gives_the_result_of_the_cpu(
 
 COMPUTING = {
     *(job for job in JOBS if job.startswith(("function: ", "precision auto"))),
-    *("draw curved without directions", "draw path size auto", "edit", "parts of drawing"),
-    *("evaluate", "compare", "penalties", "directions", "orthonormalize", "closed forms", "generators"),
+    *("draw curved", "draw path size auto", "edit", "parts of drawing"),
+    *("evaluate", "compare", "penalties", "directions", "orthonormalize", "generators"),
 }
 """Jobs with arithmetic of their own: each method, metric and public function. Known factors are computed on the CPU."""
 

@@ -28,6 +28,8 @@ MIXED: dict[str, Callable[[], object]] = {
     "an index from the device": lambda: HERE[torch.tensor([0]).to(DEVICE)],
     "values for an index": lambda: there().index_put_((torch.tensor([0, 1]),), HERE[:2]),
     "a module": lambda: torch.nn.Linear(3, 2)(there()),
+    "the gradient of an output": lambda: torch.autograd.grad((x := there().requires_grad_()) * 1, x, HERE),
+    "a gradient to go back from": lambda: (there().requires_grad_() * 1).backward(HERE),
     "a mask": lambda: torch.where(HERE > 1, there(), there()),
 }
 ALLOWED: dict[str, Callable[[], Tensor]] = {

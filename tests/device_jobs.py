@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageSequence
+from sklearn import linear_model
 from torch import Tensor, nn
 
 import biggan_discovery as bd
 from biggan_discovery.evaluation.metric import Need
+from biggan_discovery.evaluation.metrics import factors
 from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
@@ -65,8 +67,8 @@ class Bench:
         if name == "function":
             network = Network()
             projections = network.first.weight
-            own = bd.FunctionGenerator(network, z_dim=_Z_DIM, num_classes=5, prior="uniform", projections=projections)
-            return own.to(self.device)
+            of_network = {"z_dim": _Z_DIM, "num_classes": 5, "prior": "uniform", "projections": projections}
+            return bd.FunctionGenerator(network, **of_network, device=self.device)
         return bd.load_generator("scenes-64" if name == "scenes-64" else self.shared / name, device=self.device)
 
     def put(self, *tensors: Tensor) -> list[Tensor]:
@@ -101,6 +103,10 @@ _FIGURES = ("held_out_penalty", "recovery", "strength", "off_diagonal", "eigenva
 _ADAM: dict[str, Any] = {"solver": ADAM, "steps": 2, "batch": 2, "directions": 4}
 _JOINT: dict[str, Any] = {"solver": JOINT_DIAGONALIZATION, "samples": 2}
 _SETTINGS: dict[str, dict[str, Any]] = {"ganspace": {"samples": 1500}, "jacobian": {"samples": 2, "directions": 4}}
+
+
+_OF_OTHER_NETWORKS = ("hessian by sketches", "hessian, one image at once", "jacobian")
+"""They take long with the largest network; "closed forms", "precision auto" and "resumed" try parts of them with it."""
 
 
 def _searches() -> dict[str, dict[str, Any]]:
@@ -181,8 +187,8 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "film": {"suffix": ".gif"},
     "each direction its file": {"suffix": "", "per_direction": True, "format": "png"},
     "transfer": {"transfer": True, "only": [1]},
-    "curved": {"curved": True, "path_size": 0.5, "frames": 3, "only": [0], "samples": 1},
-    "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0, 1], "samples": 1},
+    "curved": {"network": "function", "curved": True, "path_size": 0.5, "frames": 3, "only": [0]},
+    "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0], "samples": 1},
     "path size auto": {"path_size": "auto", "only": [0, 1], "samples": 1},
     "layers": {"layers": "fine", "keep_projection": True},
     "latents": {"latents": _random(2, _Z_DIM, seed=4), "samples": None, "network": "function"},
@@ -203,26 +209,51 @@ def _edit(bench: Bench, title: str, edits: Any, suffix: str = ".png", **options:
 
 def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None, **options: Any) -> Any:
     """All figures, and the pictures of the report."""
-    directions = (
-        bd.Directions(_random(3, _Z_DIM)) if network == "scenes-64" else bench.shared / f"{network}-0.safetensors"
-    )
+    directions = bench.shared / f"{network}-0.safetensors"
     report = bd.evaluate(bench.generator(network), directions, metrics=metrics, quiet=True, **options)
     folder = bench.folder / f"report-{network}"
     report.save(folder)
     return [json.loads(report.to_json())["sets"], *_pictures(*sorted((folder / "figures").iterdir()))]
 
 
+def _evaluated_by_known_factors(bench: Bench) -> Any:
+    """The metrics of generators whose true directions are known; their report has no other pictures."""
+    metrics = [
+        name for name in metric_names() if {Need.TRUE_DIRECTIONS, Need.PREDICTOR} & set(metric_named(name).needs)
+    ]
+    directions = bd.Directions(_random(3, _Z_DIM))
+    with pytest.MonkeyPatch.context() as patch:  # Fits of figures, which are on the CPU.
+        penalties: Any = [0.1, 0.01]
+        patch.setattr(linear_model, "LassoCV", functools.partial(linear_model.LassoCV, alphas=penalties))
+        report = bd.evaluate(bench.generator("scenes-64"), directions, metrics=metrics, quiet=True)
+    return json.loads(report.to_json())["sets"]
+
+
+def _known_factors(bench: Bench) -> list[Tensor]:
+    """What the metrics of known factors measure, along directions that are on the device."""
+    generator = bench.generator("scenes-64")
+    predictor = generator.factor_predictor()
+    assert predictor is not None
+    (Q,) = bench.put(_random(3, generator.z_dim))
+    return [
+        factors.response_of_latents(generator, Q, samples=2).changes,
+        factors.response_of_images(generator, Q, predictor, samples=2).changes,
+        *factors.codes_and_factors(generator, Q, samples=2),
+        *factors.codes_and_predictions(generator, Q, predictor, samples=2),
+    ]
+
+
 def _compared(bench: Bench) -> Any:
-    files = [bench.shared / f"deep-{seed}.safetensors" for seed in range(2)]
-    comparison = bd.compare(bench.generator("deep"), *files, quiet=True)
+    files = [bench.shared / f"function-{seed}.safetensors" for seed in range(2)]
+    comparison = bd.compare(bench.generator("function"), *files, quiet=True)
     comparison.save(bench.folder / "comparison")
     figures = sorted((bench.folder / "comparison" / "figures").iterdir())
-    return [json.loads(comparison.to_json())["pairs"], *_pictures(*figures)]
+    return [json.loads(comparison.to_json())["comparisons"], *_pictures(*figures)]
 
 
 def _penalties(bench: Bench) -> list[Any]:
     """The portable functions, with probes from either side, and their gradients."""
-    generator = bench.generator("deep")
+    generator = bench.generator("function")
     results: list[Any] = []
     for penalty in (bd.hessian_penalty, bd.orojar):
         for probes in (None, _random(3, 2, _Z_DIM).sign(), *bench.put(_random(3, 2, _Z_DIM).sign())):
@@ -244,7 +275,8 @@ def _moved(bench: Bench) -> list[Any]:
     directions.save(bench.folder / "moved.safetensors")
     loaded = bd.Directions.load(bench.folder / "moved.safetensors")
     z, amounts = bench.put(_random(2, _Z_DIM, seed=1), torch.tensor([1.0, -2.0]))
-    return [loaded.A, loaded.Q, *(loaded.apply(z, 1, amount) for amount in (2.0, amounts, amounts.cpu()))]
+    kept = [directions.A - loaded.A, directions.Q - loaded.Q]  # Of directions, which are on the CPU.
+    return [*kept, loaded.A, loaded.Q, *(loaded.apply(z, 1, amount) for amount in (2.0, amounts, amounts.cpu()))]
 
 
 def _orthonormalized(bench: Bench) -> list[Tensor]:
@@ -252,34 +284,34 @@ def _orthonormalized(bench: Bench) -> list[Tensor]:
     for method in ("qr", "gram-schmidt", "none"):
         A = bench.put(_random(3, _Z_DIM))[0].requires_grad_()
         Q = bd.orthonormalize(A, method)
-        results += [Q, *torch.autograd.grad(Q.square().cumsum(1).sum(), A)]
+        results += [Q, *torch.autograd.grad((Q * Q * A.detach()).cumsum(1).sum(), A)]
     return results
 
 
 def _closed_forms(bench: Bench) -> list[Any]:
     weight, z = bench.put(_random(6, _Z_DIM), _random(40, _Z_DIM, seed=1))
-    y = torch.zeros(4, dtype=torch.int64).to(bench.device)
+    y = torch.zeros(2, dtype=torch.int64).to(bench.device)
     found = (
         bd.sefa(weight),
         bd.ganspace(lambda z: z @ weight.T, z.split(20), 4),
-        bd.jacobian(lambda z: bench.generator("deep")(z, y), z[:4], 3),
+        bd.jacobian(lambda z: bench.generator("deep")(z, y), z[:2], 1),
     )
     return [[each.A, each.values] for each in found]
 
 
 def _rendered(bench: Bench) -> list[Any]:
     """The parts of drawing, with latents from the CPU and from the device."""
-    generator, results = bench.generator("deep"), []
+    generator, smooth, results = bench.generator("deep"), bench.generator("function"), []
     directions = bd.Directions.load(bench.shared / "deep-0.safetensors")
     for z, y in ((_random(2, _Z_DIM), torch.tensor([0, 3])), bench.put(_random(2, _Z_DIM), torch.tensor([0, 3]))):
         edits = [bd.Edit(0, 1.0), bd.Edit("camera", -1.0, "fine")]
         results += [move(generator, directions, z, 1, 2.0), edited(generator, directions, z, edits)]
         results += traversal(generator, directions, z, y, 0, [-1.0, 1.0])
-        lines = leading_directions(generator, z, y, 2)
-        for given in (lines, lines.cpu()):
-            results.append(curved_paths(generator, z, y, given, 0.25, quiet=True).points)
+        lines = leading_directions(smooth, z, y, 2)
+        lines = lines.cpu() if z.device == generator.device else lines
+        results.append(curved_paths(smooth, z, y, lines, 0.5, quiet=True).points)
     for Q in (directions.Q, *bench.put(directions.Q)):
-        results.append(equal_path_sizes(generator, Q, samples=2))
+        results.append(equal_path_sizes(smooth, Q, samples=2))
     return results
 
 
@@ -288,7 +320,7 @@ def _networks(bench: Bench) -> list[Any]:
     results = []
     for name in NETWORKS:
         generator = bench.generator(name)
-        z, y, uniform = bench.put(_random(3, _Z_DIM), torch.tensor([0, 3, 1]), _random(3, _Z_DIM).sigmoid().double())
+        z, y, uniform = bench.put(_random(3, _Z_DIM), torch.tensor([0, 3, 1]), _random(3, _Z_DIM).sigmoid())
         results += [generator(z, y), generator.reference()(z, y), generator.projections()]
         results += [generator.latents(uniform.cpu()), generator.latents(uniform)]
         for delta in bench.put(_random(3, _Z_DIM, seed=2), _random(3, generator.num_layers, _Z_DIM, seed=3)):
@@ -297,6 +329,14 @@ def _networks(bench: Bench) -> list[Any]:
                 results.append(generator(generator.shift(z, delta, "fine"), y))
         results += Batch(2).map(generator, z, y)
     return results
+
+
+def _function_of_the_device(bench: Bench) -> Tensor:
+    """A network that is on the device already, with projections from the CPU."""
+    network = Network().to(bench.device)
+    rows = bd.FunctionGenerator(network, z_dim=_Z_DIM, num_classes=5, projections=_random(4, _Z_DIM)).projections()
+    assert rows is not None
+    return rows @ bench.put(_random(_Z_DIM))[0]
 
 
 def _diagonalized(bench: Bench) -> Tensor:
@@ -309,9 +349,12 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs: dict[str, Callable[[Bench], Any]] = {}
     for network in NETWORKS:
         for title, settings in _searches().items():
+            if network == "deep" and title in _OF_OTHER_NETWORKS:
+                continue
             jobs[f"{network}: {title}"] = functools.partial(_discover, network=network, **settings)
-    for network, layers in (("deep", "coarse"), ("brock", "fine")):
-        for title in ("hessian by adam", "hessian by sketches", "sefa", "ganspace", "jacobian"):
+    by_layers = ("hessian by adam", "hessian by sketches", "sefa", "ganspace", "jacobian")
+    for network, layers, titles in (("deep", "coarse", by_layers[:1]), ("brock", "fine", by_layers)):
+        for title in titles:
             settings = {**_searches()[title], "layers": layers}
             jobs[f"{network}, {layers}: {title}"] = functools.partial(_discover, network=network, **settings)
     adam = {**_ADAM, "directions": 3}
@@ -320,28 +363,29 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
         jobs[f"precision auto, {title}"] = functools.partial(_chosen_precision, **settings)
         jobs[f"resumed, {title}"] = functools.partial(_resumed, name=title, **settings)
     warm = {**_ADAM, "init": JOINT_DIAGONALIZATION, "judge": True}
-    jobs["a warm start, judged"] = functools.partial(_discover, network="brock", **warm)
+    jobs["a warm start, judged"] = functools.partial(_discover, network="function", **warm)
     jobs["known directions, judged"] = functools.partial(_discover, network="scenes-64", **_ADAM, judge=True)
     for title, options in _DRAWN.items():
         jobs[f"draw {title}"] = functools.partial(_drawn, title=title, **options)
     jobs["draw latents of the device"] = _drawn_own_latents
     jobs["edit"] = functools.partial(_edit, title="still", edits={0: 2.0, "camera": -1.0})
-    by_layers = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
-    jobs["edit as a film"] = functools.partial(_edit, title="film", edits=by_layers, suffix=".gif", samples=2)
-    jobs["evaluate"] = functools.partial(_evaluated, network="deep", metrics=metric_names(), baselines=True)
-    jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
-    of_factors = [
-        name for name in metric_names() if {Need.TRUE_DIRECTIONS, Need.PREDICTOR} & set(metric_named(name).needs)
-    ]
-    jobs["evaluate known factors"] = functools.partial(_evaluated, network="scenes-64", metrics=of_factors)
+    edits = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
+    jobs["edit as a film"] = functools.partial(_edit, title="film", edits=edits, suffix=".gif", samples=2)
+    jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
+    jobs["evaluate chunks"] = functools.partial(
+        _evaluated, network="brock", metrics=["hessian", "diagonalness"], baselines=True
+    )
+    jobs["evaluate known factors"] = _evaluated_by_known_factors
     jobs["compare"] = _compared
     return jobs | {
         "penalties": _penalties,
+        "known factors": _known_factors,
         "directions": _moved,
         "orthonormalize": _orthonormalized,
         "closed forms": _closed_forms,
         "parts of drawing": _rendered,
         "generators": _networks,
+        "a function of the device": _function_of_the_device,
         "jointly diagonalize": _diagonalized,
     }
 

@@ -121,7 +121,12 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     def wrapped(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        return given[id(value)] if id(value) in given else Standin(value) if here else value
+        if id(value) not in given:
+            return Standin(value) if here else value
+        mine = given[id(value)]
+        if isinstance(mine, Standin) and mine.shape != value.shape:
+            mine.data = Standin(value)  # An `out` that was too small, as in `torch.eye`.
+        return mine
 
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
@@ -144,10 +149,13 @@ def _check(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: li
                 continue
             scalar = each.ndim == 0 and isinstance(argument, Tensor) and each is not written
             if not scalar:
-                raise RuntimeError(
-                    "Expected all tensors to be on the same device, but found at least two devices, "
-                    f"{DEVICE} and cpu! ({func}, a CPU tensor {tuple(each.shape)})"
-                )
+                raise _mixed(f"{func}, a CPU tensor {tuple(each.shape)}")
+
+
+def _mixed(where: str) -> RuntimeError:
+    return RuntimeError(
+        f"Expected all tensors to be on the same device, but found at least two devices, {DEVICE} and cpu! ({where})"
+    )
 
 
 def _made(func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -164,3 +172,17 @@ _factories = torch.library.Library("_", "IMPL")
 _factories.fallback(_made, "PrivateUse1")
 _copies = torch.library.Library("aten", "IMPL")
 _copies.impl("copy_", _copied, "PrivateUse1")
+
+
+_make_grads = torch.autograd._make_grads
+
+
+def _checked_grads(outputs: Any, grads: Any, is_grads_batched: bool) -> Any:
+    """The gradients that `grad` and `backward` start with; autograd lets those of subclasses be anywhere."""
+    for output, grad in zip(outputs, grads, strict=False):
+        if isinstance(grad, Tensor) and grad.ndim and isinstance(output, Tensor) and grad.device != output.device:
+            raise _mixed("the gradient of an output")
+    return _make_grads(outputs, grads, is_grads_batched)
+
+
+torch.autograd._make_grads = _checked_grads

@@ -1,9 +1,9 @@
-"""The arithmetic of a GPU inside each job, and devices without float64."""
+"""The arithmetic of a GPU inside each job, and of devices without float64."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,7 @@ from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.numerics.arithmetic import in_float64, widest
 from biggan_discovery.search import discovery
 from tests import standin
-from tests.device_jobs import JOBS, Bench, make_shared
 from tests.evaluation.small import small_sizes
-from tests.test_devices import check, plain
 
 BACKENDS: tuple[Any, ...] = (
     torch.backends.cuda.matmul,
@@ -114,24 +112,6 @@ def test_float64_is_computed_on_the_cpu_if_the_device_has_none() -> None:
         assert (in_float64(x).device.type, in_float64(x).dtype) == ("cpu", torch.float64)
         with pytest.raises(TypeError, match="float64"):
             x.double()
-
-
-@pytest.fixture(scope="module")
-def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Bench]]:
-    root = tmp_path_factory.mktemp("float64")
-    shared = make_shared(root / "shared")
-    with pytest.MonkeyPatch.context() as patch:
-        small_sizes(patch)
-        patch.setattr(discovery, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
-        yield functools.cache(lambda device: Bench(device, root / device, shared))
-
-
-@pytest.mark.parametrize("job", [job for job in JOBS if not job.startswith(("brock", "function", "jointly"))])
-def test_a_job_needs_no_float64_on_the_device(job: str, benches: Callable[[str], Bench]) -> None:
-    expected = plain(JOBS[job](benches("cpu")))
-    with standin.without_float64():
-        found = plain(JOBS[job](benches(standin.NAME)))
-    check(found, expected, standin.NAME)
 
 
 @pytest.mark.parametrize(("device", "missing"), [("mps", "MPS"), ("xpu", "XPU"), ("xpu:1", "XPU"), ("cuda", "CUDA")])

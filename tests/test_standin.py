@@ -28,6 +28,8 @@ MIXED: dict[str, Callable[[], object]] = {
     "an index from the device": lambda: HERE[torch.tensor([0]).to(DEVICE)],
     "values for an index": lambda: there().index_put_((torch.tensor([0, 1]),), HERE[:2]),
     "a module": lambda: torch.nn.Linear(3, 2)(there()),
+    "the gradient of an output": lambda: torch.autograd.grad((x := there().requires_grad_()) * 1, x, HERE),
+    "a gradient to go back from": lambda: (there().requires_grad_() * 1).backward(HERE),
     "a mask": lambda: torch.where(HERE > 1, there(), there()),
 }
 ALLOWED: dict[str, Callable[[], Tensor]] = {
@@ -60,6 +62,13 @@ def test_values_leave_the_device_by_a_copy_only() -> None:
     assert type(there().cpu()) is Tensor
     with pytest.raises(RuntimeError, match="numpy"):
         there().numpy()
+
+
+def test_what_grows_says_so() -> None:
+    assert torch.eye(3, device=DEVICE).shape == (3, 3)
+    out = torch.empty(0, device=DEVICE)
+    torch.add(there(), 1, out=out)
+    assert (out.shape, out.tolist()) == (HERE.shape, [1, 2, 3])
 
 
 def test_random_numbers_are_refused() -> None:

@@ -372,9 +372,8 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     edits = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=edits, suffix=".gif", samples=2)
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
-    jobs["evaluate chunks"] = functools.partial(
-        _evaluated, network="brock", metrics=["hessian", "diagonalness"], baselines=True
-    )
+    jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
+    jobs["evaluate baselines"] = functools.partial(_evaluated, network="function", metrics=["hessian"], baselines=True)
     jobs["evaluate known factors"] = _evaluated_by_known_factors
     jobs["compare"] = _compared
     return jobs | {

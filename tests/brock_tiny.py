@@ -1,4 +1,4 @@
-"""Small random checkpoints in the layout of BigGAN-PyTorch, created tensor by tensor, without any network code."""
+"""Small random checkpoints in the layout of BigGAN-PyTorch, without any network code, and their images, restated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 # Multiples of the channel multiplier into every block, then out of the last, by resolution (BigGAN.py, G_arch).
@@ -115,3 +116,75 @@ class _Maker:
     def _statistics(self, key: str, width: int) -> None:
         self.tensors[f"{key}.stored_mean"] = 0.1 * self._normal(width)
         self.tensors[f"{key}.stored_var"] = 0.3 + torch.rand(width, generator=self.random)
+
+
+def inputs(count: int, seed: int = 1, z_dim: int = 16) -> tuple[Tensor, Tensor]:
+    z = torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return z, torch.arange(count) % 5
+
+
+def restated(state: dict[str, Tensor], z: Tensor, y: Tensor, settings: dict[str, Any]) -> Tensor:
+    """The original forward pass in eval mode, line by line on the state dict, without folding or reordering."""
+    state = {key: value.to(z.dtype) for key, value in state.items()}
+    blocks = {32: 3, 64: 4, 128: 5, 256: 6, 512: 7}[settings["resolution"]]
+
+    def weight(key: str) -> Tensor:
+        W = state[f"{key}.weight"]
+        if settings["G_param"] != "SN":
+            return W
+        W_mat, u = W.view(W.size(0), -1), state[f"{key}.u0"]
+        v = F.normalize(torch.matmul(u, W_mat), eps=settings["SN_eps"])
+        u = F.normalize(torch.matmul(v, W_mat.t()), eps=settings["SN_eps"])
+        return W / torch.squeeze(torch.matmul(torch.matmul(v, W_mat.t()), u.t()))
+
+    def conv(h: Tensor, key: str, padding: int) -> Tensor:
+        return F.conv2d(h, weight(key), state.get(f"{key}.bias"), padding=padding)
+
+    def ccbn(h: Tensor, key: str, condition: Tensor) -> Tensor:
+        h = F.batch_norm(
+            h, state[f"{key}.stored_mean"], state[f"{key}.stored_var"], None, None, False, 0.1, settings["BN_eps"]
+        )
+        if settings["G_shared"]:
+            gain, bias = (F.linear(condition, weight(f"{key}.{part}")) for part in ("gain", "bias"))
+        else:
+            gain, bias = (F.embedding(condition, state[f"{key}.{part}.weight"]) for part in ("gain", "bias"))
+        return h * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
+
+    def attention(h: Tensor, key: str) -> Tensor:
+        N, C, H, W = h.shape
+        theta = conv(h, f"{key}.theta", 0).view(N, C // 8, H * W)
+        phi = F.max_pool2d(conv(h, f"{key}.phi", 0), [2, 2]).view(N, C // 8, H * W // 4)
+        g = F.max_pool2d(conv(h, f"{key}.g", 0), [2, 2]).view(N, C // 2, H * W // 4)
+        beta = F.softmax(torch.einsum("ncq,nck->nqk", theta, phi), -1)
+        return state[f"{key}.gamma"] * conv(torch.einsum("nck,nqk->ncq", g, beta).view(N, -1, H, W), f"{key}.o", 0) + h
+
+    embedded = F.embedding(y, state["shared.weight"]) if settings["G_shared"] else y
+    if settings["hier"]:
+        zs = torch.split(z, settings["dim_z"] // (blocks + 1), 1)
+        z, conditions = zs[0], [torch.cat([embedded, item], 1) for item in zs[1:]]
+    else:
+        conditions = [embedded] * blocks
+    h = F.linear(z, weight("linear"), state["linear.bias"])
+    h = h.view(len(h), -1, 4, 4)
+    for block in range(blocks):
+        key = f"blocks.{block}.0"
+        x = F.relu(ccbn(h, f"{key}.bn1", conditions[block]))
+        x, h = F.interpolate(x, scale_factor=2), F.interpolate(h, scale_factor=2)
+        x = conv(x, f"{key}.conv1", 1)
+        x = conv(F.relu(ccbn(x, f"{key}.bn2", conditions[block])), f"{key}.conv2", 1)
+        h = x + conv(h, f"{key}.conv_sc", 0)
+        if str(h.shape[2]) in settings["G_attn"].split("_"):
+            h = attention(h, f"blocks.{block}.1")
+    last = "output_layer.0"
+    # The original does not hand BN_eps to this one.
+    h = F.batch_norm(
+        h,
+        state[f"{last}.stored_mean"],
+        state[f"{last}.stored_var"],
+        state[f"{last}.gain"],
+        state[f"{last}.bias"],
+        False,
+        0.1,
+        1e-5,
+    )
+    return torch.tanh(conv(F.relu(h), "output_layer.2", 1))

@@ -42,7 +42,7 @@ def test_the_script_finds_directions_and_says_how_well(tmp_path: Path, generator
     command += ["--out", tmp_path / "run", "--class", "cone,torus", "--directions", "4"]
     done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=True)
     assert re.search(
-        rf"^held-out penalty: {ESTIMATE} after, {ESTIMATE} before, {ESTIMATE} random directions "
+        rf"^held-out Hessian Penalty: {ESTIMATE} after, {ESTIMATE} before, {ESTIMATE} random directions "
         r"\([+-]\d+ % against random; 80 generator evaluations\)$",
         done.stdout,
         re.MULTILINE,

@@ -251,7 +251,7 @@ def _summary(found: Directions) -> list[str]:
         return [f"found {len(found)} directions with {cost}"]
     change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
     shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})
-    lines = [f"held-out penalty: {shown} ({change:+.0f} % against random; {cost})"]
+    lines = [f"held-out Hessian Penalty: {shown} ({change:+.0f} % against random; {cost})"]
     if "recovery" in found.metadata:
         shown = _by_stage({name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()})
         lines.append(f"recovery of the known factors (mean |cos|): {shown}")

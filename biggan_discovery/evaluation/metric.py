@@ -12,6 +12,7 @@ from torch import Tensor
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.progress import Progress
 
 PRESETS = ("quick", "full")
@@ -188,7 +189,7 @@ class Metric:
         return Progress(length, label, unit=unit, quiet=quiet)
 
     def __call__(self, view: View) -> dict[Figure, Any]:
-        """The figures of a view, in the order of their declaration.
+        """The figures of a view, in the order of their declaration; images are made in float32 arithmetic.
 
         Raises:
             UserError: if the view does not meet the requirements.
@@ -196,7 +197,8 @@ class Metric:
         """
         if unmet := self.unmet(view):
             raise UserError(f"{self.title} needs {' and '.join(unmet)}")
-        found = self.measure(view)
+        with arithmetic("float32"):
+            found = self.measure(view)
         if unknown := [figure.key for figure in found if figure not in self.figures]:
             raise TypeError(f"{self.title} returns {', '.join(unknown)}, which it does not declare")
         return {figure: found[figure] for figure in self.figures if figure in found}

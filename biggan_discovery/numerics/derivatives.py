@@ -21,8 +21,8 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators.batching import Batch, is_out_of_memory
 from biggan_discovery.numerics.arithmetic import in_float64
 
-Images = Callable[[Float[Tensor, "N n"]], Float[Tensor, "N P"]]
-"""From shifts (N, n) to flattened images (N, P)."""
+Images = Callable[[Float[Tensor, "N n"]], Float[Tensor, "N ..."]]
+"""From shifts (N, n) to images; in this module they are flattened, (N, P)."""
 
 _log = logging.getLogger(__name__)
 

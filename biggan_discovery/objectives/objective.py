@@ -140,7 +140,7 @@ class Matrices(abc.ABC):
     """Symmetric matrices at latents; the optimal frame makes all of them diagonal.
 
     Attributes:
-        settings: names of the settings that `measure` uses, out of "epsilon" and "sketches".
+        settings: names of the settings that `measure` uses, "epsilon" or "sketches"; it gets None for others.
     """
 
     settings: ClassVar[tuple[str, ...]]
@@ -153,7 +153,7 @@ class Matrices(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def kept(sketches: int | None) -> int:
-        """Number of matrices stored per latent; 0 if second moments are accumulated instead."""
+        """Number of matrices that `measure` returns for a latent; 0 if it returns entries to accumulate moments of."""
 
     @abc.abstractmethod
     def measure(

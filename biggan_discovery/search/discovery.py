@@ -298,7 +298,7 @@ class _Run:
         [random] = random_frames(generator, len(found), layers=layers, count=1, seed=self.settings.seed)
         candidates = {"random": random}
         if self.solver == ADAM:
-            before = orthonormalize(start, settings["orthogonalize"])
+            before = orthonormalize(start, known["settings"]["orthogonalize"])
             candidates["before"] = pad(before, space, generator.z_dim)
         candidates["after"] = found.Q
         with Progress(len(candidates) * HELD_OUT_SAMPLES, "judging", unit="sample", quiet=self.quiet) as progress:

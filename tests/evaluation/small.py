@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from biggan_discovery.evaluation.table import metric_named, with_needed
+from biggan_discovery.objectives.table import OBJECTIVES
 
 LEAST: dict[str, dict[str, Any]] = {
-    "hessian": {"samples": 2, "probes": 2, "frames": 2},
-    "orojar": {"samples": 2, "probes": 2, "frames": 2},
+    **{name: {"samples": 2, "probes": 2, "frames": 2} for name in OBJECTIVES},
     "diagonalness": {"samples": 2, "pairs": None},
     "class-transfer": {"samples": 2, "classes": 2},
     "image-pairs": {"pairs": 16, "side": 32},

@@ -40,7 +40,7 @@ class _JacobianProducts(Matrices):
         return 32
 
     @staticmethod
-    def kept(sketches: int) -> int:
+    def kept(sketches: int | None) -> int:
         return 1
 
     def measure(
@@ -48,8 +48,8 @@ class _JacobianProducts(Matrices):
         images: Images,
         axes: Tensor,
         *,
-        epsilon: float,
-        sketches: int,
+        epsilon: float | None,
+        sketches: int | None,
         random: np.random.Generator,
         batch: Batch,
     ) -> Measured:

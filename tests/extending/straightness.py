@@ -11,7 +11,7 @@ from biggan_discovery.evaluation.estimates import estimate, estimates
 from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
 from biggan_discovery.evaluation.samples import judging_samples
 
-STREAM = 1000  # random numbers of its own; streams below 1,000 are taken
+STREAM = 1000  # random numbers of its own; any number from 1,000 on that no other metric has
 
 OF_SET = Figure("straightness", "straightness", "Mean straightness over directions.", "↑")
 OF_DIRECTION = Figure(

@@ -86,7 +86,8 @@ def call(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         monkeypatch.setattr(sys, "argv", ["biggan-discovery", *shlex.split(command)])
         with pytest.raises(SystemExit) as ended:
             run(cli, "biggan-discovery")
-        return ended.value.code or 0, *capsys.readouterr()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
 
     return calling
 
@@ -134,12 +135,15 @@ def test_the_objective_is_found_by_both_solvers_judged_and_drawn(generator: Froz
     found = discover(generator, method="coarse-orojar", judge=False, quiet=True)
     assert cosines(found.Q).min() > 0.999
     assert found.metadata["objective"] == "OroJaR of images averaged down to 8 × 8 pixels"
-    adam = discover(generator, method="coarse-orojar", solver="adam", steps=2, batch=2, judge=False, quiet=True)
+    adam = discover(generator, method="coarse-orojar", solver="adam", steps=2, batch=2, quiet=True)
+    assert set(adam.metadata["held_out_penalty"]) == {"random", "before", "after"}
     assert adam.metadata["settings"]["path_size"] == 0
     report = evaluate(generator, found, adam, metrics=["coarse-orojar"], labels=["joint", "adam"], quiet=True)
     joint, other = (report.figures[label]["coarse OroJaR / random"].mean for label in ("joint", "adam"))
     assert joint < 0.1 < other
-    assert draw(generator, found, tmp_path / "found.png", only=[0], path_size=2.0, quiet=True).is_file()
+    drawn = draw(generator, found, tmp_path / "found.png", only=[0], path_size=2.0, quiet=True)
+    assert isinstance(drawn, Path)
+    assert drawn.is_file()
 
 
 def interrupted_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,6 +25,10 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 class _Backend(_DummyBackendModule):
     """What `torch.standin` is asked for."""
 
+    def is_available(self) -> bool:
+        # `DataParallel` of other tests in this process would scatter to it.
+        return False
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.float16, torch.bfloat16]
 

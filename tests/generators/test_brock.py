@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import scipy.stats
 import torch
-import torch.nn.functional as F  # noqa: N812
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +18,7 @@ from torch import Tensor
 from biggan_discovery import hessian_penalty, load_generator, orthonormalize
 from biggan_discovery.cli.classes import classes_command
 from biggan_discovery.generators.brock import BrockBigGAN
-from tests.brock_tiny import TINY, save_tiny_brock, tiny_state
+from tests.brock_tiny import TINY, inputs, restated, save_tiny_brock, tiny_state
 
 CONV = "blocks.1.0.conv1.weight"
 GAIN = "blocks.0.0.bn1.gain.weight"
@@ -34,78 +33,6 @@ def generator(brock_folder: Path) -> BrockBigGAN:
 def copied(brock_folder: Path, tmp_path: Path) -> Path:
     """A copy of the tiny generator's folder, to be damaged by a test."""
     return Path(shutil.copytree(brock_folder, tmp_path / "copied"))
-
-
-def _inputs(count: int, seed: int = 1, z_dim: int = 16) -> tuple[Tensor, Tensor]:
-    z = torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return z, torch.arange(count) % 5
-
-
-def _restated(state: dict[str, Tensor], z: Tensor, y: Tensor, settings: dict[str, Any]) -> Tensor:
-    """The original forward pass in eval mode, line by line on the state dict, without folding or reordering."""
-    state = {key: value.to(z.dtype) for key, value in state.items()}
-    blocks = {32: 3, 64: 4, 128: 5, 256: 6, 512: 7}[settings["resolution"]]
-
-    def weight(key: str) -> Tensor:
-        W = state[f"{key}.weight"]
-        if settings["G_param"] != "SN":
-            return W
-        W_mat, u = W.view(W.size(0), -1), state[f"{key}.u0"]
-        v = F.normalize(torch.matmul(u, W_mat), eps=settings["SN_eps"])
-        u = F.normalize(torch.matmul(v, W_mat.t()), eps=settings["SN_eps"])
-        return W / torch.squeeze(torch.matmul(torch.matmul(v, W_mat.t()), u.t()))
-
-    def conv(h: Tensor, key: str, padding: int) -> Tensor:
-        return F.conv2d(h, weight(key), state.get(f"{key}.bias"), padding=padding)
-
-    def ccbn(h: Tensor, key: str, condition: Tensor) -> Tensor:
-        h = F.batch_norm(
-            h, state[f"{key}.stored_mean"], state[f"{key}.stored_var"], None, None, False, 0.1, settings["BN_eps"]
-        )
-        if settings["G_shared"]:
-            gain, bias = (F.linear(condition, weight(f"{key}.{part}")) for part in ("gain", "bias"))
-        else:
-            gain, bias = (F.embedding(condition, state[f"{key}.{part}.weight"]) for part in ("gain", "bias"))
-        return h * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
-
-    def attention(h: Tensor, key: str) -> Tensor:
-        N, C, H, W = h.shape
-        theta = conv(h, f"{key}.theta", 0).view(N, C // 8, H * W)
-        phi = F.max_pool2d(conv(h, f"{key}.phi", 0), [2, 2]).view(N, C // 8, H * W // 4)
-        g = F.max_pool2d(conv(h, f"{key}.g", 0), [2, 2]).view(N, C // 2, H * W // 4)
-        beta = F.softmax(torch.einsum("ncq,nck->nqk", theta, phi), -1)
-        return state[f"{key}.gamma"] * conv(torch.einsum("nck,nqk->ncq", g, beta).view(N, -1, H, W), f"{key}.o", 0) + h
-
-    embedded = F.embedding(y, state["shared.weight"]) if settings["G_shared"] else y
-    if settings["hier"]:
-        zs = torch.split(z, settings["dim_z"] // (blocks + 1), 1)
-        z, conditions = zs[0], [torch.cat([embedded, item], 1) for item in zs[1:]]
-    else:
-        conditions = [embedded] * blocks
-    h = F.linear(z, weight("linear"), state["linear.bias"])
-    h = h.view(len(h), -1, 4, 4)
-    for block in range(blocks):
-        key = f"blocks.{block}.0"
-        x = F.relu(ccbn(h, f"{key}.bn1", conditions[block]))
-        x, h = F.interpolate(x, scale_factor=2), F.interpolate(h, scale_factor=2)
-        x = conv(x, f"{key}.conv1", 1)
-        x = conv(F.relu(ccbn(x, f"{key}.bn2", conditions[block])), f"{key}.conv2", 1)
-        h = x + conv(h, f"{key}.conv_sc", 0)
-        if str(h.shape[2]) in settings["G_attn"].split("_"):
-            h = attention(h, f"blocks.{block}.1")
-    last = "output_layer.0"
-    # The original does not hand BN_eps to this one.
-    h = F.batch_norm(
-        h,
-        state[f"{last}.stored_mean"],
-        state[f"{last}.stored_var"],
-        state[f"{last}.gain"],
-        state[f"{last}.bias"],
-        False,
-        0.1,
-        1e-5,
-    )
-    return torch.tanh(conv(F.relu(h), "output_layer.2", 1))
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +58,7 @@ def test_restated_forward_equals_the_originals(fixtures_dir: Path) -> None:
     expected = load_file(folder / "expected.safetensors")
     state = torch.load(folder / "G_ema.pth", weights_only=True)
     config = {"G_param": "SN", **json.loads((folder / "config.json").read_text())}
-    images = _restated(state, expected["z"], expected["y"], config)
+    images = restated(state, expected["z"], expected["y"], config)
     torch.testing.assert_close(images, expected["images"], atol=2e-5, rtol=0)
 
 
@@ -197,9 +124,9 @@ def test_any_architecture(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert generator.z_dim == full["dim_z"] // layers * layers
     assert generator.resolution == full["resolution"]
     assert generator.class_names == tuple(map(str, range(full["n_classes"])))
-    z, y = _inputs(2, z_dim=generator.z_dim)
+    z, y = inputs(2, z_dim=generator.z_dim)
     y = y % full["n_classes"]
-    expected = _restated(tiny_state(3, **changes), z, y, full)
+    expected = restated(tiny_state(3, **changes), z, y, full)
     assert expected.std() > 0.05  # Else the comparison would say little.
     images = generator(z, y)
     assert images.shape == (2, 3, full["resolution"], full["resolution"])
@@ -215,21 +142,21 @@ def test_eps_of_the_spectral_norm(copied: Path) -> None:
     for key in (CONV, GAIN, "linear.weight", "blocks.1.1.o.weight"):
         state[key] *= 0.05
     torch.save(state, copied / "G_ema.pth")
-    z, y = _inputs(2)
+    z, y = inputs(2)
     images = []
     for sn_eps in (0.9, 1e-6):
         (copied / "config.json").write_text(json.dumps({"SN_eps": sn_eps}))
         images.append(BrockBigGAN(copied, name="tiny", dtype=torch.float64)(z, y))
-        expected = _restated(state, z, y, {**TINY, "SN_eps": sn_eps})
+        expected = restated(state, z, y, {**TINY, "SN_eps": sn_eps})
         torch.testing.assert_close(images[-1], expected, atol=1e-10, rtol=0)
     assert (images[0] - images[1]).abs().mean() > 1e-3
 
 
 def test_gradient_of_z_equals_the_restated(brock_folder: Path) -> None:
-    z, y = _inputs(2)
+    z, y = inputs(2)
     double = BrockBigGAN(brock_folder, name="tiny", dtype=torch.float64)
     gradients = []
-    for run in (double, lambda z, y: _restated(tiny_state(), z, y, TINY)):
+    for run in (double, lambda z, y: restated(tiny_state(), z, y, TINY)):
         point = z.clone().requires_grad_()
         gradients.append(torch.autograd.grad(run(point, y).square().mean(), point)[0])
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-13, rtol=1e-8)
@@ -238,7 +165,7 @@ def test_gradient_of_z_equals_the_restated(brock_folder: Path) -> None:
 @settings(deadline=None, max_examples=10)
 @given(st.integers(1, 17), st.integers(0, 2**31))
 def test_same_image_bit_for_bit_in_any_position(generator: BrockBigGAN, count: int, seed: int) -> None:
-    z, y = _inputs(count, seed)
+    z, y = inputs(count, seed)
     z = z.float()
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -249,7 +176,7 @@ def test_same_image_bit_for_bit_in_any_position(generator: BrockBigGAN, count: i
 
 
 def test_a_layer_sees_its_own_chunk_of_its_own_latent(generator: BrockBigGAN) -> None:
-    z, y = _inputs(3)
+    z, y = inputs(3)
     z = z.float()
     layers = z[:, None].repeat(1, 4, 1)
     images = generator(z, y)
@@ -280,7 +207,7 @@ def test_classes_command(brock_folder: Path) -> None:
 
 def test_one_layer_where_not_hierarchical(tmp_path: Path) -> None:
     generator = BrockBigGAN(save_tiny_brock(tmp_path, hier=False), name="tiny")
-    z, y = _inputs(2)
+    z, y = inputs(2)
     z = z.float()
     assert generator.num_layers == 1
     assert generator.search_space("0") == slice(0, 16)
@@ -303,6 +230,6 @@ def test_latents_are_normals(brock_folder: Path, truncation: float | None) -> No
 
 
 def test_truncation_changes_latents_only(brock_folder: Path, generator: BrockBigGAN) -> None:
-    z, y = _inputs(2)
+    z, y = inputs(2)
     z = z.float()
     assert torch.equal(load_generator(brock_folder, truncation=0.4, device="cpu")(z, y), generator(z, y))

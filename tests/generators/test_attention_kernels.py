@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -49,7 +49,11 @@ def _truth(inputs: list[Tensor], grad: Tensor) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+# NumPy's, in the interpreter: rows of keys that do not exist may overflow, and are not stored.
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @settings(deadline=None, max_examples=20)
+@example(1, 1, 1, 8, 16, torch.float16, kernels.LARGE, 3.0, 3)
 @given(
     st.integers(1, 3),
     st.sampled_from([1, 2, 15, 16, 17, 63, 130]),

@@ -16,6 +16,7 @@ from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.progress import Progress
 
 PRESETS = ("quick", "full")
+ARITHMETIC = "float32"
 
 Predictor = Callable[[Tensor], Tensor]
 
@@ -197,7 +198,7 @@ class Metric:
         """
         if unmet := self.unmet(view):
             raise UserError(f"{self.title} needs {' and '.join(unmet)}")
-        with arithmetic("float32"):
+        with arithmetic(ARITHMETIC):
             found = self.measure(view)
         if unknown := [figure.key for figure in found if figure not in self.figures]:
             raise TypeError(f"{self.title} returns {', '.join(unknown)}, which it does not declare")

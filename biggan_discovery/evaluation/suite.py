@@ -17,9 +17,6 @@ from biggan_discovery.evaluation.metrics.activeness import SCORES
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.numerics.arithmetic import arithmetic
-
-ARITHMETIC = "float32"
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +133,6 @@ class Suite:
                     costs[metric.title] = costs.get(metric.title, 0) + images
         return costs
 
-    @arithmetic(ARITHMETIC)
     def measure(self, sets: Sequence[Judged], *, quiet: bool = False, done: Callable[[], None] = lambda: None) -> None:
         """Measure the remaining metrics of all sets, in place.
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.evaluation.estimates import Estimate, Ratio
-from biggan_discovery.evaluation.metric import Figure, Kind
-from biggan_discovery.evaluation.suite import ARITHMETIC, Judged
+from biggan_discovery.evaluation.metric import ARITHMETIC, Figure, Kind
+from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.reports.document import Table, shown

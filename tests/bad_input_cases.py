@@ -11,7 +11,7 @@ CASES = {
     # Classes.
     "discover --class pyramid": "'pyramid'",
     "discover --class tors,cube": "did you mean 'torus'",
-    "discover --class c": "'c' could be cube (0), cylinder (2), cone (3)",
+    "discover --class c": "no class 'c'; names that contain it: cube (0), cylinder (2), cone (3);",
     "discover --class 5": "class 5 is out of range; the generator's classes are 0-4",
     "discover --class -1": "-1",
     "discover --class 3-1": "write 1-3",

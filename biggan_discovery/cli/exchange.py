@@ -183,7 +183,7 @@ def _origin(
         "layers": str(parse_layers(layers, generator.num_layers)),
     }
     if classes is not None:
-        origin["classes"] = parse_classes(class_names, classes)
+        origin["classes"] = parse_classes(class_names, classes, generator=name)
         origin["class_names"] = [class_names[index] for index in origin["classes"]]
     return origin, {"space": generator.search_space(layers), "z_dim": generator.z_dim}
 

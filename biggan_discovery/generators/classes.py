@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import logging
 import re
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from biggan_discovery.generators.base import FrozenGenerator
 
 IMAGENET_CLASSES = 1000
+
+_MOST_LISTED = 20  # Classes in an error message.
+_MOST_LOGGED = 5
+
+_log = logging.getLogger(__name__)
 
 
 @functools.cache
@@ -34,31 +41,47 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(names[1] for names in imagenet_synonyms())
 
 
-def parse_classes(generator_or_class_names: FrozenGenerator | Sequence[str], text: str) -> list[int]:
-    """Parse a selection of classes.
+def parse_classes(
+    generator_or_class_names: FrozenGenerator | Sequence[str], text: str, *, generator: str = ""
+) -> list[int]:
+    """Parse a selection of classes, and log the classes that it is.
 
     Args:
         generator_or_class_names: a generator, or its class names (the index of a name is its y).
-        text: "3", "0-2", "cone", "golden_retriever", "cube,torus" or "all". In names, case, spaces, underscores,
-            hyphens and apostrophes do not matter, and a prefix that matches one class only is enough. A number is
-            always an index. ImageNet's classes are found by all their names in WordNet, and by their ids (n02099601).
+        text: "3", "0-2", "cone", "golden_retriever", "cube,torus" or "all". A name is written in full; case, spaces,
+            underscores, hyphens and apostrophes do not matter. A number is always an index. If a class has several
+            names, separated by ", ", each of them is enough. ImageNet's classes are found by all their names in
+            WordNet, and by their ids (n02099601).
+        generator: name of the generator that the class names belong to, for messages. Defaults to the generator's.
 
     Returns:
         Class indices in the given order, without repetition.
 
     Raises:
-        UserError: unknown or ambiguous name, or an index out of range.
+        UserError: unknown or ambiguous name, or an index out of range. A part of a name (duck, which ImageNet has in
+            "duck-billed platypus") is refused with the classes that contain it.
+
+    Example:
+        >>> parse_classes(generator, "cube, torus"), parse_classes(["tench", "golden retriever"], "golden_retriever")
+        ([0, 4], [1])
     """
     source = generator_or_class_names
-    names = tuple(source if isinstance(source, Sequence) else source.class_names)
+    if isinstance(source, Sequence):
+        names = tuple(source)
+    else:
+        names, generator = source.class_names, generator or source.name
     if not text.strip():
         raise UserError("no class given; write an index, a name, several (cube,torus or 0-2), or all")
     if text.strip().lower() == "all":
         return list(range(len(names)))
-    exact = _named(names, text)  # A name may contain a comma.
-    if len(exact) == 1:
-        return exact
-    return list(dict.fromkeys(index for piece in text.split(",") for index in _parse_piece(names, piece.strip())))
+    found = _named(names, text)  # A name may contain a comma.
+    if len(found) != 1:
+        pieces = [_parse_piece(names, piece.strip(), generator) for piece in text.split(",")]
+        found = list(dict.fromkeys(index for piece in pieces for index in piece))
+    shown = [f"{index} {names[index]}" for index in found[:_MOST_LOGGED]]
+    more = f" and {len(found) - _MOST_LOGGED} more" * (len(found) > _MOST_LOGGED)
+    _log.info("class%s %s%s", "es" * (len(found) > 1), ", ".join(shown), more)
+    return found
 
 
 def class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:
@@ -71,11 +94,14 @@ def class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int]
         >>> class_indices(generator, "cone"), class_indices(generator, [0, 2]), class_indices(generator, 4)
         ([3], [0, 2], [4])
     """
+    if isinstance(classes, str):
+        return parse_classes(generator, classes)
     if classes is None:
         return list(range(generator.num_classes))
-    if isinstance(classes, int):
-        classes = [classes]
-    return parse_classes(generator, classes if isinstance(classes, str) else ",".join(map(str, classes)))
+    given = [classes] if isinstance(classes, int) else classes
+    if not given:
+        raise UserError("no class given; give indices, a name, or leave classes out for all")
+    return list(dict.fromkeys(place for index in given for place in _parse_piece(generator.class_names, str(index))))
 
 
 def filter_classes(names: Sequence[str], query: str) -> list[int]:
@@ -101,10 +127,10 @@ def describe_class(names: Sequence[str], index: int) -> str:
     return f"{wordnet_id}  {', '.join(synonyms)}"
 
 
-def _parse_piece(names: tuple[str, ...], piece: str) -> Sequence[int]:
+def _parse_piece(names: tuple[str, ...], piece: str, generator: str = "") -> Sequence[int]:
     numbers = re.fullmatch(r"(-?[0-9]+)(?:\s*-\s*([0-9]+))?", piece)
     if numbers is None:
-        return [_by_name(names, piece)]
+        return [_by_name(names, piece, generator)]
     # int() refuses strings of thousands of digits.
     first, last = (int(number) if len(number) < 20 else len(names) for number in (numbers[1], numbers[2] or numbers[1]))
     if not (0 <= first < len(names) and last < len(names)):
@@ -114,33 +140,49 @@ def _parse_piece(names: tuple[str, ...], piece: str) -> Sequence[int]:
     return range(first, last + 1)
 
 
-def _by_name(names: tuple[str, ...], piece: str) -> int:
-    plain = _plain(piece)
-    if not plain:
+def _by_name(names: tuple[str, ...], piece: str, generator: str) -> int:
+    """The class with a name.
+
+    A part of a name is never enough, even a whole word that one class alone has: ImageNet's only "rose" is rose hip,
+    its only "apple" custard apple, its only "star" sea star.
+    """
+    if not _plain(piece):
         raise UserError("an item of the list of classes is empty; write for example cube,torus or 0-2")
-    found = _named(names, piece) or [
-        index
-        for index, spellings in enumerate(_spellings(names))
-        if any(spelling.startswith(plain) for spelling in spellings)
-    ]
-    if not found:
-        raise UserError(f"no class {_short(piece)!r}{_near(names, piece)}; `biggan-discovery classes` lists them")
-    if len(found) > 1:
+    found = _named(names, piece)
+    if len(found) == 1:
+        return found[0]
+    if found:
         imagenet = names == imagenet_names()
-        ids = {index: f", {imagenet_synonyms()[index][0]}" if imagenet else "" for index in found[:5]}
+        ids = {index: f", {imagenet_synonyms()[index][0]}" if imagenet else "" for index in found[:_MOST_LISTED]}
         several = ", ".join(f"{names[index]} ({index}{wordnet_id})" for index, wordnet_id in ids.items())
-        more = " and more" * (len(found) > 5)
+        more = " and more" * (len(found) > _MOST_LISTED)
         raise UserError(
             f"class {_short(piece)!r} could be {several}{more}; give the index{' or WordNet id' if imagenet else ''}"
         )
-    return found[0]
-
-
-def _near(names: tuple[str, ...], piece: str) -> str:
-    """Names with a word that begins with `piece` (retriever), else names spelled similarly."""
+    of = f" --generator {shlex.quote(generator)}" if generator not in ("", "function") else ""
+    lists = f"`biggan-discovery classes{of}` lists all"
+    containing = _containing(names, piece)
+    if containing:
+        listed = ", ".join(f"{name} ({index})" for index, name in list(containing.items())[:_MOST_LISTED])
+        more = f" and {len(containing) - _MOST_LISTED} more" * (len(containing) > _MOST_LISTED)
+        contain = "names that contain it" if len(containing) > 1 else "one name contains it"
+        raise UserError(f"no class {_short(piece)!r}; {contain}: {listed}{more}; give a full name or an index; {lists}")
     known = [name for synonyms in _synonyms(names) for name in synonyms]
-    holding = [name for name in known if any(_plain(word).startswith(_plain(piece)) for word in name.split())]
-    return f" (did you mean {' or '.join(map(repr, holding[:5]))}?)" if holding else near_matches(piece, known)
+    raise UserError(f"no class {_short(piece)!r}{near_matches(piece, known)}; {lists}")
+
+
+def _containing(names: tuple[str, ...], piece: str) -> dict[int, str]:
+    """By index, the first name of a class that contains a text: as whole words if there are such, else anywhere."""
+    words = re.compile(rf"(?<!\w){re.escape(_spaced(piece))}(?!\w)")
+    whole: dict[int, str] = {}
+    anywhere: dict[int, str] = {}
+    for index, synonyms in enumerate(_synonyms(names)):
+        for name in synonyms:
+            if words.search(_spaced(name)):
+                whole.setdefault(index, name)
+            if _plain(piece) in _plain(name):
+                anywhere.setdefault(index, name)
+    return whole or anywhere
 
 
 def _named(names: tuple[str, ...], text: str) -> list[int]:
@@ -150,15 +192,20 @@ def _named(names: tuple[str, ...], text: str) -> list[int]:
 
 @functools.lru_cache(maxsize=8)
 def _spellings(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Normalised names of each class; for ImageNet also all names of a class joined."""
+    """Normalised names of each class, and all names of a class joined."""
+    imagenet = names == imagenet_names()
     return tuple(
-        tuple(map(_plain, synonyms if len(synonyms) == 1 else (*synonyms, ", ".join(synonyms[1:]))))
-        for synonyms in _synonyms(names)
+        tuple(map(_plain, dict.fromkeys((*synonyms, ", ".join(synonyms[imagenet:]))))) for synonyms in _synonyms(names)
     )
 
 
 def _synonyms(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    return imagenet_synonyms() if names == imagenet_names() else tuple((name,) for name in names)
+    """All names of each class; for ImageNet the WordNet id is the first."""
+    return imagenet_synonyms() if names == imagenet_names() else tuple(tuple(name.split(", ")) for name in names)
+
+
+def _spaced(name: str) -> str:
+    return " ".join(re.split(r"[\s_]+", name.strip())).casefold()
 
 
 def _plain(name: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator, parse_classes
-from biggan_discovery.generators.classes import filter_classes
+from biggan_discovery.generators.classes import class_indices, filter_classes
 
 NAMES = ["cube", "sphere", "cone", "Golden Retriever", "crane", "crane", "t-shirt", "tench, Tinca tinca", "cub"]
 
@@ -28,13 +28,13 @@ NAMES = ["cube", "sphere", "cone", "Golden Retriever", "crane", "crane", "t-shir
         ("golden_retriever", [3]),
         ("golden-retriever", [3]),
         ("GoldenRetriever", [3]),
-        ("golden", [3]),
         ("t shirt", [6]),
         ("tshirt", [6]),
-        ("cub", [8]),  # A whole name goes before the beginning of another.
-        ("cube,sph , 6", [0, 1, 6]),
+        ("cub", [8]),  # A whole name is not taken for the beginning of another.
+        ("cube,sphere , 6", [0, 1, 6]),
         ("tench, tinca tinca", [7]),
-        ("tench", [7]),
+        ("tench", [7]),  # Names of one class are separated as in lists of ImageNet's classes.
+        ("Tinca tinca", [7]),
     ],
 )
 def test_parse(text: str, expected: list[int]) -> None:
@@ -52,10 +52,13 @@ def test_parse(text: str, expected: list[int]) -> None:
         ("5-2", ["backwards", "2-5"]),
         ("9" * 10_000, ["out of range"]),
         ("shpere", ["'shpere'", "'sphere'"]),
-        ("zebra", ["no class 'zebra'", "lists them"]),
+        ("zebra", ["no class 'zebra'", "lists all"]),
         ("x" * 1000, ["no class 'xxx"]),
         ("crane", ["crane (4)", "crane (5)", "index"]),
-        ("c", ["cube (0)", "cone (2)", "index"]),
+        ("c", ["no class 'c'", "cube (0)", "cone (2)", "index"]),
+        ("golden", ["no class 'golden'", "one name contains it: Golden Retriever (3)", "full name"]),
+        ("retriever", ["one name contains it: Golden Retriever (3)"]),
+        ("shirt", ["one name contains it: t-shirt (6)"]),
         ("cube,,cone", ["is empty"]),
         ("cube,", ["is empty"]),
         ("-", ["is empty"]),
@@ -68,7 +71,7 @@ def test_bad_classes(text: str, parts: list[str]) -> None:
         parse_classes(NAMES, text)
     message = str(caught.value)
     assert "\n" not in message
-    assert len(message) < 200
+    assert len(message) < 250
     for part in parts:
         assert part in message
 
@@ -95,6 +98,56 @@ def test_any_text_gives_classes_or_a_user_error(text: str) -> None:
         return
     assert indices
     assert set(indices) <= set(range(9))
+
+
+WORDS = st.sampled_from(["red", "car", "cart", "tart", "art", "dog", "sled", "hot", "wolf"])
+
+
+@given(st.lists(st.lists(WORDS, min_size=1, max_size=3).map(" ".join), min_size=1, unique=True), WORDS, st.booleans())
+def test_a_part_of_a_name_is_never_enough(names: list[str], word: str, cut: bool) -> None:
+    text = word[:-1] if cut else word
+    if text in names:
+        assert parse_classes(names, text) == [names.index(text)]
+        return
+    with pytest.raises(UserError, match=f"no class '{text}'") as caught:
+        parse_classes(names, text)
+    having = [f"{name} ({index})" for index, name in enumerate(names) if text in name.split()]
+    for each in having[:20]:
+        assert each in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("cone", "class 2 cone"),
+        ("3", "class 3 Golden Retriever"),
+        ("cub,0-1", "classes 8 cub, 0 cube, 1 sphere"),
+        ("0-6", "classes 0 cube, 1 sphere, 2 cone, 3 Golden Retriever, 4 crane and 2 more"),
+    ],
+)
+def test_the_classes_taken_are_logged(text: str, line: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    parse_classes(NAMES, text)
+    assert caplog.messages == [line]
+
+
+def test_indices_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    generator = FunctionGenerator(lambda z: z[:, None, None], z_dim=2, class_names=("dog", "cat"))
+    assert class_indices(generator, [1, 0, 1]) == [1, 0]
+    assert class_indices(generator, None) == [0, 1]
+    assert caplog.messages == []
+    for wrong in ([2], 2, -1, [], ["dogs"]):
+        with pytest.raises(UserError, match="class"):
+            class_indices(generator, wrong)
+
+
+def test_messages_name_the_command_for_the_generator_at_hand() -> None:
+    generator = FunctionGenerator(lambda z: z[:, None, None], z_dim=2, class_names=("dog", "cat"), name="my pets.py:G")
+    with pytest.raises(UserError, match=r"`biggan-discovery classes --generator 'my pets.py:G'` lists all"):
+        parse_classes(generator, "horze")
+    with pytest.raises(UserError, match=r"`biggan-discovery classes --generator brock-128` lists all"):
+        parse_classes(NAMES, "horze", generator="brock-128")
 
 
 def test_filter() -> None:

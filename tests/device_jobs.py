@@ -190,7 +190,7 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "curved": {"network": "function", "curved": True, "path_size": 0.5, "frames": 3, "only": [0]},
     "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0], "samples": 1},
     "path size auto": {"path_size": "auto", "only": [0, 1], "samples": 1},
-    "layers": {"layers": "fine", "keep_projection": True},
+    "layers": {"layers": "fine", "centred": True},
     "latents": {"latents": _random(2, _Z_DIM, seed=4), "samples": None, "network": "function"},
 }
 

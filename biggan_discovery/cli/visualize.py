@@ -71,7 +71,7 @@ Examples:
         type=PATH_SIZE,
         help="Extent to each side; auto: equal change of the image.  [default: as in the search]",
     ),
-    click.option("--keep-projection", is_flag=True, help="Start each path at the sample itself."),
+    click.option("--centred", is_flag=True, help="Remove each sample's own component first, as the papers do."),
     click.option("--transfer", is_flag=True, help="Show one direction on many classes."),
     click.option("--curved", is_flag=True, help="Compare straight lines with curved paths."),
     click.option(
@@ -121,8 +121,9 @@ def visualize_command(
 ) -> None:
     """Draw the effect of directions as films or stills.
 
-    Rows are directions, columns are samples. In a film, each sample moves from the centre to one end of the direction,
-    to the other end, and back. A .png is a strip of stills from end to end.
+    Rows are directions, columns are samples. In a film, each sample moves to one end of the direction, to the other
+    end, and back. A .png is a strip of stills from end to end. Amounts are measured from the sample as it is, as in
+    `edit`.
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for

@@ -57,15 +57,15 @@ def draw(
     scale: int | None = None,
     per_direction: bool = False,
     format: str | None = None,  # noqa: A002
-    keep_projection: bool = False,
+    centred: bool = False,
     report: Callable[[str], object] | None = None,
     quiet: bool = False,
 ) -> Path | list[Path]:
     """Draw the effect of directions: rows are directions, columns are samples.
 
-    In a film, each sample moves from the centre to one end of the direction, to the other end, and back, without a
-    jump. A .png is a strip of stills from end to end. As in the papers, the component of z along the direction is
-    replaced: z - (z·q/|q|²)q + amount·q.
+    In a film, each sample moves from what it is to one end of the direction, to the other end, and back, without a
+    jump. A .png is a strip of stills from end to end. Amounts are measured from the sample as it is, as in `edit`:
+    z + amount·q.
 
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts. None for the generator that
@@ -93,7 +93,8 @@ def draw(
         scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 128 pixels.
         per_direction: write one file per direction to the folder `out`.
         format: "gif", "mp4", "webp" or "png". Defaults to the suffix of `out`; with `per_direction` to "gif".
-        keep_projection: start at the sample itself, keeping its component along the direction.
+        centred: measure amounts from the centre, as in the papers: the component of z along the direction is replaced,
+            z - (z·q/|q|²)q + amount·q, and the picture says "centred".
         report: called with a line about each written file.
         quiet: show no progress.
 
@@ -128,7 +129,7 @@ def draw(
         path_size,
         transfer=transfer,
         curved=curved,
-        keep_projection=keep_projection,
+        centred=centred,
         seed=seed,
         quiet=quiet,
     )
@@ -214,6 +215,7 @@ class _Target:
             header=[way.amount(amount) for amount in amounts] if self.still else (),
             across=columns or way.across,
             scale=scale,
+            caption=way.caption(),
         )
 
 
@@ -269,7 +271,7 @@ def _way(
     *,
     transfer: bool,
     curved: bool,
-    keep_projection: bool,
+    centred: bool,
     seed: int,
     quiet: bool,
 ) -> Way:
@@ -279,9 +281,9 @@ def _way(
         return Curved(scene, size)
     reach: dict[int, float] = {}
     if path_size == "auto":
-        reach = equal_reach(scene, size, keep_projection=keep_projection, seed=seed, quiet=quiet)
+        reach = equal_reach(scene, size, centred=centred, seed=seed, quiet=quiet)
         size = 1.0
-    return (Transfer if transfer else Straight)(scene, size, keep_projection, reach)
+    return (Transfer if transfer else Straight)(scene, size, centred, reach)
 
 
 def _slug(name: str) -> str:

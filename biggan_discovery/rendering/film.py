@@ -88,7 +88,7 @@ class Film(Walk):
         z: (N, z_dim) latents of the samples.
         y: see `Walk`.
         layers: layers that the directions reach. Defaults to those of `directions`.
-        keep_projection: see `move`.
+        centred: see `move`.
         batch: images generated at once, see `generate`.
         reach: distance of an amount of 1 along a direction. Defaults to 1 for missing directions.
     """
@@ -98,7 +98,7 @@ class Film(Walk):
     z: Tensor
     y: Tensor
     layers: LayerRange | str | None = None
-    keep_projection: bool = False
+    centred: bool = False
     batch: int | None = None
     reach: Mapping[int, float] = field(default_factory=dict)
 
@@ -125,7 +125,7 @@ class Film(Walk):
             row,
             amount * self.reach.get(row, 1.0),
             layers=self.layers,
-            keep_projection=self.keep_projection,
+            centred=self.centred,
         )
 
     def _edited(self, edits: Sequence[Edit], share: float) -> Tensor:

@@ -94,13 +94,11 @@ def move(
     amount: float,
     *,
     layers: LayerRange | str | None = None,
-    keep_projection: bool = False,
+    centred: bool = False,
 ) -> Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"]:
-    """Latents at `amount` along a direction: z - (z·q/|q|²)q + amount·q, with q the direction.
+    """Latents at `amount` along a direction, measured from the latent as it is: z + amount·q, with q the direction.
 
-    As in the papers the latent's own component along the direction is removed first, so that all samples walk over the
-    same stretch; `keep_projection` leaves it, and the walk starts at the sample itself. Layers that the direction does
-    not reach see z as it is.
+    Layers that the direction does not reach see z as it is.
 
     Args:
         generator: the generator.
@@ -109,14 +107,15 @@ def move(
         direction: row of `directions`.
         amount: in units of z.
         layers: which layers the direction reaches. Defaults to those that `directions` are for.
-        keep_projection: leave the own component.
+        centred: measure from the centre, as in the papers: remove the latent's own component along the direction first,
+            z - (z·q/|q|²)q + amount·q, so that all samples move over the same stretch.
 
     Returns:
         Latents as `FrozenGenerator.shift` gives them, on the generator's device.
     """
     z = z.to(generator.device)
     row = directions.row(direction).to(z)
-    own = 0 if keep_projection else z @ row / row.square().sum()
+    own = z @ row / row.square().sum() if centred else 0
     amounts = z.new_full(z.shape[:-1], amount) - own
     return generator.shift(z, amounts[..., None] * row, layers or directions.layers)
 
@@ -156,7 +155,7 @@ def edited(
     """
     for direction, amount, layers in edits:
         row = direction if isinstance(direction, int) else directions.index(direction)
-        z = move(generator, directions, z, row, share * amount, layers=layers, keep_projection=True)
+        z = move(generator, directions, z, row, share * amount, layers=layers)
     return z
 
 
@@ -195,7 +194,7 @@ def traversal(
     amounts: Sequence[float],
     *,
     layers: LayerRange | str | None = None,
-    keep_projection: bool = False,
+    centred: bool = False,
     batch: int | None = None,
 ) -> Iterator[Float[Tensor, "N C R R"]]:
     """Images along one direction, one amount after the other; see `move`.
@@ -208,12 +207,12 @@ def traversal(
         direction: row of `directions`.
         amounts: distances, for example from `loop_amounts`.
         layers: which layers the direction reaches. Defaults to those that `directions` are for.
-        keep_projection: leave the latents' own component along the direction.
+        centred: remove the latents' own component along the direction first, see `move`.
         batch: images that are made at a time; see `generate`.
 
     Yields:
         (N, C, R, R) images in [-1, 1], for each amount.
     """
     for amount in amounts:
-        moved = move(generator, directions, z, direction, amount, layers=layers, keep_projection=keep_projection)
+        moved = move(generator, directions, z, direction, amount, layers=layers, centred=centred)
         yield torch.cat(list(generate(generator, moved, y, batch=batch)))

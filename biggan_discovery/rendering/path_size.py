@@ -33,7 +33,7 @@ def equal_path_sizes(
     classes: list[int] | None = None,
     path_size: float = 5.0,
     change: float | None = None,
-    keep_projection: bool = False,
+    centred: bool = False,
     samples: int = 4,
     layers: LayerRange | str = "all",
     seed: int = 0,
@@ -52,8 +52,7 @@ def equal_path_sizes(
         path_size: the usual path size, such as that of the search.
         change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the median over directions of what
             they change at `path_size`, not counting those that change less than a tenth of the strongest.
-        keep_projection: walk from the sample itself, instead of taking its own component along the direction away
-            first; as `rendering.move`.
+        centred: remove the sample's own component along the direction first, as `rendering.move`.
         samples: how many z, 2 or more.
         layers: which layers of the generator the directions reach.
         seed: of the samples.
@@ -94,7 +93,7 @@ def equal_path_sizes(
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
     exact = in_float64(Q.to(drawn.z))
     own = (in_float64(drawn.z) @ exact.T / exact.square().sum(dim=1)).cpu()
-    for z, y, part in zip(drawn.z, drawn.y, own * (not keep_projection), strict=True):
+    for z, y, part in zip(drawn.z, drawn.y, own * centred, strict=True):
         for direction, images in enumerate(along_directions(generator, Q, z, y, amounts - part[:, None], layers)):
             changes = _rms(in_float64(images[1:]) - in_float64(images[:1])).view(2, -1).mean(dim=0)
             curves[direction, 1:] += changes.cpu() / samples

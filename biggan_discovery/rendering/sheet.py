@@ -12,11 +12,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.rendering.fonts import Font, Fonts
+from biggan_discovery.rendering.fonts import Fonts, printable
 
-_BACKGROUND, _DARK, _GREY = (255, 255, 255), (32, 32, 32), (128, 128, 128)
+_BACKGROUND, _DARK, _GREY = (255, 255, 255), (32, 32, 32), (112, 112, 112)
 _COMFORTABLE = 128  # pixels; smaller pictures are enlarged to about this
+_COMFORTABLE_BYTES = 3 * 4_000_000  # of a sheet; larger ones are enlarged less
 _MOST_BYTES = 2**29
+_NARROWEST_COLUMN, _NARROWEST_CAPTION = 56, 320  # pixels that text may have at the least
+_MOST_LINES = 6  # of a caption
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -33,7 +36,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a block: number and name of a direction, either of which may be empty."""
+    """The label of a block: number and name of a direction or sample, either of which may be empty."""
 
     number: str = ""
     name: str = ""
@@ -42,7 +45,6 @@ class Label:
 class _Line(NamedTuple):
     text: str
     colour: tuple[int, int, int]
-    font: Font
 
 
 class Sheet:
@@ -54,8 +56,13 @@ class Sheet:
         rows: rows of pictures in a block.
         columns: columns of pictures in a block.
         header: text above each column of pictures, or nothing.
-        across: blocks side by side; None for a roughly square sheet.
-        scale: integer factor by which pictures are enlarged; None enlarges small pictures automatically.
+        across: blocks side by side. Defaults to a roughly square sheet.
+        scale: integer factor by which pictures are enlarged. Defaults to enlarging small pictures to about
+            `comfortable` pixels, less if the sheet becomes large.
+        caption: text at the top, in as many lines as it takes.
+        above: labels stand above their blocks, which go across and then down. Defaults to labels on the left, and
+            blocks that go down and then across.
+        comfortable: side of a picture in pixels to enlarge small ones to.
 
     Raises:
         UserError: if a sheet would take more than half a GiB.
@@ -71,39 +78,65 @@ class Sheet:
         header: Sequence[str] = (),
         across: int | None = None,
         scale: int | None = None,
+        caption: str = "",
+        above: bool = False,
+        comfortable: int = _COMFORTABLE,
     ):
-        self._tile, self._rows, self._columns = tile, rows, columns
-        self._side = tile * (scale or max(1, round(_COMFORTABLE / tile)))
-        self._gap = max(2, self._side // 32)
-        font_size = min(max(self._side // 8, 11), 20)
-        self._fonts, self._line_height = Fonts(font_size), round(1.25 * font_size)
-        texts = [self._wrapped(label) for label in labels]
-        widest = max((line.font.getlength(line.text) for lines in texts for line in lines), default=0)
-        self._label_width = int(widest) + 3 * self._gap if widest else 0
-        self._header_height = self._line_height + self._gap if header else 0
-        self._block_width = self._label_width + columns * (self._side + self._gap)
-        # A little more room below a block of several rows shows what belongs together.
-        self._block_height = rows * (self._side + self._gap) + (2 * self._gap if rows > 1 else 0)
-        self._down = -(-len(labels) // min(across or self._squarest(len(labels)), len(labels)))
-        self._across = -(-len(labels) // self._down)
-        self._count = len(labels)
+        self._tile, self._rows, self._columns, self._above = tile, rows, columns, above
+        for factor in [scale] if scale else range(max(1, round(comfortable / tile)), 0, -1):
+            self._arrange(labels, header, across, factor, caption)
+            if self.nbytes <= _COMFORTABLE_BYTES:
+                break
         if self.nbytes > _MOST_BYTES:
             raise UserError(
                 f"a sheet of {self.width} x {self.height} pixels is too large; show fewer directions or samples, or a "
                 "smaller scale"
             )
-        self._fonts.warn_of_boxes(label.name for label in labels)
-        self._blank = self._drawn_labels(texts, header)
+        self._blank = self._drawn_texts()
+        self._fonts.warn_of_boxes()
 
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return self._gap + self._header_height + self._down * self._block_height
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        return self._gap + self._across * self._block_width
+    def _arrange(
+        self, labels: Sequence[Label], header: Sequence[str], across: int | None, factor: int, caption: str
+    ) -> None:
+        self._side = self._tile * factor
+        self._gap = max(2, self._side // 32)
+        font_size = min(max(self._side // 8, 11), 20)
+        self._fonts, self._line_height = Fonts(font_size), round(1.25 * font_size)
+        self._count = len(labels)
+        # A column is as wide as a picture, or as the text above it up to a limit.
+        texts = [printable(text) for text in header]
+        if self._above and self._columns == 1:
+            texts += [f"{label.number} {printable(label.name)}" for label in labels]
+        widest = max(map(self._fonts.length, texts), default=0)
+        pitch = max(self._side, min(round(widest + 0.5), _NARROWEST_COLUMN))
+        self._step = pitch + self._gap
+        self._header = [self._fonts.cut(text, pitch) for text in texts[: len(header)]]
+        self._texts = [self._lines_of(label) for label in labels]
+        self._label_width = self._label_height = 0
+        if self._above:
+            self._label_height = self._line_height * max(map(len, self._texts))
+        elif any(self._texts):
+            widest = max(self._fonts.length(line.text) for lines in self._texts for line in lines)
+            self._label_width = int(widest) + 3 * self._gap
+        self._header_height = self._line_height + self._gap if header else 0
+        self._block_width = self._label_width + self._columns * self._step
+        # A little more room below a block of several rows shows what belongs together.
+        pictures = self._rows * (self._side + self._gap) + (2 * self._gap if self._rows > 1 else 0)
+        lines = 0 if self._above else max(map(len, self._texts))
+        self._block_height = max(pictures, lines * self._line_height + self._gap) + self._label_height
+        wanted = min(across or self._squarest(len(labels)), len(labels))
+        if self._above:
+            self._across, self._down = wanted, -(-len(labels) // wanted)
+        else:
+            self._down = -(-len(labels) // wanted)
+            self._across = -(-len(labels) // self._down)
+        content = self._gap + self._across * self._block_width
+        text = printable(caption)
+        self.width = max(content, min(round(self._fonts.length(text)) + 2 * self._gap, _NARROWEST_CAPTION))
+        self._caption = self._fonts.wrap(text, self.width - 2 * self._gap, _MOST_LINES)
+        caption_height = len(self._caption) * self._line_height + (self._gap if text else 0)
+        self._top = self._gap + caption_height + self._header_height
+        self.height = self._top + self._down * self._block_height
 
     @property
     def nbytes(self) -> int:
@@ -131,16 +164,22 @@ class Sheet:
         )
 
     def _corner(self, block: int) -> tuple[int, int]:
-        across, down = divmod(block, self._down)
-        return self._gap + across * self._block_width, self._gap + self._header_height + down * self._block_height
+        """Left and upper end of a block, below its label if it is above."""
+        if self._above:
+            down, across = divmod(block, self._across)
+        else:
+            across, down = divmod(block, self._down)
+        top = self._top + down * self._block_height + self._label_height
+        return self._gap + across * self._block_width, top
 
     def _places(self) -> Iterator[tuple[int, int]]:
-        step = self._side + self._gap
+        inset = (self._step - self._gap - self._side) // 2
         for block in range(self._count):
             left, top = self._corner(block)
             for row in range(self._rows):
                 for column in range(self._columns):
-                    yield left + self._label_width + column * step, top + row * step
+                    x = left + self._label_width + column * self._step + inset
+                    yield x, top + row * (self._side + self._gap)
 
     def _enlarged(self, tile: np.ndarray) -> np.ndarray:
         if tile.shape[:2] != (self._tile, self._tile):
@@ -150,43 +189,36 @@ class Sheet:
             return tile
         return np.asarray(Image.fromarray(tile).resize((self._side, self._side), Image.Resampling.BICUBIC))
 
-    def _wrapped(self, label: Label) -> list[_Line]:
-        """Lines of a label: as many as fit beside a picture, none much wider than one."""
-        font, limit = self._fonts.of(label.name), max(self._side, 96)
-        lines: list[str] = []
-        for word in label.name.split():
-            joined = f"{lines[-1]} {word}" if lines else word
-            if lines and font.getlength(joined) <= limit:
-                lines[-1] = joined
-            else:
-                lines.append(word)
-        most = max(1, self._rows * self._side // self._line_height - 1)
-        if len(lines) > most:
-            lines = [*lines[: most - 1], f"{lines[most - 1]} …"]
-        number = [_Line(label.number, _GREY if lines else _DARK, self._fonts.default)] if label.number else []
-        return number + [_Line(_cut(line, font, limit), _DARK, font) for line in lines]
+    def _lines_of(self, label: Label) -> list[_Line]:
+        """Lines of a label: above a block one; beside it as many as fit, at least two, not much wider."""
+        number, name = printable(label.number), printable(label.name)
+        if self._above:
+            text = self._fonts.cut(f"{number} {name}".strip(), self._columns * self._step - self._gap)
+            return [_Line(text, _DARK)] if text else []
+        most = max(2, self._rows * self._side // self._line_height - bool(number))
+        names = self._fonts.wrap(name, max(self._side, 96), most)
+        return [_Line(number, _GREY if names else _DARK)] * bool(number) + [_Line(line, _DARK) for line in names]
 
-    def _drawn_labels(self, texts: list[list[_Line]], header: Sequence[str]) -> np.ndarray:
+    def _drawn_texts(self) -> np.ndarray:
         image = Image.new("RGB", (self.width, self.height), _BACKGROUND)
         pen = ImageDraw.Draw(image)
-        step = self._side + self._gap
-        for block, lines in enumerate(texts):
+        for i, line in enumerate(self._caption):
+            self._fonts.draw(pen, (self._gap, self._gap + (i + 0.5) * self._line_height), line, _DARK, "l")
+        for block, lines in enumerate(self._texts):
             left, top = self._corner(block)
-            middle = top + (self._rows * step - self._gap) / 2
+            if self._above:
+                middle, x, anchor = top - self._label_height / 2, left, "l"
+            else:
+                middle = top + (self._rows * (self._side + self._gap) - self._gap) / 2
+                x, anchor = left + self._label_width - 2 * self._gap, "r"
             for i, line in enumerate(lines):
-                y = middle + (i - (len(lines) - 1) / 2) * self._line_height
-                place = (left + self._label_width - 2 * self._gap, y)
-                pen.text(place, line.text, line.colour, line.font, anchor="rm")
+                # Labels that are higher than their pictures begin at the upper end.
+                y = max(middle, top + len(lines) * self._line_height / 2) if not self._above else middle
+                y += (i - (len(lines) - 1) / 2) * self._line_height
+                self._fonts.draw(pen, (x, y), line.text, line.colour, anchor)
         for across in range(self._across):
-            left = self._gap + across * self._block_width + self._label_width + self._side / 2
-            for column, text in enumerate(header):
-                y = self._gap + self._header_height / 2 - self._gap / 2
-                pen.text((left + column * step, y), text, _GREY, self._fonts.default, anchor="mm")
+            left = self._gap + across * self._block_width + self._label_width + (self._step - self._gap) / 2
+            for column, text in enumerate(self._header):
+                y = self._top - self._header_height / 2 - self._gap / 2
+                self._fonts.draw(pen, (left + column * self._step, y), text, _GREY, "m")
         return np.asarray(image)
-
-
-def _cut(line: str, font: Font, limit: int) -> str:
-    if font.getlength(line) <= limit:
-        return line
-    fitting = next(n for n in range(len(line), -1, -1) if font.getlength(line[:n] + "…") <= limit or n == 0)
-    return line[:fitting] + "…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -44,6 +45,12 @@ class Scene:
     layers: LayerRange
     z: Tensor
 
+    @property
+    def description(self) -> str:
+        """Generator, layers and classes in words."""
+        layers = "" if str(self.layers) == "all" else f"layers {self.layers}"
+        return _joined(Path(self.generator.name).name, layers, class_list(self.generator, self.classes))
+
 
 @dataclass(frozen=True)
 class Way(abc.ABC):
@@ -70,6 +77,10 @@ class Way(abc.ABC):
     def walk(self, *, quiet: bool) -> Walk:
         """The walk that draws the blocks."""
 
+    @abc.abstractmethod
+    def caption(self) -> str:
+        """What the picture shows, for its upper end."""
+
     def amount(self, amount: float) -> str:
         """An amount as text, for the header of a strip's column."""
         return f"{amount:+.3g}" if amount else "0"
@@ -80,11 +91,11 @@ class Straight(Way):
     """Each direction on the same samples.
 
     Attributes:
-        keep_projection: see `move`.
+        centred: see `move`.
         reach: distance of an amount of 1 along each shown direction. Defaults to 1 for all.
     """
 
-    keep_projection: bool = False
+    centred: bool = False
     reach: Mapping[int, float] = field(default_factory=dict)
 
     @property
@@ -107,9 +118,14 @@ class Straight(Way):
             scene.z,
             self._classes(),
             scene.layers,
-            self.keep_projection,
+            self.centred,
             reach=self.reach,
         )
+
+    def caption(self) -> str:
+        """See `Way`."""
+        extent = "by up to an equal change of the image" if self.reach else f"by up to ±{self.path_size:.3g}"
+        return _joined(f"samples moved {extent}", "centred" * self.centred, self.scene.description)
 
     def amount(self, amount: float) -> str:
         """In percent where each direction goes its own way."""
@@ -133,6 +149,11 @@ class Transfer(Straight):
         names = self.scene.generator.class_names
         return [(Label(str(index), names[index]), row) for index in self.scene.classes]
 
+    def caption(self) -> str:
+        """See `Way`."""
+        titles = [f"direction {row} {self.scene.names[row]}".rstrip() for row in self.scene.shown]
+        return _joined(", ".join(titles) + " on each class", super().caption())
+
     def _classes(self) -> Tensor:
         return torch.tensor(self.scene.classes)[:, None].expand(-1, len(self.scene.z))
 
@@ -147,6 +168,10 @@ class Curved(Way):
         kinds = (("straight", line), ("curved", line + 1))
         return [(Label(str(row), f"{self.scene.names[row]} {kind}".strip()), number) for kind, number in kinds]
 
+    def caption(self) -> str:
+        """See `Way`."""
+        return _joined(f"straight lines and curved paths of length ±{self.path_size:.3g}", self.scene.description)
+
     def walk(self, *, quiet: bool) -> CurvedFilm:
         """See `Way`."""
         scene = self.scene
@@ -160,7 +185,20 @@ class Curved(Way):
         return CurvedFilm(generator, paths, z, y, layers)
 
 
-def equal_reach(scene: Scene, path_size: float, *, keep_projection: bool, seed: int, quiet: bool) -> dict[int, float]:
+def class_list(generator: FrozenGenerator, classes: Sequence[int], most: int = 6) -> str:
+    """The names of classes in words; nothing for a generator without classes."""
+    if generator.num_classes == 1:
+        return ""
+    names = [generator.class_names[index] for index in classes]
+    more = f" and {len(names) - most} more classes" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(filter(None, parts))
+
+
+def equal_reach(scene: Scene, path_size: float, *, centred: bool, seed: int, quiet: bool) -> dict[int, float]:
     """How far to go along each direction that is shown, such that all change the image equally."""
     assert scene.directions is not None
     cost = equal_path_sizes_cost(len(scene.shown), samples=_MEASURED)
@@ -170,7 +208,7 @@ def equal_reach(scene: Scene, path_size: float, *, keep_projection: bool, seed: 
             scene.directions.Q[scene.shown],
             classes=scene.classes,
             path_size=path_size,
-            keep_projection=keep_projection,
+            centred=centred,
             samples=_MEASURED,
             layers=scene.layers,
             seed=seed,

@@ -57,7 +57,7 @@ def test_each_direction_goes_its_own_way() -> None:
 
 
 def test_a_picture_with_equal_changes_is_drawn(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for extra in ([], ["--only", "1"], ["--only", "2", "--transfer"], ["--keep-projection", "--layers", "1-2"]):
+    for extra in ([], ["--only", "1"], ["--only", "2", "--transfer"], ["--centred", "--layers", "1-2"]):
         out = world / "auto.png"
         arguments = ["d.safetensors", "--path-size", "auto", "--out", str(out), "--quiet", "--frames", "3", *extra]
         assert call(arguments, world, monkeypatch) == 0

@@ -16,6 +16,7 @@ from biggan_discovery import Directions, Edit, FunctionGenerator, discover, draw
 from biggan_discovery.errors import UserError
 from biggan_discovery.rendering import CurvedFilm, edited, lines_of, move, sample_latents, to_uint8
 from biggan_discovery.rendering.curved import Paths
+from tests.rendering.tiles import assert_in_a_row
 
 Z_DIM = 6
 
@@ -60,17 +61,13 @@ def expected(generator: FunctionGenerator, z: Tensor, y: int) -> np.ndarray:
         return to_uint8(generator(z[None], torch.tensor([y])))[0].astype(int)
 
 
-def test_a_strip_shows_the_images_of_the_papers_formula(
+def test_a_strip_shows_the_images_at_its_amounts(
     generator: FunctionGenerator, found: Directions, tmp_path: Path
 ) -> None:
     out = tmp_path / "strip.png"
     assert draw(generator, found, out, only=[2], classes=1, frames=3, path_size=2, scale=1, seed=4, quiet=True) == out
-    side, q, z = generator.resolution, found.Q[2], sample_latents(generator, 1, 4)[0]
-    still = pictures(out)
-    for column, amount in enumerate((-2.0, 0.0, 2.0)):
-        right = still.shape[1] - (3 - column) * (side + 2)
-        tile = still[-side - 2 : -2, right : right + side]
-        np.testing.assert_allclose(tile, expected(generator, z - (z @ q) * q + amount * q, 1), atol=1)
+    q, z = found.Q[2], sample_latents(generator, 1, 4)[0]
+    assert_in_a_row(pictures(out), [expected(generator, z + amount * q, 1) for amount in (-2.0, 0.0, 2.0)])
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webp"])
@@ -88,15 +85,15 @@ def test_every_way_to_draw(generator: FunctionGenerator, found: Directions, tmp_
     drawn = {}
     for name, options in {
         "plain": {},
-        "keep": {"keep_projection": True},
+        "centred": {"centred": True},
         "auto": {"path_size": "auto"},
         "curved": {"curved": True, "path_size": 0.5},
         "transfer": {"transfer": True, "only": [1]},
     }.items():
         path = draw(generator, found, tmp_path / f"{name}.png", frames=3, scale=1, quiet=True, **options)
         drawn[name] = pictures(path)
-    assert drawn["plain"].shape == drawn["keep"].shape
-    assert (drawn["plain"] != drawn["keep"]).any()
+    plain, centred = drawn["plain"], drawn["centred"]
+    assert plain.shape != centred.shape or (plain != centred).any()
     # A block for each of two kinds of path, or of three classes.
     block = generator.resolution + 2
     assert drawn["curved"].shape[0] >= 6 * block
@@ -122,20 +119,14 @@ def test_an_edit_adds_up(generator: FunctionGenerator, found: Directions, tmp_pa
     found.rename(2, "height")
     z = torch.randn(2, Z_DIM, generator=torch.Generator().manual_seed(3))
     after = z + 2 * found.Q[0] - 1.5 * found.Q[2]
-    side = generator.resolution
     for name, edits in {"map": {0: 2.0, "hei": -1.5}, "list": [Edit(0, 2.0, "all"), Edit("height", -1.5)]}.items():
         out = tmp_path / f"{name}.png"
         kept = tmp_path / f"{name}.npy"
         assert edit(generator, found, edits, out, latents=z, save_latents=kept, classes=[2], scale=1, quiet=True) == out
         np.testing.assert_array_equal(np.load(kept), z.numpy())
         still = pictures(out)
-        for row in range(2):
-            # A block of several rows has two gaps more below it.
-            bottom = still.shape[0] - 2 * 2 - 2 - (1 - row) * (side + 2)
-            for column, latent in enumerate((z[row], after[row])):
-                right = still.shape[1] - (2 - column) * (side + 2)
-                tile = still[bottom - side : bottom, right : right + side]
-                np.testing.assert_allclose(tile, expected(generator, latent, 2), atol=1)
+        tops = [assert_in_a_row(still, [expected(generator, at[row], 2) for at in (z, after)]) for row in range(2)]
+        assert tops[0] < tops[1]
 
 
 def test_given_latents_are_drawn(generator: FunctionGenerator, found: Directions, tmp_path: Path) -> None:

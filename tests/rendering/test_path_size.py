@@ -53,14 +53,14 @@ def test_dead_directions_go_as_far_as_any_and_do_not_lower_the_usual_change() ->
     assert found[:3] == pytest.approx(equal_path_sizes(dead(living=3), AXES[:3], path_size=4.0, samples=2))
 
 
-def test_they_are_for_walks_that_take_the_own_component_away_unless_kept() -> None:
+def test_they_are_measured_from_the_sample_or_from_the_centre() -> None:
     # A step at 1: walks from the middle of the axis cross it at 1, whatever z is; those from z at |1 - z|.
     step = generator(lambda z: torch.tanh(200 * (z[:, :1] - 1)).expand(-1, PIXELS).view(-1, *SHAPE))
-    found = equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, samples=3)[0]
+    found = equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, centred=True, samples=3)[0]
     assert found == pytest.approx(1.0, abs=0.51)
     z = draw(step, [0], 1, count=3, probes=0, path_size=1, seed=0, stream=Stream.STEP_SIZE, step=0).z
     assert (z[:, 0] - 1).abs().max() > 1.6
-    assert equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, keep_projection=True, samples=3)[0] != found
+    assert equal_path_sizes(step, AXES[:1], path_size=4.0, change=0.5, samples=3)[0] != found
 
 
 def test_signs_order_and_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,11 @@
 
 import sys
 
-from biggan_discovery.cli import run
-from biggan_discovery.cli.visualize import visualize_command
+from biggan_discovery.installed import packages_required
 
 if __name__ == "__main__":
-    run(visualize_command, f"python {sys.argv[0]}")
+    with packages_required():
+        from biggan_discovery.cli import run
+        from biggan_discovery.cli.visualize import visualize_command
+
+        run(visualize_command, f"python {sys.argv[0]}")

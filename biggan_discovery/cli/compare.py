@@ -18,7 +18,7 @@ from biggan_discovery.cli.options import (
     seed_option,
 )
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import check_writable, existing_file
+from biggan_discovery.files import check_writable
 
 _EXAMPLES = """
 \b
@@ -69,7 +69,7 @@ def compare_command(
 
     if len(paths) < 2:
         raise UserError(f"a comparison needs at least two files, but only {' '.join(paths)} is given")
-    first = existing_file(paths[0])
+    first = Path(paths[0])
     out = out or first.with_name(f"{first.stem}-comparison")
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)

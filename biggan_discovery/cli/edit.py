@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 \b
 Examples:
-  COMMAND directions/scenes-64.safetensors --set 3=+2 --set "hue=-1.5"
-  COMMAND directions/scenes-64.safetensors --set 0=3 --class torus --out torus.png
+  COMMAND scenes-64 --set 3=+2 --set "object hue=-1.5"
+  COMMAND scenes-64 --set 0=3 --class torus --out torus.png
   COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
       each direction reaches only the given layers
 """

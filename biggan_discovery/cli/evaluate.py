@@ -20,12 +20,11 @@ from biggan_discovery.cli.options import (
     seed_option,
 )
 from biggan_discovery.evaluation.table import metric_names
-from biggan_discovery.files import existing_file
 
 _EXAMPLES = """
 \b
 Examples:
-  COMMAND directions/scenes-64.safetensors --out report
+  COMMAND scenes-64 --out report
   COMMAND runs/seed*/directions.safetensors --baselines --out report
   COMMAND runs/seed0/directions.safetensors --metrics hessian,vp
 
@@ -99,7 +98,7 @@ def evaluate_command(
     from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.reports.sets import generator_of
 
-    first = existing_file(paths[0])
+    first = Path(paths[0])
     out = out or first.with_name(f"{first.stem}-report")
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)

@@ -22,7 +22,7 @@ from biggan_discovery.search.settings import ORTHOGONALIZE
 _EXPORT_EXAMPLES = """
 \b
 Examples:
-  COMMAND directions/scenes-64.safetensors scenes.npy
+  COMMAND scenes-64 scenes.npy
   COMMAND runs/cones/directions.safetensors cones.csv --raw
 """
 

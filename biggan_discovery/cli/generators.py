@@ -9,9 +9,9 @@ import click
 def generators_command() -> None:
     """List the generators that --generator accepts by name.
 
-    The folder is checkpoints/ in a clone, the user's cache otherwise, or the environment variable
-    BIGGAN_DISCOVERY_CHECKPOINTS. Missing generators are downloaded on first use; brock-128 needs `pip install
-    'biggan-discovery[download]'`. Files in the cache of pytorch-pretrained-biggan are linked.
+    The scenes are bundled with this tool. Others are downloaded on first use, to checkpoints/ in a clone, the user's
+    cache otherwise, or the folder that the environment variable BIGGAN_DISCOVERY_CHECKPOINTS names. brock-128 needs
+    gdown (`pip install gdown`). Files in the cache of pytorch-pretrained-biggan are linked.
 
     --generator also accepts a path: a folder in the layout of pytorch-pretrained-biggan (config.json and
     pytorch_model.bin or model.safetensors), or a .pth file of BigGAN-PyTorch, or a folder or zip with one.

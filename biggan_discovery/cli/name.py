@@ -11,8 +11,8 @@ from biggan_discovery.cli.options import Grouped
 _EXAMPLES = """
 \b
 Examples:
-  COMMAND directions/scenes-64.safetensors
-  COMMAND directions/scenes-64.safetensors 3 "camera height"
+  COMMAND runs/demo/directions.safetensors
+  COMMAND runs/demo/directions.safetensors 3 "camera height"
 """
 
 

@@ -31,13 +31,13 @@ _EASING, _FORMAT = Name(tuple(EASINGS)), Name(FORMATS)
 _EXAMPLES = """
 \b
 Examples:
-  COMMAND directions/scenes-64.safetensors
-  COMMAND directions/scenes-64.safetensors --only 0,3,8-12 --out some.mp4
-  COMMAND directions/scenes-64.safetensors --path-size auto
+  COMMAND scenes-64
+  COMMAND scenes-64 --only 0,3,8-12 --out some.mp4
+  COMMAND scenes-64 --path-size auto
       all directions equally strong
-  COMMAND directions/scenes-64.safetensors --per-direction --format png
+  COMMAND scenes-64 --per-direction --format png
       one strip of stills per direction
-  COMMAND directions/scenes-64.safetensors --only 3 --transfer --format png
+  COMMAND scenes-64 --only 3 --transfer --format png
       one direction on many classes
   COMMAND --curved --generator scenes-64 --path-size 3
       straight lines and curved paths, without directions

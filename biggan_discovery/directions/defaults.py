@@ -45,7 +45,7 @@ def load_generator_for(
         UserError: As `load_generator`.
 
     Example:
-        >>> found = Directions.load("directions/scenes-64.safetensors")
+        >>> found = Directions.load("scenes-64")
         >>> load_generator_for(found, device="cpu").name
         'scenes-64'
     """
@@ -77,7 +77,7 @@ def open_directions(
         UserError: If the file cannot be read, the generator does not exist, or they do not match.
 
     Example:
-        >>> generator, found = open_directions(None, "directions/scenes-64.safetensors")
+        >>> generator, found = open_directions(None, "scenes-64")
         >>> generator.name, len(found)
         ('scenes-64', 16)
     """

@@ -18,6 +18,7 @@ from torch import Tensor
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import HEADER, atomic_write, existing_file
+from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -239,17 +240,17 @@ class Directions:
         """Read a directions file, without executing code. A round trip through `save` is exact.
 
         Args:
-            path: a directions file.
+            path: a directions file, or "scenes-64" for the bundled one.
 
         Raises:
             UserError: If the file does not exist (suggests similar names), is damaged, is not a directions file, or
                 has a newer format.
 
         Example:
-            >>> Directions.load("directions/scenes-64.safetensors").z_dim
+            >>> Directions.load("scenes-64").z_dim
             16
         """
-        path = existing_file(path)
+        path = existing_file(_bundled(path))
         try:
             directions = cls(*_read(path))
         except (safetensors.SafetensorError, OSError) as error:
@@ -259,6 +260,12 @@ class Directions:
             raise UserError(f"{path}: {error}") from error
         directions.source = str(path)
         return directions
+
+
+def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The bundled directions file if a path is its name and no file's, else the path."""
+    named = os.fspath(path) == DEFAULT and not Path(path).is_file()
+    return bundled_path(f"directions/{DEFAULT}{SUFFIX}") if named else path
 
 
 def _read(path: Path) -> tuple[Float32[Tensor, " ..."], Float32[Tensor, " ..."], dict[str, Any]]:

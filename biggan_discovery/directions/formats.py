@@ -43,7 +43,7 @@ def export(directions: Directions, path: str | os.PathLike[str], raw: bool = Fal
         OSError: If writing fails; an existing file is left unchanged.
 
     Example:
-        >>> export(Directions.load("directions/scenes-64.safetensors"), "scenes-64.npy")
+        >>> export(Directions.load("scenes-64"), "scenes-64.npy")
     """
     matrix = directions.A[:, directions.search_space].contiguous() if raw else directions.Q
     encode = _ENCODERS[_known_suffix(path, _ENCODERS)]

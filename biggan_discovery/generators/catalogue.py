@@ -25,7 +25,8 @@ DEFAULT = "scenes-64"
 BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
 _LONGEST = 200  # Characters of a name that messages show.
-_CLONE = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).parents[1]
+_CLONE = _PACKAGE.parent
 
 
 @dataclass(frozen=True)
@@ -166,16 +167,32 @@ def find_device(device: str | torch.device) -> torch.device:
     return place
 
 
+def bundled_path(path: str) -> Path:
+    """A file or folder that comes with the project: beside the package in a clone, inside it in a wheel.
+
+    Example:
+        >>> bundled_path("directions/scenes-64.safetensors").is_file()
+        True
+    """
+    inside = _PACKAGE / "bundled" / path
+    return inside if inside.exists() else _CLONE / path
+
+
 def checkpoints_folder() -> Path:
     """The folder of generators: BIGGAN_DISCOVERY_CHECKPOINTS if set, else `checkpoints/` of the clone.
 
-    Without a clone, it is in the user's cache.
+    Without a clone, it is in the user's cache, or the working directory if the user has no home folder.
     """
     chosen = os.environ.get(CHECKPOINTS_VARIABLE)
     if chosen:
         return Path(chosen).resolve()
-    root = _CLONE if (_CLONE / "pyproject.toml").is_file() else platformdirs.user_cache_path("biggan-discovery")
-    return root / "checkpoints"
+    if (_CLONE / "pyproject.toml").is_file():
+        return _CLONE / "checkpoints"
+    try:
+        root = platformdirs.user_cache_path("biggan-discovery")
+    except RuntimeError:
+        root = Path.cwd()
+    return root.absolute() / "checkpoints"
 
 
 def _find(text: str) -> tuple[str, Path]:
@@ -184,8 +201,8 @@ def _find(text: str) -> tuple[str, Path]:
     if text in folders:
         if not folders[text].is_dir() and text not in REMOTE:
             raise UserError(
-                f"the bundled generator {text!r} is not in {folders[text]}; run from the clone, or set "
-                f"{CHECKPOINTS_VARIABLE} to its folder checkpoints"
+                f"the bundled generator {text!r} is not in {folders[text]}; install the package again, or set "
+                f"{CHECKPOINTS_VARIABLE} to the folder checkpoints of a clone"
             )
         return text, folders[text]
     if not text.strip():
@@ -224,8 +241,8 @@ def _catalogue() -> dict[str, Path]:
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     others = [path.name for path in folders if family_of(path) is not None]
     found = {name: root / name for name in dict.fromkeys((*BUNDLED, *REMOTE, *others))}
-    # Users who keep downloads elsewhere still have the bundled generators in the clone.
-    bundled = {name: _CLONE / "checkpoints" / name for name in BUNDLED if not found[name].is_dir()}
+    # Users who keep downloads elsewhere still have the bundled generators.
+    bundled = {name: bundled_path(f"checkpoints/{name}") for name in BUNDLED if not found[name].is_dir()}
     return found | {name: folder for name, folder in bundled.items() if folder.is_dir()}
 
 

@@ -168,7 +168,10 @@ def _link_from_package_cache(file: RemoteFile, target: Path) -> bool:
 def _in_package_cache(url: str) -> Path | None:
     """The newest download of an address in the package's cache: named by hashes, a .json with the address beside."""
     chosen = os.environ.get("PYTORCH_PRETRAINED_BIGGAN_CACHE")
-    folder = Path(chosen).resolve() if chosen else Path.home() / ".pytorch_pretrained_biggan"
+    try:
+        folder = Path(chosen).resolve() if chosen else Path.home() / ".pytorch_pretrained_biggan"
+    except RuntimeError:  # The user has no home folder.
+        return None
     found = folder.glob(f"{hashlib.sha256(url.encode()).hexdigest()}*")
     # The package writes the .json once the file is complete.
     whole = [path for path in found if path.suffix != ".json" and Path(f"{path}.json").is_file()]
@@ -370,9 +373,7 @@ def _download_from_drive(url: str, file: RemoteFile, target: Path) -> None:
     try:
         import gdown  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise UserError(
-            f"{file.saved_as} is on Google Drive, which needs gdown: pip install 'biggan-discovery[download]'"
-        ) from error
+        raise UserError(f"{file.saved_as} is on Google Drive, which needs gdown: pip install gdown") from error
     _log.info("downloading %s (size known once it starts) to %s", url, target)
     try:
         gdown.download(id=url.removeprefix(DRIVE), output=str(_part(target)), resume=True, quiet=_silenced())

@@ -76,7 +76,7 @@ def edit(
         OSError: if writing fails, for example on a full disk; no partial file is left.
 
     Example:
-        >>> found = "directions/scenes-64.safetensors"
+        >>> found = "scenes-64"
         >>> edit("scenes-64", found, {3: 2.0, "camera height": -1.5}, "edit.gif")
         PosixPath('edit.gif')
         >>> edit("scenes-64", found, [Edit(3, 2.0, "fine"), Edit(5, -1.0)], "edit.png", classes="torus")

@@ -66,7 +66,7 @@ def equal_path_sizes(
 
     Example:
         >>> generator = load_generator("scenes-64")
-        >>> sizes = equal_path_sizes(generator, Directions.load("directions/scenes-64.safetensors").Q)
+        >>> sizes = equal_path_sizes(generator, Directions.load("scenes-64").Q)
         >>> len(sizes)
         16
     """

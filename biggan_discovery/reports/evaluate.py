@@ -35,7 +35,7 @@ class Report(Results):
     """Sets of directions and their figures, to be shown, read and saved.
 
     Example:
-        >>> report = evaluate("scenes-64", "directions/scenes-64.safetensors", metrics=["recovery"])
+        >>> report = evaluate("scenes-64", "scenes-64", metrics=["recovery"])
         >>> report.figures["scenes-64"]["recovery"].mean
         0.9934600447924193
         >>> report.save("report")

@@ -96,7 +96,7 @@ def test_search_finds_classes_of_the_bundled_generator_too(
     [
         (["classes", "shpere", "--generator", "mine"], "'sphere'"),
         (["classes", "--generator", "mien"], "'mine'"),
-        (["classes", "--generator", "scenes-64"], "run from the clone"),
+        (["classes", "--generator", "scenes-64"], "install the package again"),
         (["classes", "one", "two"], "unexpected extra argument"),
         (["generators", "extra"], "unexpected extra argument"),
         (["generators", "--all"], "No such option"),

@@ -71,7 +71,7 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("scenes-64", ["'scenes-64' is not in", "run from the clone", CHECKPOINTS_VARIABLE]),
+        ("scenes-64", ["'scenes-64' is not in", "install the package again", CHECKPOINTS_VARIABLE]),
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
         (
             "zzz",
@@ -147,6 +147,22 @@ def test_installed_without_its_clone_generators_lie_in_the_users_cache(
     assert checkpoints_folder().name == "checkpoints"
     if sys.platform.startswith("linux"):
         assert checkpoints_folder() == tmp_path / "cache" / "biggan-discovery" / "checkpoints"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home folder is looked up in another way")
+def test_without_a_home_folder(tmp_path: Path) -> None:
+    code = (
+        "import pwd, sys; from pathlib import Path; from biggan_discovery.generators import catalogue;"
+        "pwd.getpwuid = lambda _: (_ for _ in ()).throw(KeyError());"
+        "catalogue._CLONE = Path('nowhere'); print(catalogue.checkpoints_folder());"
+        "print([entry.problem for entry in catalogue.list_generators()])"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith(("XDG", "BIGGAN"))
+    }
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str(tmp_path / "checkpoints")
 
 
 def test_listing_and_classes_do_not_load_torch(checkpoints: Path) -> None:

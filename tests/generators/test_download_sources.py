@@ -163,7 +163,7 @@ def _zip_of(content: bytes) -> bytes:
 def test_google_drive_needs_gdown(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gdown", None)
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
-    with pytest.raises(UserError, match=r"pip install 'biggan-discovery\[download\]'; to download .*brock-128\.zip"):
+    with pytest.raises(UserError, match=r"pip install gdown; to download .*brock-128\.zip"):
         load("brock-128")
     assert left(root, "brock-128") == set()
 

@@ -1,0 +1,138 @@
+"""The wheel alone, in an empty folder: its commands work there on what it brings along."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).parents[1]
+BUILT_FROM = ("biggan_discovery", "checkpoints", "directions", "README.md", "LICENSE", "pyproject.toml")
+SCRIPTS = ("setup.py", "MANIFEST.in", "discover.py", "visualize.py")
+
+
+def copy_of_the_clone(folder: Path) -> Path:
+    """A copy, so that nothing is built in the clone, with a download beside the bundled generators."""
+    for name in (*BUILT_FROM, *SCRIPTS):
+        source = CLONE / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}))
+    (folder / "checkpoints" / "biggan-deep-256").mkdir(exist_ok=True)
+    (folder / "checkpoints" / "biggan-deep-256" / "pytorch_model.bin").write_bytes(b"download")
+    return folder
+
+
+def build(source: Path, out: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*command, "-w", str(out), str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [wheel] = out.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_clone(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("pip")
+    return build(source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
+    subprocess.run([*command, str(wheel)], check=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all commands, one after the other, as a user's."""
+    return tmp_path_factory.mktemp("empty")
+
+
+def files_of(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_it_has_every_file_that_is_not_python_and_no_download(wheel: Path) -> None:
+    files = files_of(wheel)
+    package = {str(path.relative_to(CLONE)) for path in (CLONE / "biggan_discovery").rglob("*") if path.is_file()}
+    assert {name for name in package if not name.endswith((".pyc", ".py"))} | {"biggan_discovery/py.typed"} <= files
+    bundled = {name.removeprefix("biggan_discovery/bundled/") for name in files if "/bundled/" in name}
+    tracked = [*CLONE.glob("checkpoints/scenes-*/*"), CLONE / "directions" / "scenes-64.safetensors"]
+    assert bundled == {str(path.relative_to(CLONE)) for path in tracked}
+    assert wheel.stat().st_size < 20e6
+
+
+def test_a_source_distribution_gives_the_same_wheel(wheel: Path, source: Path, tmp_path: Path) -> None:
+    code = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=source, check=True, capture_output=True)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as content:
+        content.extractall(tmp_path, filter="data")
+    (tmp_path / "out").mkdir()
+    again = build(next(path for path in tmp_path.glob("biggan_discovery-*") if path.is_dir()), tmp_path / "out")
+    assert files_of(again) == files_of(wheel)
+
+
+COMMANDS = [
+    ("generators", "scenes-64"),
+    ("classes torus", "4  torus"),
+    ("discover --method sefa --no-judge --out found", "see it with: biggan-discovery visualize found"),
+    (
+        "visualize found/directions.safetensors --only 0 --samples 1 --frames 2 --format png",
+        "wrote found/directions.png",
+    ),
+    ("visualize scenes-64 --only 0 --samples 1 --frames 4 --out film.gif", "wrote film.gif"),
+    ("edit scenes-64 --set 'object hue=2' --out edit.png", "wrote edit.png"),
+    ("name scenes-64", "hue"),
+    ("evaluate scenes-64 --metrics recovery --quiet", "wrote scenes-64-report"),
+    ("export scenes-64 scenes.npy", "wrote scenes.npy"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), COMMANDS, ids=[command.split()[0] for command, _ in COMMANDS])
+def test_commands_work_in_an_empty_folder(installed: Path, empty: Path, command: str, said: str) -> None:
+    done = run(installed, empty, command)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("command", ["name scenes-64 0 mine", "visualize scenes-65", "discover --generator scenes65"])
+def test_what_it_brings_along_is_not_written_to(installed: Path, empty: Path, command: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (installed / "biggan_discovery" / "bundled").rglob("*")}
+    done = run(installed, empty, command)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_help_names_commands_that_exist_there(installed: Path, empty: Path) -> None:
+    for command in ("discover", "visualize", "edit", "evaluate"):
+        text = run(installed, empty, f"{command} --help").stdout
+        assert "python discover.py" not in text
+        assert "python visualize.py" not in text
+        assert f"  biggan-discovery {command}" in text
+        assert "directions/scenes-64.safetensors" not in text
+
+
+def run(installed: Path, folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script where only the wheel's files, and other packages, are importable."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIGGAN_DISCOVERY")}
+    environment |= {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    script = [sys.executable, str(installed / "bin" / "biggan-discovery"), *shlex.split(command)]
+    return subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -113,13 +113,16 @@ def _broken_directions(world: Path, tiny: Path) -> None:
     (world / "html.safetensors").write_text("<html>404 Not Found</html>")
     torch.save({"A": good.A, "Q": good.Q, "x": Evil()}, world / "code.safetensors")
 
-    def save(name: str, header: object = good.metadata, **tensors: torch.Tensor) -> None:
+    metadata = {**good.metadata, "format": 1}
+
+    def save(name: str, header: object = metadata, **tensors: torch.Tensor) -> None:
+        # Version 1 of the format has no checksum, so that other mistakes are reached.
         text = header if isinstance(header, str) else json.dumps(header)
         content = safetensors.torch.save({"A": good.A, "Q": good.Q, **tensors}, {"biggan_discovery": text})
         (world / f"{name}.safetensors").write_bytes(content)
 
-    def changed(name: str, **metadata: Any) -> None:
-        save(name, {**good.metadata, **metadata})
+    def changed(name: str, **changes: Any) -> None:
+        save(name, {**metadata, **changes})
 
     safetensors.torch.save_file({"A": good.A, "Q": good.Q}, world / "bare.safetensors")
     save("garbled", "{")
@@ -134,7 +137,7 @@ def _broken_directions(world: Path, tiny: Path) -> None:
     changed("misnamed", names=["hue"])
     changed("unset", settings=None)
     changed("far", settings={"path_size": "far"})
-    save("farther", json.dumps({**good.metadata, "settings": {"path_size": 7}}).replace("7}", f"{HUGE}}}"))
+    save("farther", json.dumps({**metadata, "settings": {"path_size": 7}}).replace("7}", f"{HUGE}}}"))
     changed("trunk", truncation="high")
     save("nan", A=good.A * float("nan"), Q=good.Q * float("nan"))
     save("skew", Q=good.Q + 0.1)

@@ -244,10 +244,11 @@ def _plain(word: str) -> str:
 
 
 def _summary(found: Directions) -> list[str]:
-    """The cost and quality of the result, in at most two lines."""
-    cost = f"{found.metadata['generator_evaluations']:,} generator evaluations"
-    penalties = found.metadata.get("held_out_penalty")
-    if penalties is None:
+    """The cost and quality of the result, in at most two lines. A file may have been written by others."""
+    evaluations = found.metadata.get("generator_evaluations")
+    cost = "an unknown number of evaluations" if evaluations is None else f"{evaluations:,} generator evaluations"
+    penalties = found.metadata.get("held_out_penalty", {})
+    if not {"after", "random"} <= penalties.keys() or not penalties["random"][0]:
         return [f"found {len(found)} directions with {cost}"]
     change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
     shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import copy
-import json
+import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from jaxtyping import Float, Float32, Num
 from torch import Tensor
 
+from biggan_discovery.directions.metadata import (
+    LONGEST_NOTE,
+    STRENGTHS,
+    TEXTS,
+    check_metadata,
+    checked_name,
+    checked_text,
+    coordinates,
+    is_number,
+    short,
+)
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.files import HEADER, atomic_write, existing_file
+from biggan_discovery.files import atomic_write, existing_file
 from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
+from biggan_discovery.json_text import well_formed
+from biggan_discovery.sealed import DamagedError, seal, unseal
 
-FORMAT = 1
+FORMAT = 2  # 1 had no checksum.
 SUFFIX = ".safetensors"
-_NUMBER = re.compile(r"[+-]?\d{1,18}")
+MOST_ENTRIES = 2**26
+"""Entries of the largest matrix that is read, (8192, 8192): 256 MiB."""
 _FARTHEST_FROM_ORTHONORMAL = 1e-4
+_ROWS_AT_ONCE = 1024
+_MOST_SHOWN = 5
 
 
 class Directions:
@@ -73,7 +86,7 @@ class Directions:
         self.metadata: dict[str, Any] = {"format": FORMAT, **copy.deepcopy(metadata or {})}
         for key in ("names", "notes"):
             self.metadata.setdefault(key, [""] * len(A))
-        _check_metadata(self.metadata, len(A))
+        check_metadata(self.metadata, len(A), self.z_dim)
         if self.metadata.get("settings", {}).get("orthogonalize") != "none":
             _check_orthonormal(self.Q)
 
@@ -102,29 +115,29 @@ class Directions:
 
     @property
     def layers(self) -> str:
-        """Layers of the generator that the directions are for; see `parse_layers`. Defaults to "all".
-
-        Raises:
-            UserError: If the metadata has a value that is not a string.
-        """
-        layers = self.metadata.get("layers") or "all"
-        if not isinstance(layers, str):
-            raise UserError(f"layers must be a string such as all or mid; found {_short(layers)}")
-        return layers
+        """Layers of the generator that the directions are for; see `parse_layers`. Defaults to "all"."""
+        return self.metadata.get("layers") or "all"
 
     @property
     def search_space(self) -> slice:
-        """Coordinates of z that the search was restricted to; directions are zero in the others.
+        """Coordinates of z that the search was restricted to; directions are zero in the others."""
+        return coordinates(self.metadata, self.z_dim)
 
-        Raises:
-            UserError: If the metadata has a value that is not a range of coordinates.
-        """
-        ends = self.metadata.get("search_space", [0, self.z_dim])
-        if isinstance(ends, list) and len(ends) == 2 and all(type(end) is int for end in ends):
-            first, end = ends
-            if 0 <= first < end <= self.z_dim:
-                return slice(first, end)
-        raise UserError(f"search_space must be [first, end] with 0 ≤ first < end ≤ {self.z_dim}; found {_short(ends)}")
+    @property
+    def strengths(self) -> list[float] | None:
+        """One strength per direction, under whichever name the method gave them; None if it measured none."""
+        return next((self.metadata[key] for key in STRENGTHS if key in self.metadata), None)
+
+    @property
+    def recommended_ranges(self) -> list[tuple[float, float] | None]:
+        """The amounts (low, high) recommended for each direction; None for directions without a recommendation."""
+        known = self.metadata.get("recommended_range", [None] * len(self))
+        return [None if ends is None else (ends[0], ends[1]) for ends in known]
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of Q: equal for files that differ only in names, notes and other metadata."""
+        return hashlib.sha256(f"{tuple(self.Q.shape)}".encode() + self.Q.numpy().tobytes()).hexdigest()
 
     def row(self, direction: int) -> Float32[Tensor, " z_dim"]:
         """Q[direction], (z_dim,).
@@ -173,19 +186,54 @@ class Directions:
 
         Args:
             index: index of the direction, 0 to ndirs - 1.
-            name: one line of printable text that is not a number, unique among the directions.
+            name: one line of at most 100 printable characters that is not a number, unique among the directions.
 
         Raises:
-            UserError: If there is no such direction, the name is a number or not one printable line, or it is taken.
+            UserError: If there is no such direction, the name is a number, too long or not one printable line, or it is
+                taken.
         """
         self._check_index(index)
-        name = name.strip()
-        if _NUMBER.fullmatch(name) or not name.isprintable():
-            raise UserError(f"a direction cannot be called {name!r}; a name is one line of text that is not a number")
+        name = checked_name(name)
         others = [other for other, taken in enumerate(self.names) if taken and taken.casefold() == name.casefold()]
         if others and others != [index]:
             raise UserError(f"direction {others[0]} is already called {name!r}; choose another name")
         self.names[index] = name
+
+    def annotate(self, index: int, note: str) -> None:
+        """Attach a note to a direction; an empty string removes it.
+
+        Args:
+            index: index of the direction, 0 to ndirs - 1.
+            note: one line of at most 1,000 printable characters.
+
+        Raises:
+            UserError: If there is no such direction, or the note is too long or not one printable line.
+        """
+        self._check_index(index)
+        self.notes[index] = checked_text("a note", note, LONGEST_NOTE)
+
+    def recommend(self, index: int, low: float, high: float) -> None:
+        """Recommend a range of amounts for a direction.
+
+        Args:
+            index: index of the direction, 0 to ndirs - 1.
+            low: the least amount, usually negative.
+            high: the greatest amount.
+
+        Raises:
+            UserError: If there is no such direction, or low is not less than high.
+
+        Example:
+            >>> found = Directions(torch.eye(2, 128))
+            >>> found.recommend(1, -2, 3)
+            >>> found.recommended_ranges
+            [None, (-2.0, 3.0)]
+        """
+        self._check_index(index)
+        if not float("-inf") < low < high < float("inf"):
+            raise UserError(f"the range is {low} to {high}; it must be two finite numbers, the smaller first")
+        ranges = self.metadata.setdefault("recommended_range", [None] * len(self))
+        ranges[index] = [float(low), float(high)]
 
     def index(self, text: str) -> int:
         """Index of a direction from its number, its name, or an unambiguous prefix of its name.
@@ -197,7 +245,7 @@ class Directions:
             UserError: If no direction, or more than one, matches; suggests similar names.
         """
         text = text.strip()
-        if _NUMBER.fullmatch(text):
+        if is_number(text):
             index = int(text)
             self._check_index(index)
             return index
@@ -205,10 +253,12 @@ class Directions:
         found = [i for i, name in enumerate(folded) if name and name == wanted]
         found = found or [i for i, name in enumerate(folded) if wanted and name.startswith(wanted)]
         if len(found) > 1:
-            raise UserError(f"{text!r} is ambiguous: {', '.join(f'{i} {self.names[i]!r}' for i in found)}")
+            several = ", ".join(f"{i} {short(self.names[i])}" for i in found[:_MOST_SHOWN])
+            more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+            raise UserError(f"{short(text)} is ambiguous: {several}{more}")
         if not found:
-            near = near_matches(text, filter(None, self.names))
-            raise UserError(f"no direction is called {_short(text)}{near}; numbers are 0 to {len(self) - 1}")
+            near = near_matches(text[:200], [name[:200] for name in self.names if name])
+            raise UserError(f"no direction is called {short(text)}{near}; numbers are 0 to {len(self) - 1}")
         return found[0]
 
     def _check_index(self, index: int) -> None:
@@ -217,6 +267,8 @@ class Directions:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a directions file: safetensors with A, Q and, as one JSON string in the header, the metadata.
+
+        The header begins with a checksum of everything else in the file, which `load` checks.
 
         Args:
             path: file name, must end in .safetensors.
@@ -228,12 +280,12 @@ class Directions:
         """
         if Path(path).suffix.lower() != SUFFIX:
             raise UserError(f"cannot write {path}: the name of a directions file must end in {SUFFIX}")
-        _check_metadata(self.metadata, len(self))
+        check_metadata(self.metadata, len(self), self.z_dim)
         try:
-            header = json.dumps(self.metadata)
+            content = seal({"A": self.A, "Q": self.Q}, {**self.metadata, "format": FORMAT})
         except (TypeError, ValueError) as error:
             raise UserError(f"the metadata of directions must be JSON-serialisable: {error}") from error
-        atomic_write(path, safetensors.torch.save({"A": self.A, "Q": self.Q}, {HEADER: header}))
+        atomic_write(path, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Directions:
@@ -253,7 +305,7 @@ class Directions:
         path = existing_file(_bundled(path))
         try:
             directions = cls(*_read(path))
-        except (safetensors.SafetensorError, OSError) as error:
+        except DamagedError as error:
             hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads .npy, .npz, .pt and .csv"
             raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:
@@ -269,25 +321,21 @@ def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 
 def _read(path: Path) -> tuple[Float32[Tensor, " ..."], Float32[Tensor, " ..."], dict[str, Any]]:
-    with safetensors.safe_open(path, framework="pt") as file:
-        missing = [letter for letter in ("A", "Q") if letter not in file.keys()]  # noqa: SIM118
-        header = (file.metadata() or {}).get(HEADER)
-        if missing or header is None:
-            absent = [f"tensor {letter}" for letter in missing] + [f"header {HEADER!r}"] * (header is None)
-            raise UserError(f"not a directions file: it has no {' and no '.join(absent)}")
-        try:
-            metadata = json.loads(header)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"its header is not JSON ({error})") from error
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-            raise UserError("its header has no format version; it is not a directions file of this project")
-        if metadata["format"] > FORMAT:
-            raise UserError(f"its format is {metadata['format']}, but this version reads up to {FORMAT}; please update")
-        matrices = [file.get_tensor(letter) for letter in ("A", "Q")]
+    metadata, tensors = unseal(path, most_entries=MOST_ENTRIES)
+    missing = [letter for letter in "AQ" if letter not in tensors]
+    if missing:
+        raise DamagedError(f"it has no {' and no '.join(f'tensor {letter}' for letter in missing)}")
+    version = metadata.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DamagedError("its header has no format version")
+    if version > FORMAT:
+        raise UserError(f"its format is {short(version)}, but this version reads up to {FORMAT}; please update")
+    matrices = [tensors[letter] for letter in "AQ"]
     for letter, matrix in zip("AQ", matrices, strict=True):
         if matrix.dtype != torch.float32:
             raise UserError(f"{letter} is {matrix.dtype}; a directions file contains float32")
-    return matrices[0], matrices[1], metadata
+    texts = {key: well_formed(metadata[key]) for key in TEXTS if key in metadata}
+    return matrices[0], matrices[1], {**metadata, **texts, "format": FORMAT}
 
 
 def _check_matrix(letter: str, matrix: Tensor) -> None:
@@ -299,22 +347,13 @@ def _check_matrix(letter: str, matrix: Tensor) -> None:
         raise UserError(f"{letter} contains nan or infinite entries")
 
 
-def _check_metadata(metadata: dict[str, Any], ndirs: int) -> None:
-    for key in ("names", "notes"):
-        texts = metadata[key]
-        if not isinstance(texts, list) or len(texts) != ndirs or not all(isinstance(text, str) for text in texts):
-            raise UserError(f"{key} must be {ndirs} strings, one per direction; found {_short(texts)}")
-    if not isinstance(metadata.get("settings", {}), dict):
-        raise UserError(f"settings must be a dict; found {_short(metadata['settings'])}")
-
-
 def _check_orthonormal(Q: Float[Tensor, "ndirs z_dim"]) -> None:
-    exact = Q.double()
-    error = (exact @ exact.T - torch.eye(len(Q), dtype=torch.float64)).abs().max().item()
-    if error > _FARTHEST_FROM_ORTHONORMAL:
+    if len(Q) > Q.shape[1]:
+        raise UserError(f"{len(Q)} rows of Q cannot be orthonormal in {Q.shape[1]} dimensions")
+    exact, error = Q.double(), 0.0
+    for first, rows in enumerate(exact.split(_ROWS_AT_ONCE)):
+        products = rows @ exact.T
+        products.diagonal(first * _ROWS_AT_ONCE).sub_(1)
+        error = max(error, products.abs().max().item())
+    if not error <= _FARTHEST_FROM_ORTHONORMAL:
         raise UserError(f"the rows of Q are not orthonormal: QQᵀ differs from the identity by {error:.3g}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,22 +6,28 @@ import contextlib
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import HEADER, atomic_write
+from biggan_discovery.files import atomic_path, atomic_write
+from biggan_discovery.sealed import DamagedError, seal, unseal
 
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
+PREVIOUS = "state.previous.safetensors"
+"""The checkpoint before the newest, which a run resumes from if the newest is damaged."""
+FORMAT = 2  # 1 had neither a version nor a checksum.
+BY_CONTENT = {"generator": "generator_sha256", "init": "init_sha256"}
+"""Settings that name a file, and the checksum of its content; where there is one, it decides whether they are equal."""
 _HISTORY = "history"
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,71 +66,130 @@ class State:
         writer.writerows([index + 1, *row] for index, row in enumerate(self.history))
         atomic_write(folder / HISTORY, text.getvalue())
         rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
-        tensors = {_HISTORY: rows} | {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        # A single entry, because safetensors writes several in arbitrary order.
-        header = json.dumps({"settings": self.settings, "facts": self.facts})
-        atomic_write(folder / STATE, safetensors.torch.save(tensors, {HEADER: header}))
+        header = {"format": FORMAT, "settings": self.settings, "facts": self.facts}
+        newest = folder / STATE
+        with atomic_path(newest) as temporary:
+            temporary.write_bytes(seal({_HISTORY: rows, **self.tensors}, header))
+            if _is_whole(newest):
+                newest.replace(folder / PREVIOUS)
 
 
 class Saved(NamedTuple):
-    """A saved state without its tensors; see `State`."""
+    """A saved state; see `State`.
 
+    Attributes:
+        path: its file.
+        format: version of the file's format.
+        settings: everything that determines the result.
+        facts: measurements made before the first step.
+        tensors: by name, and the history.
+    """
+
+    path: Path
+    format: int
     settings: dict[str, Any]
     facts: dict[str, Any]
-    step: int
+    tensors: dict[str, Tensor]
+
+    @property
+    def step(self) -> int:
+        """Number of completed steps."""
+        return len(self.tensors[_HISTORY])
 
 
 def read_saved(folder: Path) -> Saved | None:
-    """Read the settings, facts and step of the state in a folder; None if there is no state.
+    """Read the newest checkpoint in a folder, or the one before if it is damaged; None if there is no checkpoint.
 
     Raises:
-        UserError: If the file is damaged.
+        UserError: If no checkpoint is whole, or it is not readable.
     """
-    if not (folder / STATE).exists():
-        return None
-    with _reading(folder) as file:
-        header = json.loads(file.metadata()[HEADER])
-        settings, facts = header["settings"], header["facts"]
-        if not isinstance(settings, dict) or not isinstance(facts, dict):
-            raise ValueError("its header has no settings")
-        return Saved(settings, facts, file.get_slice(_HISTORY).get_shape()[0])
+    paths = [path for path in (folder / STATE, folder / PREVIOUS) if path.exists()]
+    damages: list[DamagedError] = []
+    for path in paths:
+        try:
+            saved = _read(path)
+        except DamagedError as error:
+            damages.append(error)
+            continue
+        if damages:
+            _log.warning("%s; resuming from %s, saved at step %d", damages[0], path.name, saved.step)
+        return saved
+    if damages:
+        raise UserError(
+            f"{'; '.join(map(str, damages))}; choose another --out, or remove what is damaged to start again"
+        )
+    return None
 
 
 def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any]) -> None:
-    """Check that a run is resumed with the same settings.
+    """Check that a run is resumed with the same settings. Files are the same if their content is, wherever they are.
 
     Raises:
         UserError: If settings differ; lists up to four of them.
     """
-    differing = [key for key in {**settings, **saved.settings} if saved.settings.get(key) != settings.get(key)]
+    asked = _comparable(settings, saved.settings)
+    before = _comparable(saved.settings, settings)
+    differing = [key for key in {**asked, **before} if before.get(key) != asked.get(key)]
     if differing:
-        changes = ", ".join(
-            f"{key} {_show(saved.settings.get(key))}, not {_show(settings.get(key))}" for key in differing[:4]
-        )
+        changes = ", ".join(f"{key} {_show(before, key)}, not {_show(asked, key)}" for key in differing[:4])
         raise UserError(f"{folder} contains a run with {changes}; use the same options to resume it, or another --out")
 
 
-def load_state(folder: Path, fresh: State) -> State:
-    """Load the state saved in a folder by the search whose initial state is `fresh`.
+def resumed(saved: Saved, fresh: State) -> State:
+    """The saved state of an unfinished search whose initial state is `fresh`.
 
     Raises:
-        UserError: If the file is damaged.
+        UserError: If it was not saved by this search, or by an earlier version.
     """
-    with _reading(folder) as file:
-        found = {name: file.get_tensor(name) for name in (_HISTORY, *fresh.tensors)}
-        _check_like(found, fresh)
-    history = found.pop(_HISTORY).tolist()
-    return replace(fresh, tensors=found, history=history)
-
-
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[Any]:
-    path = folder / STATE
+    if saved.format < FORMAT:
+        raise UserError(
+            f"{saved.path} is the checkpoint of an unfinished run of an earlier version, which this version does not "
+            "resume; finish it with that version, or choose another --out"
+        )
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is not a readable state of a search ({error}); remove it to start again") from error
+        tensors = {name: saved.tensors[name] for name in (_HISTORY, *fresh.tensors)}
+        _check_like(tensors, fresh)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{saved.path} is not a state of this search ({error}); choose another --out, or remove it to start again"
+        ) from error
+    history = tensors.pop(_HISTORY).tolist()
+    return replace(fresh, tensors=tensors, history=history)
+
+
+def _read(path: Path) -> Saved:
+    try:
+        header, tensors = unseal(path)
+        version = header.get("format", 1)
+        settings, facts = header.get("settings"), header.get("facts")
+        if not isinstance(settings, dict) or not isinstance(facts, dict) or _HISTORY not in tensors:
+            raise DamagedError("it has no settings or no history")
+        if not isinstance(version, int) or version < 1:
+            raise DamagedError("its header has no format version")
+    except DamagedError as error:
+        raise DamagedError(f"{path} is not a readable state of a search ({error})") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if version > FORMAT:
+        raise UserError(f"{path} has format {version}, but this version reads up to {FORMAT}; please update")
+    return Saved(path, version, settings, facts, tensors)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a checkpoint may take the place of the one before: a damaged one must not."""
+    try:
+        _read(path)
+    except (UserError, OSError):
+        return False
+    return True
+
+
+def _comparable(settings: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """The settings without the names of files whose content both sides know, or without the checksum."""
+    left_out = {
+        name if settings.get(checksum) and others.get(checksum) else checksum for name, checksum in BY_CONTENT.items()
+    }
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 def _check_like(found: dict[str, Tensor], fresh: State) -> None:
@@ -142,8 +207,10 @@ def _check_like(found: dict[str, Tensor], fresh: State) -> None:
         raise ValueError(f"it has {len(rows)} steps, but the total is {fresh.total}")
 
 
-def _show(value: object) -> str:
-    text = json.dumps(value)
+def _show(settings: dict[str, Any], key: str) -> str:
+    if key not in settings:
+        return "unset"
+    text = json.dumps(settings[key])
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

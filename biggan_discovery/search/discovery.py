@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from biggan_discovery.directions import Directions, initial_matrix, orthonormalize, pad
+from biggan_discovery.directions import Directions, directions_of_start, initial_matrix, orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator
@@ -22,11 +23,12 @@ from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs import processes
-from biggan_discovery.runs.folder import DIRECTIONS, Saved, State, check_same_run, load_state, locked, read_saved
+from biggan_discovery.runs.folder import BY_CONTENT, DIRECTIONS, Saved, check_same_run, locked, read_saved, resumed
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.session import Session
+from biggan_discovery.sealed import DamagedError
 from biggan_discovery.search.method import Found, Method, Settings
-from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, run_settings
+from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
 from biggan_discovery.search.table import check_request, find_method
 
 if TYPE_CHECKING:
@@ -170,12 +172,12 @@ class _Run:
                 check_same_run(self.folder, saved, header)
                 done = self.folder / DIRECTIONS
                 if saved.step == self.method.total(self.settings) and done.exists():
-                    return processes.from_first(lambda: Directions.load(done))
+                    return processes.from_first(lambda: _finished(done))
             start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
-                state = self._resumed(self.folder, state)
+                state = resumed(saved, state)
             interrupts = Interrupts()
             keep = self.folder if self.first else None
             board = stack.enter_context(_tensorboard(keep, state.step)) if tensorboard and keep else None
@@ -194,9 +196,6 @@ class _Run:
                 return found
 
             return processes.from_first(finished)
-
-    def _resumed(self, folder: Path, fresh: State) -> State:
-        return processes.from_first(lambda: load_state(folder, fresh))
 
     def _saved(self, stack: contextlib.ExitStack) -> Saved | None:
         """Lock the folder and read what its checkpoint is for."""
@@ -230,7 +229,16 @@ class _Run:
             "method": self.name,
             "solver": self.solver,
             **self.settings.header(),
+            **self._content_of_init,
         }
+
+    @functools.cached_property
+    def _content_of_init(self) -> dict[str, str]:
+        """The checksum of the directions that the search starts from, if they are in a file."""
+        init = getattr(self.settings, "init", None)
+        if init in (None, *STARTS, JOINT_DIAGONALIZATION):
+            return {}
+        return {BY_CONTENT["init"]: directions_of_start(init).sha256}
 
     def _start(self) -> Found:
         """The rows (n, coordinates) that a search starts from; none where nothing is searched."""
@@ -263,7 +271,7 @@ class _Run:
             **shared,
         )
         space = self.generator.search_space(settings.layers)
-        return Found(start.Q[:, space], {}, start.metadata["generator_evaluations"])
+        return Found(start.Q[:, space], {}, start.metadata.get("generator_evaluations", 0))
 
     def _found(self, result: Found, *, cost: int) -> Directions:
         """The directions of a finished search, with their metadata."""
@@ -320,6 +328,16 @@ class _Run:
         truth = generator.true_directions
         if truth is not None and len(truth) <= len(found):
             known["recovery"] = {name: recovery(Q, truth).mean for name, Q in candidates.items()}
+
+
+def _finished(path: Path) -> Directions:
+    """The result of a finished run."""
+    try:
+        return Directions.load(path)
+    except UserError as error:
+        if isinstance(error.__cause__, DamagedError):
+            raise UserError(f"{error}; move it away, and the same command writes it again") from error
+        raise
 
 
 def _of_all_processes(make: Callable[[], Settings]) -> Settings:

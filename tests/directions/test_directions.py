@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery.directions import Directions, initial_matrix, load, orthonormalize
+from biggan_discovery.directions import directions as module
 from biggan_discovery.errors import UserError
 
 
@@ -43,7 +45,7 @@ def test_metadata_is_copied_and_completed():
     directions = Directions(normal(2, 4), metadata=given)
     directions.metadata["settings"]["lr"] = 1
     assert given == {"settings": {"lr": 0.01}}
-    assert directions.metadata["format"] == 1
+    assert directions.metadata["format"] == 2
     assert directions.names == directions.notes == ["", ""]
 
 
@@ -51,7 +53,7 @@ def test_rows_need_not_be_orthonormal_where_the_settings_say_so():
     A = torch.ones(4, 2)
     directions = Directions(A, A, {"settings": {"orthogonalize": "none"}})
     assert torch.equal(directions.Q, A)
-    with pytest.raises(UserError, match="not orthonormal"):
+    with pytest.raises(UserError, match="4 rows of Q cannot be orthonormal in 2 dimensions"):
         Directions(A, A)
 
 
@@ -212,7 +214,8 @@ def test_the_file_is_what_the_design_says(directions: Directions, tmp_path: Path
     with safetensors.safe_open(tmp_path / "new" / "found.safetensors", "pt") as file:
         assert sorted(file.keys()) == ["A", "Q"]
         header = json.loads(file.metadata()["biggan_discovery"])
-    assert header["format"] == 1
+    assert header["format"] == 2
+    assert re.fullmatch("[0-9a-f]{64}", header["checksum"])
     assert header["generator"] == "scenes-64"
     assert torch.equal(load(tmp_path / "new" / "found.safetensors").Q, directions.Q)
 
@@ -251,14 +254,16 @@ def write(folder: Path, header: str | None = '{"format": 1}', name: str = "f.saf
     ("contents", "message"),
     [
         ({"header": None}, "no header 'biggan_discovery'"),
-        ({"header": None, "A": None}, "no tensor A and no header"),
+        ({"header": None, "A": None}, "no header"),
         ({"Q": None}, "no tensor Q"),
-        ({"header": "{"}, "header is not JSON"),
-        ({"header": "[" * 100_000}, "header is not JSON"),
-        ({"header": "[]"}, "no format version"),
+        ({"header": "{"}, "not valid JSON"),
+        ({"header": "[" * 100_000}, "more than 64 levels deep"),
+        ({"header": "[]"}, "not a JSON object"),
         ({"header": "{}"}, "no format version"),
-        ({"header": '{"format": "1"}'}, "no format version"),
-        ({"header": '{"format": 2}'}, "its format is 2, but this version reads up to 1"),
+        ({"header": '{"format": "1"}'}, "no checksum"),
+        ({"header": '{"format": 0}'}, "no checksum"),
+        ({"header": '{"format": true}'}, "no format version"),
+        ({"header": '{"format": 2}'}, "no checksum"),
         ({"header": '{"format": 1, "names": ["a"]}'}, "names must be 3 strings"),
         ({"header": '{"format": 1, "settings": null}'}, "settings must be a dict"),
         ({"A": torch.eye(3).double()}, "A is torch.float64"),
@@ -275,6 +280,14 @@ def test_files_with_something_else_in_them(tmp_path: Path, contents: dict, messa
     with pytest.raises(UserError, match=message) as caught:
         Directions.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_files_of_later_versions_are_refused(directions: Directions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "FORMAT", 3)
+        directions.save(tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match="its format is 3, but this version reads up to 2; please update"):
+        Directions.load(tmp_path / "f.safetensors")
 
 
 def test_damaged_files_never_load_as_something(directions: Directions, tmp_path: Path):

@@ -148,7 +148,9 @@ def test_a_full_disk_leaves_the_last_good_state(search, small_disk):
     ]
     assert "Traceback" not in ended.err
     assert steps_saved(run) >= 2
-    assert sorted(path.name for path in run.iterdir()) == [".lock", "history.csv", "state.safetensors"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".lock", "history.csv", "state.previous.safetensors", "state.safetensors",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("failing", ["history.csv", "state.safetensors", "directions.safetensors"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import threading
@@ -100,23 +101,27 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3])
-@pytest.mark.parametrize("after_writing", [True, False])
-def test_a_killed_run_ends_as_one_never_interrupted(tmp_path, monkeypatch, killed_at, after_writing):
+@pytest.mark.parametrize("moment", ["before writing", "before renaming", "after"])
+def test_a_killed_run_ends_as_one_never_interrupted(tmp_path, monkeypatch, killed_at, moment):
     whole = discover(generator(), out=tmp_path / "whole", **QUICK)
     saves = []
-    write = run_folder.atomic_write
+    open_state = run_folder.atomic_path
 
-    def dying_write(path, content):
-        if path.name == run_folder.STATE:
-            saves.append(path)
-        if len(saves) == killed_at and not after_writing:
+    @contextlib.contextmanager
+    def dying_path(path):
+        saves.append(path)
+        dies = len(saves) == killed_at
+        if dies and moment == "before writing":
             raise KilledError
-        write(path, content)
-        if len(saves) == killed_at:
+        with open_state(path) as temporary:
+            yield temporary
+            if dies and moment == "before renaming":
+                raise KilledError
+        if dies:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "atomic_write", dying_write)
+        patch.setattr(run_folder, "atomic_path", dying_path)
         with pytest.raises(KilledError):
             discover(generator(), out=tmp_path / "broken", **QUICK)
     resumed = discover(generator(), out=tmp_path / "broken", **QUICK)

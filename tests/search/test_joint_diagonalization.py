@@ -248,16 +248,15 @@ class KilledError(Exception):
 def test_a_killed_run_ends_as_one_never_interrupted(tmp_path, monkeypatch, asked):
     asked = {"samples": 5, "save_every": 2, "quiet": True, **asked}
     discover(generator(), out=tmp_path / "whole", **asked)
-    write, saves = run_folder.atomic_write, []
+    save = run_folder.State.save
 
-    def dying_write(path, content):
-        write(path, content)
-        saves.append(path)
-        if len(saves) == 2:
+    def dying_save(state, folder):
+        save(state, folder)
+        if state.step:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "atomic_write", dying_write)
+        patch.setattr(run_folder.State, "save", dying_save)
         with pytest.raises(KilledError):
             discover(generator(), out=tmp_path / "broken", **asked)
     discover(generator(), out=tmp_path / "broken", **asked)

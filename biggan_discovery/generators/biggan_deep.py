@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
@@ -20,17 +19,20 @@ from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.biggan_deep_files import (
     CONFIG,
+    MARKS,
     STATISTICS,
     Block,
     Config,
+    published_config,
     read_config,
     tensor_shapes,
     weights_path,
 )
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
-from biggan_discovery.generators.weights import check_tensors, read_tensors
+from biggan_discovery.generators.weights import check_tensors, read_weights
 
 _ROW_TOLERANCE = 1e-6
+_log = logging.getLogger(__name__)
 
 
 class BigGANDeep(BigGANBase):
@@ -44,8 +46,9 @@ class BigGANDeep(BigGANBase):
     at a stored one (0.58); here stored truncations are exact and others are interpolated linearly.
 
     Args:
-        folder: with config.json and pytorch_model.bin (or model.safetensors); optionally classes.json, discovery.json,
-            directions.safetensors, factor_predictor.safetensors. See `biggan_deep_files` and `layout`.
+        path: a folder with config.json and pytorch_model.bin (or model.safetensors); optionally classes.json,
+            discovery.json, directions.safetensors, factor_predictor.safetensors; or the weights beside these.
+            See `biggan_deep_files` and `layout`. A published network needs no config.json.
         name: see `FrozenGenerator`.
         truncation: in (0, 1].
         dtype: of weights, z and images.
@@ -54,17 +57,17 @@ class BigGANDeep(BigGANBase):
         UserError: a file is missing or broken, contains code, or does not match the others.
     """
 
-    def __init__(self, folder: Path, *, name: str, truncation: float = 1.0, dtype: torch.dtype = torch.float32):
+    def __init__(self, path: Path, *, name: str, truncation: float = 1.0, dtype: torch.dtype = torch.float32):
         truncation = check_truncation(truncation)
-        config = read_config(folder)
+        config, state, sha256 = _read_state(path)
+        folder = path if path.is_dir() else path.parent
         true_directions, factor_names = _read_directions(folder / layout.DIRECTIONS, config.z_dim)
         settings = layout.read_settings(folder)
-        state, sha256 = _read_state(weights_path(folder), config)
         network = _Network(_Builder(state, config, truncation))
         del state
         super().__init__(
             network.to(dtype),
-            folder=folder,
+            folder=cast(Path, layout.beside(weights_path(path), layout.CLASSES).parent),
             num_classes=config.num_classes,
             name=name,
             z_dim=config.z_dim,
@@ -76,13 +79,12 @@ class BigGANDeep(BigGANBase):
             factor_names=factor_names,
             settings=settings,
         )
-        self._folder: Path
+        self._path = path
 
     def _read_reference(self) -> tuple[nn.Module, str]:
         from biggan_discovery.generators.biggan_deep_reference import ReferenceNetwork  # slow to import
 
-        config = read_config(self._folder)
-        state, sha256 = _read_state(weights_path(self._folder), config)
+        config, state, sha256 = _read_state(self._path)
         for key, rows in state.items():
             if key.endswith(STATISTICS):
                 state[key] = _at_truncation(rows.to(self.dtype), self.truncation).repeat(len(rows), 1)
@@ -259,27 +261,23 @@ def _at_truncation(rows: Tensor, truncation: float) -> Tensor:
     return rows[row].lerp(rows[row + 1], position - row)
 
 
-def _read_state(path: Path, config: Config) -> tuple[dict[str, Tensor], str]:
-    """The checked tensors of a file in float32, and the sha256 of the file."""
-    state, sha256 = _read_weights(path)
-    check_tensors(state, tensor_shapes(config), path, f"its {CONFIG}")
-    return {key: value.float() for key, value in state.items()}, sha256
+def _read_state(path: Path) -> tuple[Config, dict[str, Tensor], str]:
+    """The architecture, the checked tensors in float32, and the sha256 of the file with the weights.
 
-
-def _read_weights(path: Path) -> tuple[dict[str, Any], str]:
-    """The content of the file, and its sha256, which must be the one recorded when it was downloaded."""
-    try:
-        with path.open("rb") as file:
-            if path.suffix == ".safetensors":
-                state, sha256 = load_file(path), hashlib.file_digest(file, "sha256").hexdigest()
-            else:
-                state, sha256 = read_tensors(file, path)
-    except OSError as error:
-        raise UserError(f"cannot read the weights {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    layout.check_sum(path, sha256)
-    return state, sha256
+    The sha256 must be the one recorded when it was downloaded.
+    """
+    config, weights = read_config(path), weights_path(path)
+    found, sha256 = read_weights(weights, MARKS)
+    layout.check_sum(weights, sha256)
+    source = f"its {CONFIG}"
+    if config is None:
+        config, source = (
+            published_config({key: tuple(value.shape) for key, value in found.items()}, weights),
+            "its size",
+        )
+        _log.info("%s has no %s beside it; read as the published network of %d px", weights, CONFIG, config.resolution)
+    state = check_tensors(found, tensor_shapes(config), weights, source)
+    return config, {key: value.float() for key, value in state.items()}, sha256
 
 
 def _read_directions(path: Path, z_dim: int) -> tuple[Tensor | None, tuple[str, ...]]:

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators.biggan_deep_files import CONFIG, SAFETENSORS, WEIGHTS, read_config, weights_path
+from biggan_discovery.generators.biggan_deep_files import (
+    CONFIG,
+    SAFETENSORS,
+    WEIGHTS,
+    config_path,
+    is_file_of_weights,
+    read_config,
+    weights_path,
+)
 from biggan_discovery.generators.family import Family, Listing
 from biggan_discovery.generators.layout import read_class_names
 
@@ -15,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _recognises(path: Path) -> bool:
-    return (path / CONFIG).is_file()
+    return config_path(path).is_file() if path.is_dir() else is_file_of_weights(path)
 
 
 def _load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
@@ -25,7 +33,10 @@ def _load(path: Path, *, name: str, truncation: float = 1.0) -> FrozenGenerator:
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
-    return read_class_names(path, read_config(path).num_classes)
+    config = read_config(path)
+    if config is None:  # Only the weights determine the number of classes.
+        return _load(path, name=str(path)).class_names
+    return read_class_names(config_path(path).parent, config.num_classes)
 
 
 def _describe(path: Path) -> Listing:
@@ -35,13 +46,14 @@ def _describe(path: Path) -> Listing:
         config = read_config(path)
     except UserError as error:
         return Listing(None, size, str(error))
+    assert config is not None  # As the path is a folder.
     figures = (config.resolution, config.z_dim, config.num_classes)
     return Listing(figures, size, "" if size else "weights missing")
 
 
 FAMILY = Family(
     name="BigGAN-deep",
-    looks_for=f"a folder with {CONFIG} and {WEIGHTS} (or {SAFETENSORS[0]})",
+    looks_for=f"a folder with {CONFIG} and {WEIGHTS} (or {SAFETENSORS[0]}), or the latter beside the former",
     recognises=_recognises,
     load=_load,
     class_names=_class_names,

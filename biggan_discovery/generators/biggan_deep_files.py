@@ -4,32 +4,38 @@ config.json                   the architecture, as `BigGANConfig` writes it
 pytorch_model.bin             the weights; or model.safetensors, or pytorch_model.safetensors
 factor_predictor.safetensors  optional: reads known factors off images, see `factor_predictor`
 
-Beside them may be the files of `layout`.
+Beside them may be the files of `layout`. The names under which the files are published, biggan-deep-256-config.json and
+biggan-deep-256-pytorch_model.bin, are known too, and so is the file with the weights alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators.layout import (
-    check_integer,
-    check_sum,
-    is_integer,
-    is_number,
-    kind,
-    read_json,
-)
+from biggan_discovery.generators.layout import beside, check_integer, check_sum, is_integer, is_number, kind
+from biggan_discovery.reading.json_files import read_json
+from biggan_discovery.reading.limits import MOST_WEIGHTS
+from biggan_discovery.reading.source import first_bytes
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
 STATISTICS = ("running_means", "running_vars")  # of a batch norm, in rows by truncation
 SAFETENSORS = ("model.safetensors", "pytorch_model.safetensors")
+MARKS = ("embeddings.weight", "generator.gen_z.weight_orig")
+"""Tensors that all of these generators have."""
 
+_PUBLISHED = re.compile(r"(biggan-deep-\d+-)pytorch_model\.bin")
+_MOST_BLOCKS = 64  # The largest published network has 14.
+_MOST_DOUBLINGS = 10  # 4,096 pixels.
+_FIRST_BYTES = 2**20
+_PUBLISHED_EPS = 1e-4
 _FIRST_WIDTH = 16  # The package's first linear layer always makes 4 × 4 × 16·channel_width.
 
 
@@ -141,18 +147,78 @@ def tensor_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def weights_path(folder: Path) -> Path:
-    """The file with the weights: `WEIGHTS`, or if it is missing, one of `SAFETENSORS`."""
-    paths = [folder / name for name in (WEIGHTS, *SAFETENSORS)]
-    return next((path for path in paths if path.is_file()), paths[0])
+def is_file_of_weights(path: Path) -> bool:
+    """Whether a path is a file with the weights of such a generator, by its published name or its first tensors."""
+    if path.is_file() and _PUBLISHED.fullmatch(path.name):
+        return True
+    # Names of tensors stand at the beginning of torch and safetensors files.
+    return MARKS[1].encode() in first_bytes(path, _FIRST_BYTES)
 
 
-def read_config(folder: Path) -> Config:
-    """Read and check `config.json`, and its checksum if one is recorded; see `read_config_file`."""
-    path = folder / CONFIG
+def weights_path(path: Path) -> Path:
+    """The file with the weights: the path itself; in a folder `WEIGHTS`, one of `SAFETENSORS`, or a published one."""
     if path.is_file():
-        check_sum(path, hashlib.sha256(path.read_bytes()).hexdigest())
-    return read_config_file(path)
+        return path
+    paths = [path / name for name in (WEIGHTS, *SAFETENSORS)]
+    return next((each for each in (*paths, *_published(path)) if each.is_file()), paths[0])
+
+
+def config_path(path: Path) -> Path:
+    """The `config.json` of a generator, beside its weights or under its published name."""
+    weights = weights_path(path)
+    match = _PUBLISHED.fullmatch(weights.name)
+    places = [beside(weights, CONFIG), *([beside(weights, f"{match[1]}{CONFIG}")] if match else [])]
+    return next((place for place in reversed(places) if isinstance(place, Path) and place.is_file()), path / CONFIG)
+
+
+def _published(folder: Path) -> list[Path]:
+    """Weights in a folder under their published name; none if there are several."""
+    found = sorted(folder.glob("biggan-deep-*-pytorch_model.bin")) if folder.is_dir() else []
+    return found if len(found) == 1 else []
+
+
+def read_config(path: Path) -> Config | None:
+    """Read and check the config.json of a generator, and its checksum if one is recorded; see `read_config_file`.
+
+    Returns:
+        None where a file with weights was given that has no config.json beside it.
+    """
+    place = config_path(path)
+    if place.is_file():
+        check_sum(place, hashlib.sha256(place.read_bytes()).hexdigest())
+    elif path.is_file():
+        return None
+    return read_config_file(place)
+
+
+def published_config(shapes: Mapping[str, Sequence[int]], origin: Path) -> Config:
+    """The architecture of one of the published generators, from its tensors.
+
+    They do not tell which blocks upsample, nor eps; in all published generators, every second block upsamples.
+
+    Raises:
+        UserError: not the tensors of a published generator.
+    """
+    blocks: list[Block] = []
+    attention = -1
+    try:
+        width = shapes["generator.bn.weight"][0]
+        for index in range(_MOST_BLOCKS):
+            key = f"generator.layers.{index}"
+            if f"{key}.gamma" in shapes:
+                attention = len(blocks)
+            elif f"{key}.conv_0.weight_orig" in shapes:
+                inputs, outputs = shapes[f"{key}.conv_0.weight_orig"][1], shapes[f"{key}.conv_3.weight_orig"][0]
+                blocks.append(Block(len(blocks) % 2 == 1, inputs // width, outputs // width))
+        z_dim, num_classes = shapes["embeddings.weight"]
+        n_stats = shapes["generator.bn.running_means"][0]
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise UserError(f"{origin} has no {CONFIG} beside it, which says what network it is") from error
+    config = Config(z_dim, width, num_classes, tuple(blocks), attention, _PUBLISHED_EPS, n_stats)
+    halve = {block.upsample for block in blocks if block.inputs != block.outputs}
+    if (z_dim, width, num_classes) != (128, 128, 1000) or len(blocks) not in (10, 12, 14) or halve != {True}:
+        raise UserError(f"{origin} has no {CONFIG} beside it, and is none of the published networks, whose is known")
+    return config
 
 
 def read_config_file(path: Path) -> Config:
@@ -177,10 +243,18 @@ def read_config_file(path: Path) -> Config:
     # -1 stands for no attention, as does any position behind the last block.
     attention = _integer(path, content, "attention_layer_position", -1)
     _check_widths(path, blocks, sizes["channel_width"], attention)
-    return Config(blocks=blocks, attention_layer_position=attention, eps=float(eps), **sizes)
+    if sum(block.upsample for block in blocks) > _MOST_DOUBLINGS:
+        raise UserError(f"{path}: more than {_MOST_DOUBLINGS} blocks upsample, to images of more than 4,096 pixels")
+    config = Config(blocks=blocks, attention_layer_position=attention, eps=float(eps), **sizes)
+    numbers = sum(map(math.prod, tensor_shapes(config).values()))
+    if numbers > MOST_WEIGHTS:
+        raise UserError(f"{path} describes a network of {numbers:,} numbers; at most {MOST_WEIGHTS:,} are read")
+    return config
 
 
 def _blocks(path: Path, layers: Any) -> tuple[Block, ...]:
+    if isinstance(layers, list) and len(layers) > _MOST_BLOCKS:
+        raise UserError(f"{path}: 'layers' has {len(layers):,} blocks; at most {_MOST_BLOCKS} are read")
     if not isinstance(layers, list) or not layers:
         raise UserError(f"{path}: 'layers' should be a list of [upsample, inputs, outputs], one for each block")
     for index, layer in enumerate(layers):

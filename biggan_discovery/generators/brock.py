@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,14 +15,19 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import fast
 from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
-from biggan_discovery.generators.brock_files import Config, Place, find_weights, open_weights, read_config
+from biggan_discovery.generators.brock_files import MARKS, Config, find_weights, read_config
 from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
-from biggan_discovery.generators.weights import check_tensors, read_tensors
+from biggan_discovery.generators.layout import CLASSES, beside
+from biggan_discovery.generators.weights import check_tensors, read_weights
+from biggan_discovery.reading.source import Place
 
 _FIRST_SIZE = 4  # Height and width before the first block.
 _FEWEST, _MOST = 3, 7  # Blocks of the networks for 32 and for 512 pixels.
 _SOURCE = "its other tensors"
+_DEEP = "blocks.0.0.conv4.weight"  # Blocks of BigGAN-deep have four convolutions.
+_STATISTIC = re.compile(r"(?P<norm>\.bn\d|output_layer\.0)(\.bn\.stored|(\.bn)?\.running)_(?P<part>mean|var)$")
+_COUNTER = re.compile(r"\.(accumulation_counter|num_batches_tracked)$")
 
 
 class BrockBigGAN(BigGANBase):
@@ -54,7 +59,7 @@ class BrockBigGAN(BigGANBase):
         del state
         super().__init__(
             network.to(dtype),
-            folder=cast(Path, weights.parent),
+            folder=cast(Path, beside(weights, CLASSES).parent),
             num_classes=sizes.num_classes,
             name=name,
             z_dim=sizes.num_layers * sizes.chunk,
@@ -101,11 +106,21 @@ class BrockBigGAN(BigGANBase):
 
 def _read(weights: Place) -> tuple[dict[str, Tensor], _Sizes, str]:
     """The checked tensors of a file, the architecture, and the file's sha256."""
-    with open_weights(weights) as file:
-        state, sha256 = read_tensors(file, weights)
+    found, sha256 = read_weights(weights, MARKS)
+    if _DEEP in found:
+        raise UserError(
+            f"{weights} is a BigGAN-deep in the layout of BigGAN-PyTorch, which is not read; it is read in the "
+            "layout of pytorch_pretrained_biggan"
+        )
+    state = _renamed(found)
     sizes = _read_sizes(state, weights)
-    check_tensors(state, _shapes(sizes), weights, _SOURCE)
-    return state, sizes, sha256
+    return check_tensors(state, _shapes(sizes), weights, _SOURCE), sizes, sha256
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by the names of the default norm; --mybn and --cross_replica keep statistics one level down."""
+    names = {key: _STATISTIC.sub(r"\g<norm>.stored_\g<part>", key) for key in state if not _COUNTER.search(key)}
+    return {name: state[key] for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -139,11 +154,11 @@ class _Sizes:
         return 1 + self.num_blocks * self.hierarchical
 
 
-def _read_sizes(state: dict[str, Any], origin: Place) -> _Sizes:
+def _read_sizes(state: dict[str, Tensor], origin: Place) -> _Sizes:
     """The architecture, from the shapes of a few tensors; the others are checked later."""
 
     def shape(key: str, dimensions: int) -> torch.Size:
-        if not isinstance(state.get(key), Tensor):
+        if key not in state:
             raise UserError(f"{origin}: {key} is missing; it should be the state dict of a BigGAN-PyTorch generator")
         found = state[key].shape
         if len(found) != dimensions or 0 in found:

@@ -8,24 +8,20 @@ classes.json   optional: list of class names
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.layout import beside
+from biggan_discovery.reading.json_files import read_json
+from biggan_discovery.reading.source import ZIP, Place, form_of, open_place
 
 WEIGHTS = ("G_ema.pth", "G.pth")
 CONFIG = "config.json"
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)  # RuntimeError: encrypted.
-
-Place = Path | zipfile.Path
-"""A file on disk, or one inside a zip."""
+MARKS = ("linear.weight", "blocks.0.0.conv1.weight", "blocks.0.0.bn1.gain.weight")
+"""Tensors that all of these generators have, and no discriminator of theirs."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +62,6 @@ def archive(folder: Path) -> Path:
     return folder / f"{folder.name}.zip"
 
 
-@contextlib.contextmanager
-def open_weights(place: Place) -> Iterator[IO[bytes]]:
-    """The weights as a seekable file; those in a zip are unpacked in memory only.
-
-    Raises:
-        UserError: unreadable, or the zip is damaged.
-    """
-    try:
-        with place.open("rb") as file:
-            yield io.BytesIO(cast(bytes, file.read())) if isinstance(place, zipfile.Path) else cast(IO[bytes], file)
-    except OSError as error:
-        raise UserError(f"cannot read the weights {place}: {error.strerror or error}") from error
-    except _DAMAGED as error:
-        raise UserError(f"{place} cannot be unpacked: {error}; download it again") from error
-
-
 def read_config(weights: Place) -> Config:
     """The settings in the `config.json` beside the weights. Defaults to those of the published checkpoint.
 
@@ -90,15 +70,10 @@ def read_config(weights: Place) -> Config:
     Raises:
         UserError: not a JSON object, or a value out of range.
     """
-    place = cast(Place, weights.parent / CONFIG)  # pyright: ignore[reportOperatorIssue]
-    if not place.is_file():
+    place = beside(weights, CONFIG)
+    if not place.exists():
         return Config()
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, *_DAMAGED) as error:
-        raise UserError(f"cannot read {place}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place} is not valid JSON: {error}") from error
+    content = read_json(place)
     if not isinstance(content, dict):
         raise UserError(f'{place} should hold an object such as {{"BN_eps": 1e-05, "SN_eps": 1e-06}}')
     default = Config()
@@ -115,8 +90,10 @@ def _eps(place: Place, content: dict[str, Any], key: str, default: float) -> flo
 def _members(path: Path) -> list[str]:
     """Names of a zip's files; none if the path is not a zip, or is a torch file, which is a zip inside."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.namelist() if not member.endswith("/")]
-    except (OSError, *_DAMAGED):
+        with open_place(path) as file:
+            if form_of(file) != ZIP:
+                return []
+            with zipfile.ZipFile(file) as archive:
+                return [member for member in archive.namelist() if not member.endswith("/")]
+    except UserError:  # Reading the weights says it in full.
         return []
-    return [] if any(Path(member).name == "data.pkl" for member in members) else members

@@ -8,17 +8,18 @@ SHA256SUMS             optional: checksums of downloaded files, as sha256sum wri
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators.classes import IMAGENET_CLASSES, imagenet_names
 from biggan_discovery.generators.search_settings import PAPER_SETTINGS
+from biggan_discovery.reading.json_files import read_json
+from biggan_discovery.reading.source import Place
 
 CLASSES = "classes.json"
 SETTINGS = "discovery.json"
@@ -70,18 +71,13 @@ def read_settings(folder: Path) -> dict[str, int | float]:
 _KNOWN = ", ".join(PAPER_SETTINGS)
 
 
-def read_json(path: Path | zipfile.Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        UserError: the file is missing, unreadable, or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+def beside(weights: Place, name: str) -> Place:
+    """The file of a name beside the weights; if there is none and they are a link, beside the link's target."""
+    place = cast(Place, weights.parent / name)  # pyright: ignore[reportOperatorIssue]
+    if isinstance(weights, Path) and weights.is_symlink() and not place.exists():
+        target = weights.resolve().parent / name
+        return target if target.exists() else place
+    return place
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:

@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.reading.content import Content, of_network, read_content, shown
+from biggan_discovery.reading.limits import MOST_WEIGHTS
+from biggan_discovery.reading.source import Place, open_place
 
-_SHOWN = 3  # How many wrong tensors an error names.
+
+def read_weights(place: Place, marks: Sequence[str]) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a network in a file (to be checked by `check_tensors`), and the file's sha256.
+
+    Args:
+        place: a file of any form that `read_content` reads.
+        marks: names of tensors by which the network is known, under whatever roof; see `of_network`.
+
+    Raises:
+        UserError: unreadable, damaged, contains code, or none of the tensors are there.
+    """
+    with open_place(place) as file:
+        content, sha256 = read_tensors(file, place)
+    try:
+        roof, state = of_network(content, marks)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
+    missing = [mark for mark in marks if mark not in state]
+    if missing:
+        under = f" under {roof!r}" if roof else ""
+        raise UserError(
+            f"{place}: {missing[0]} is missing{under}; it should hold the state dict of a generator; it holds "
+            f"{content.seen()}"
+        )
+    return state, sha256
 
 
-def read_tensors(file: IO[bytes], origin: object) -> tuple[dict[str, Any], str]:
-    """The content of a torch file (to be checked by `check_tensors`), and the file's sha256.
+def read_tensors(file: IO[bytes], origin: object) -> tuple[Content, str]:
+    """The tensors in a file, by the dicts that hold them, and the file's sha256.
 
     Args:
         file: seekable, open at its start.
         origin: what messages call it.
 
     Raises:
-        UserError: damaged, not a torch file, contains code, or holds something other than a dict.
+        UserError: damaged, of no known form, contains code, or holds something other than a dict.
     """
     sha256 = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    file.seek(0)
     try:
-        with warnings.catch_warnings():
-            # It warns about damaged files before it fails, and about newer pickles, which it reads.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # Broken files make torch.load fail in many ways.
-        if isinstance(error, pickle.UnpicklingError) and re.search(
-            "unsupported (global|class)", str(error), re.IGNORECASE
-        ):
-            raise UserError(f"{origin} contains more than tensors, and reading it could run code") from error
-        raise UserError(f"{origin} is not a torch file, or is damaged; download it again") from error
-    if not isinstance(state, dict):
-        raise UserError(f"{origin} holds a {type(state).__name__}; it should hold a state dict, tensors by name")
-    return state, sha256
+        content = read_content(file, MOST_WEIGHTS)
+    except UserError as error:
+        raise UserError(f"{origin} is not a file of weights, or is damaged: {error}") from error
+    if any("" in group.tensors for group in content.groups) or content.kind not in ("dict", "OrderedDict"):
+        raise UserError(f"{origin} holds a {content.kind}; it should hold a state dict, tensors by name")
+    return content, sha256
 
 
-def check_tensors(state: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], origin: object, source: str) -> None:
-    """Check that a file has exactly the tensors of a network, each of the right shape, floating point and finite.
+def check_tensors(
+    state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], origin: object, source: str
+) -> dict[str, Tensor]:
+    """The tensors of a network, if a file has all of them, each of the right shape, floating point and finite.
+
+    Scalars that do not belong to the network, such as counters and scores, are left out.
 
     Args:
-        state: content of the file.
+        state: tensors of the file.
         shapes: of every tensor of the network.
         origin: what messages call the file.
         source: where the shapes come from, such as "its config.json", for messages.
@@ -58,18 +78,25 @@ def check_tensors(state: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], 
         UserError: naming the first few wrong tensors.
     """
     if missing := [key for key in shapes if key not in state]:
-        raise UserError(f"{origin}: {_some(missing)} missing, but required by {source}")
-    if unexpected := [str(key) for key in state if key not in shapes]:
-        raise UserError(f"{origin} has tensors that do not belong to the network of {source}: {_some(unexpected)}")
-    if other := [key for key, value in state.items() if not (isinstance(value, Tensor) and value.is_floating_point())]:
-        raise UserError(f"{origin}: {_some(other)} should hold floating point numbers")
+        raise UserError(f"{origin}: {shown(missing)} missing, but required by {source}; it has {shown(list(state))}")
+    if unexpected := [key for key, value in state.items() if key not in shapes and value.ndim]:
+        raise UserError(f"{origin} has tensors that do not belong to the network of {source}: {shown(unexpected)}")
+    state = {key: state[key] for key in shapes}
+    if other := [key for key, value in state.items() if not value.is_floating_point()]:
+        raise UserError(f"{origin}: {shown(other)} should hold floating point numbers")
     if wrong := [key for key, value in state.items() if tuple(value.shape) != shapes[key]]:
         sizes = [f"{key} {tuple(state[key].shape)} instead of {shapes[key]}" for key in wrong]
-        raise UserError(f"{origin} does not match {source}: {_some(sizes)}")
+        raise UserError(f"{origin} does not match {source}: {shown(sizes)}")
+    if expanded := [key for key, value in state.items() if _bytes(value) > value.untyped_storage().nbytes()]:
+        raise UserError(f"{origin}: {shown(expanded)} claims more numbers than the file has")
+    if sum(value.numel() for value in state.values()) > MOST_WEIGHTS:
+        raise UserError(f"{origin} is a network of more than {MOST_WEIGHTS:,} numbers, which is the most that is read")
     if broken := [key for key, value in state.items() if not value.isfinite().all()]:
-        raise UserError(f"{origin}: {_some(broken)} holds values that are not finite")
+        half = any(state[key].dtype == torch.float16 for key in broken)
+        overflow = "; numbers above 65,504 overflow in float16, so convert the weights from float32 again" * half
+        raise UserError(f"{origin}: {shown(broken)} holds values that are not finite{overflow}")
+    return state
 
 
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

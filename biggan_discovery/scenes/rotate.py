@@ -12,9 +12,9 @@ import torch
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import layout, load_generator
-from biggan_discovery.generators.biggan_deep_files import CONFIG, WEIGHTS, weights_path
+from biggan_discovery.generators.biggan_deep_files import CONFIG, MARKS, WEIGHTS, weights_path
 from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR
-from biggan_discovery.generators.weights import read_tensors
+from biggan_discovery.generators.weights import read_weights
 from biggan_discovery.scenes.network import random_frame
 
 
@@ -38,8 +38,7 @@ def rotate(folder: Path, out: Path, seed: int) -> None:
     if generator.true_directions is None or generator.z_dim != len(frame):
         raise UserError(f"{folder} cannot be rotated; it needs known true directions and a z_dim of {len(frame)}")
     path = weights_path(folder)
-    with path.open("rb") as file:
-        state, _ = read_tensors(file, path)
+    state, _ = read_weights(path, MARKS)
     for key, weight in state.items():
         # The linear layers read z and the class; rotating their spectral-norm vector v as well keeps σ = uᵀWv.
         if key.endswith("weight_orig") and weight.ndim == 2:

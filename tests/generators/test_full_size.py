@@ -12,7 +12,7 @@ from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 from benchmarks.full_size import NETWORKS
 from benchmarks.random_networks import save_biggan_deep, save_brock
 from biggan_discovery.generators import load_generator
-from biggan_discovery.generators.biggan_deep_files import read_config_file
+from biggan_discovery.generators.biggan_deep_files import published_config, read_config_file
 from biggan_discovery.generators.remote import REMOTE
 from tests.tiny import TINY
 
@@ -48,3 +48,6 @@ def test_full_size_biggan_deep_is_the_published_one(tmp_path: Path, resolution: 
     assert config.num_layers == REMOTE[name].num_layers
     tensors = sum(4 * tensor.numel() for tensor in network.state_dict().values())
     assert tensors <= REMOTE[name].about < tensors * 1.001
+    # The tensors alone tell as much.
+    shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    assert published_config(shapes, tmp_path) == config

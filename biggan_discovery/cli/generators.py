@@ -22,7 +22,7 @@ def generators_command() -> None:
     file is executed only if you pass --generator yourself.
     """
     from biggan_discovery.generators.catalogue import list_generators
-    from biggan_discovery.generators.download import readable_size
+    from biggan_discovery.generators.transfer import readable_size
 
     rows = [["NAME", "PIXELS", "Z_DIM", "CLASSES", "SIZE", "STATE", "FOLDER"]]
     for entry in list_generators():

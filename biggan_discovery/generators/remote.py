@@ -26,6 +26,11 @@ class RemoteFile:
     size: int | None = None
     sha256: str | None = None
 
+    @property
+    def most(self) -> int:
+        """Bytes that the file has at most: its size, or, where nobody published it, four times the largest known."""
+        return self.size or (2**20 if self.saved_as == biggan_deep_files.CONFIG else 2**30)
+
 
 @dataclass(frozen=True)
 class RemoteGenerator:

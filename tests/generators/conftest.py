@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from biggan_discovery.generators import download
+from biggan_discovery.generators import transfer
 from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE
 from biggan_discovery.generators.download import MIRROR_VARIABLE, OFFLINE_VARIABLE
 from tests.brock_tiny import save_tiny_brock
@@ -40,7 +40,7 @@ def host(payload: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator
     host.address = f"http://127.0.0.1:{server.server_address[1]}/some/where"
     monkeypatch.setenv(MIRROR_VARIABLE, host.address)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "_WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(transfer, "_WAITS", (0.0, 0.0, 0.0))
     yield host
     server.shutdown()
     server.server_close()

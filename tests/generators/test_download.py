@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import download
+from biggan_discovery.generators import download, transfer
 from biggan_discovery.generators.catalogue import list_generators
 from biggan_discovery.generators.classes import imagenet_names
 from biggan_discovery.generators.remote import REMOTE
@@ -90,16 +90,14 @@ def test_lost_connection_is_resumed_by_the_next_command(
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("change", ["ETag", "Last-Modified", "larger", "smaller", "nothing"])
+@pytest.mark.parametrize("change", ["ETag", "larger", "smaller", "nothing"])
 def test_part_of_another_file_is_not_continued(
     host: Host, root: Path, tmp_path: Path, ranges: bool, change: str
 ) -> None:
-    if change == "Last-Modified":
-        host.version = (change, "Sun, 01 Nov 2026 00:00:00 GMT")
     _break_for_good(host, root)
     host.ranges = ranges
-    if change in ("ETag", "Last-Modified"):
-        host.version = (change, "two")
+    if change == "ETag":
+        host.version = (change, '"two"')
         other = save_tiny_biggan(tmp_path / "other", seed=1, num_classes=1000, channel_width=4)
         host.files[WEIGHTS] = (other / "pytorch_model.bin").read_bytes()
     elif change != "nothing":
@@ -181,7 +179,7 @@ def test_bad_mirror(mirror: str) -> None:
 
 
 def test_host_that_says_nothing_more(host: Host, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(transfer, "_TIMEOUT", 0.05)
     silent = socket.create_server(("127.0.0.1", 0))
     with silent, pytest.raises(UserError, match=r"was interrupted: no data for"):
         load(mirror=f"http://127.0.0.1:{silent.getsockname()[1]}")

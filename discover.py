@@ -2,11 +2,7 @@
 
 import sys
 
-from biggan_discovery.installed import packages_required
+from biggan_discovery.cli import start
 
 if __name__ == "__main__":
-    with packages_required():
-        from biggan_discovery.cli import run
-        from biggan_discovery.cli.discover import discover_command
-
-        run(discover_command, f"python {sys.argv[0]}")
+    start("discover", f"python {sys.argv[0]}")

@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from biggan_discovery.output import tolerant
+
 
 @contextlib.contextmanager
 def packages_required() -> Iterator[None]:
@@ -13,14 +15,13 @@ def packages_required() -> Iterator[None]:
 
     Example:
         >>> with packages_required():
-        ...     from biggan_discovery.cli import cli
+        ...     from biggan_discovery.cli.group import cli
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        print(
+        tolerant(sys.stderr).line(
             f"error: {sys.executable} has no package {error.name!r}; in the clone run `make demo` once, then `source "
-            ".venv/bin/activate`, or install it with `pip install .`",
-            file=sys.stderr,
+            ".venv/bin/activate`, or install it with `pip install .`"
         )
         raise SystemExit(2) from error

@@ -7,11 +7,15 @@ import time
 
 from tqdm import tqdm
 
+from biggan_discovery.output import clean, human_time, tolerant
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
     """Progress bar; use as a context manager and call `advance` after each unit of work.
+
+    A stderr that cannot be written never stops the work.
 
     Args:
         total: number of units of work.
@@ -27,11 +31,18 @@ class Progress:
     """
 
     def __init__(self, total: int, label: str, *, unit: str = "step", done: int = 0, quiet: bool = False):
-        self._label, self._unit, self._total = label, unit, total
-        self._terminal = sys.stderr.isatty()
+        self._label, self._unit, self._total = clean(label), unit, total
+        self._stream = tolerant(sys.stderr)
+        self._terminal = self._stream.isatty()
         self._lines = not quiet and not self._terminal
         self._bar = tqdm(
-            total=total, initial=done, desc=label, unit=unit, disable=quiet or not self._terminal, dynamic_ncols=True
+            total=total,
+            initial=done,
+            desc=self._label,
+            unit=unit,
+            file=self._stream,
+            disable=quiet or not self._terminal,
+            dynamic_ncols=True,
         )
         self._start, self._first = time.monotonic(), done
         self._done, self._last_line = done, time.monotonic()
@@ -51,13 +62,10 @@ class Progress:
         now = time.monotonic()
         if self._lines and (now - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total):
             self._last_line = now
-            rate = (self._done - self._first) / max(now - self._start, 1e-9)
-            left = (self._total - self._done) / rate
             shown = "".join(f", {key} {value:.4g}" for key, value in figures.items())
-            pace = f"{rate:.3g} {self._unit}/s, {left:.0f} s left"
-            print(f"{self._label}: {self._done}/{self._total}{shown} ({pace})", file=sys.stderr, flush=True)
+            self._stream.line(f"{self._label}: {self._done}/{self._total}{shown} ({self._pace(now - self._start)})")
 
-    def message(self, text: str) -> None:
-        """Print a line without breaking the bar."""
-        if self._lines or not self._bar.disable:
-            tqdm.write(text, file=sys.stderr)
+    def _pace(self, seconds: float) -> str:
+        units = self._done - self._first
+        left = human_time((self._total - self._done) * seconds / units) if units else "an unknown time"
+        return f"{units / max(seconds, 1e-9):.3g} {self._unit}/s, {left} left"

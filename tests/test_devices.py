@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import biggan_discovery as bd
-from biggan_discovery.cli import _COMMANDS, cli
+from biggan_discovery.cli.group import _COMMANDS, cli
 from biggan_discovery.evaluation import held_out_penalty
 from biggan_discovery.search import discovery
 from tests import device_jobs, standin

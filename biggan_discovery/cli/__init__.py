@@ -1,103 +1,95 @@
-"""The command line. Command modules are imported on first use, and torch only when a command runs."""
+"""The command line.
+
+Only the standard library is imported here, so that a missing package is one line, and an early signal is handled.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import importlib
-import io
-import logging
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import click
-
+from biggan_discovery import output
 from biggan_discovery.allocator import keep_freed_memory
-from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.installed import packages_required
+from biggan_discovery.lazy import attach
+from biggan_discovery.runs import interrupts
 
-_COMMANDS = {
-    "discover": "discover",
-    "visualize": "visualize",
-    "evaluate": "evaluate",
-    "compare": "compare",
-    "edit": "edit",
-    "name": "name",
-    "generators": "generators",
-    "classes": "classes",
-    "import": "exchange",
-    "export": "exchange",
-}
+if TYPE_CHECKING:
+    import click
 
+    from biggan_discovery.cli.group import cli
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+__all__ = ["cli", "main", "run", "start"]
+__getattr__ = attach(__name__, {"cli": "group"})
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"biggan_discovery.cli.{_COMMANDS[cmd_name]}")
-        return getattr(module, f"{cmd_name}_command")
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command '{args[0]}'{near_matches(args[0], _COMMANDS)}")
-        return super().resolve_command(ctx, args)
+def main() -> NoReturn:
+    """The console script `biggan-discovery`."""
+    start(None, "biggan-discovery")
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="biggan-discovery")
-def cli() -> None:
-    """Find, judge and use interpretable directions in the latent space of pretrained BigGANs."""
+def start(name: str | None, program: str) -> NoReturn:
+    """Run the command `name`, or the one in the arguments, as a process; see `run`.
+
+    Args:
+        name: the command; None for the group of all commands.
+        program: what the user types before the arguments.
+    """
+    interrupts.block()
+    keep_freed_memory()
+    with packages_required():
+        from biggan_discovery.cli.group import cli, find_command
+
+        _run(find_command(name) if name else cli, program)
 
 
 def run(command: click.Command, program: str | None = None) -> NoReturn:
     """Run a command as a process: every expected failure becomes one line on stderr and an exit code.
 
-    Exit codes: 0 success, 1 system failure (a full disk, a closed pipe), 2 bad input, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 success, 1 system failure (a full disk, no memory), 2 bad input, 128 + n after signal n: 130 for
+    Ctrl-C, 143 for SIGTERM.
     """
     keep_freed_memory()
-    _print_log()
-    signal.signal(signal.SIGTERM, _terminate)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # Prints file names that are not valid UTF-8 unchanged.
+    _run(command, program)
+
+
+def _run(command: click.Command, program: str | None) -> NoReturn:
+    with output.guarded(), interrupts.handled():
+        sys.exit(_code(command, program))
+
+
+def _code(command: click.Command, program: str | None) -> int:
+    """Run a command, print why it failed if it did, and return the exit code."""
+    import click
+
+    from biggan_discovery.errors import UserError
+    from biggan_discovery.files import is_bad_path
+
     try:
         with _joined():
-            code = command.main(prog_name=program, standalone_mode=False)
-        sys.exit(code)
+            return int(command.main(prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
+        return 2
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        return _failed(error.format_message(), 2)
     except UserError as error:
-        _fail(str(error), 2)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted", 130)
+        return _failed(str(error), 2)
+    except click.Abort as error:
+        return _stopped(error.__cause__ or error, signal.SIGINT)
+    except KeyboardInterrupt as error:
+        return _stopped(error, signal.SIGINT)
+    except interrupts.Stopped as error:
+        return _stopped(error, error.number)
     except MemoryError as error:
-        _fail(str(error) or "out of memory; try a smaller --micro-batch or fewer samples", 1)
+        return _failed(str(error) or "out of memory; try a smaller --micro-batch or fewer samples", 1)
+    except BrokenPipeError:  # The reader of stdout has what it wanted.
+        return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2)
-
-
-def _print_log() -> None:
-    """Print the library's log on stderr; `--quiet` raises the level to warnings."""
-    log = logging.getLogger("biggan_discovery")
-    log.setLevel(logging.INFO)
-    log.handlers = [_Lines()]
-
-
-class _Lines(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
+        return _failed(f"{error.strerror or error}{where}", 2 if is_bad_path(error) else 1)
 
 
 def _joined() -> contextlib.AbstractContextManager[None]:
@@ -109,16 +101,14 @@ def _joined() -> contextlib.AbstractContextManager[None]:
     return joined()
 
 
-def _terminate(*_: object) -> NoReturn:
-    """Exit as after an error, so that no partial files remain."""
-    sys.exit(128 + signal.SIGTERM)
+def _stopped(error: BaseException, number: int) -> int:
+    """Say that a signal ended the command, and how to go on where the error has a note about that."""
+    notes = getattr(error, "__notes__", [])
+    end = "error: interrupted" if number == signal.SIGINT else f"error: stopped by {signal.Signals(number).name}"
+    output.message(f"stopped; {'; '.join(notes)}" if notes else end)
+    return 128 + number
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(code)
-
-
-def main() -> NoReturn:
-    """The console script `biggan-discovery`."""
-    run(cli, "biggan-discovery")
+def _failed(text: str, code: int) -> int:
+    output.message(f"error: {' '.join(text.split())}")
+    return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import Grouped
 
 _EXAMPLES = """
@@ -46,6 +47,6 @@ def classes_command(query: str | None, generator: str | None) -> None:
     for title, indices in found.items():
         width = len(str(len(groups[title]) - 1))
         if indices and len(groups) > 1:
-            click.echo(f"{title}:")
+            output.result(f"{title}:")
         for index in indices:
-            click.echo(f"{index:>{width}}  {describe_class(groups[title], index)}")
+            output.result(f"{index:>{width}}  {describe_class(groups[title], index)}")

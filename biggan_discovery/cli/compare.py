@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
@@ -74,9 +75,9 @@ def compare_command(
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
     for each in compare(network, *paths, out=out, **settings).pairs:
-        click.echo(
+        output.status(
             f"{' and '.join(each.labels)}: mean |cos| {each.agreement.mean:.3f}, weighted by activeness "
             f"{each.weighted:.3f} (chance {each.chance.mean:.3f}), "
             f"largest principal angle {each.agreement.angles[-1]:.1f}°"
         )
-    click.echo(f"wrote {out / HTML}")
+    output.status(f"wrote {out / HTML}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     POSITIVE_INT,
     FiniteRange,
@@ -216,14 +217,15 @@ def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, set
     before = _modified(file)
     try:
         found = discover(generator, classes=classes, out=out, **settings)
-    except (KeyboardInterrupt, SystemExit):
-        click.echo(f"stopped; the run is saved in {out}, run the same command again to resume", err=True)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if os.path.exists(os.path.join(out, "state.safetensors")):  # noqa: PTH110, PTH118
+            error.add_note(f"the run is saved in {out}, run the same command again to resume")
         raise
     for line in _summary(found):
-        click.echo(line)
+        output.status(line)
     done = "already finished:" if _modified(file) == before else "saved"
     code = f" --generator {shlex.quote(generator.name)}" if runs_code(generator.name) else ""
-    click.echo(f"{done} {file}; see it with: {sibling('visualize')} {shlex.quote(file)}{code}")
+    output.status(f"{done} {file}; see it with: {sibling('visualize')} {shlex.quote(file)}{code}")
 
 
 def _modified(path: str) -> int | None:

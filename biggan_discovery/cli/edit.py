@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
@@ -99,7 +100,7 @@ def edit_command(
     found = Directions.load(path)
     check_output(out, fps)
     network = load_generator_for(found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
-    edit(network, found, edits, out, fps=fps, report=lambda written: click.echo(f"wrote {written}"), **options)
+    edit(network, found, edits, out, fps=fps, report=lambda written: output.status(f"wrote {written}"), **options)
 
 
 def _edit(setting: str) -> Edit:

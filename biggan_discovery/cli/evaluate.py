@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
@@ -103,4 +104,4 @@ def evaluate_command(
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
     evaluate(network, *paths, out=out, **settings)
-    click.echo(f"wrote {out / HTML}")
+    output.status(f"wrote {out / HTML}")

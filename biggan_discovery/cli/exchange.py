@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
@@ -45,7 +46,7 @@ def export_command(file: Path, out: Path, raw: bool) -> None:
     export(directions, out, raw)
     space = directions.search_space
     width = space.stop - space.start if raw else directions.z_dim
-    click.echo(f"wrote {out}: {'A' if raw else 'Q'}, {len(directions)} directions × {width}")
+    output.status(f"wrote {out}: {'A' if raw else 'Q'}, {len(directions)} directions × {width}")
 
 
 _IMPORT_EXAMPLES = """
@@ -136,10 +137,9 @@ def import_command(
         origin |= about
         if found and (about["resolution"], space["z_dim"]) != SIZES:
             sizes = "a BigGAN of {} pixels with z_dim {}"
-            click.echo(
+            output.message(
                 f"warning: {found[0]} is for {sizes.format(*SIZES)}; "
-                f"{generator} is {sizes.format(about['resolution'], space['z_dim'])}",
-                err=True,
+                f"{generator} is {sizes.format(about['resolution'], space['z_dim'])}"
             )
     if found:
         origin |= {"preset": found[0], "provenance": found[1].source}
@@ -157,8 +157,8 @@ def import_command(
     directions.save(out)
     of = f" of {generator}" if generator else ""
     if found:
-        click.echo(f"{file} is {found[0]}: {found[1].source}")
-    click.echo(f"wrote {out}: {len(directions)} directions × {directions.z_dim}{of}")
+        output.status(f"{file} is {found[0]}: {found[1].source}")
+    output.status(f"wrote {out}: {len(directions)} directions × {directions.z_dim}{of}")
 
 
 def _origin(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from biggan_discovery import output
+
 
 @click.command("generators")
 def generators_command() -> None:
@@ -30,5 +32,5 @@ def generators_command() -> None:
         figures = map(str, entry.figures or "---")
         rows.append([entry.name, *figures, size, entry.problem or "present", str(entry.folder)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    click.echo("\n".join(lines))
+    for row in rows:
+        output.result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import Grouped
 
 _EXAMPLES = """
@@ -31,9 +32,10 @@ def name_command(file: Path, direction: str | None, name: str | None) -> None:
     shown = range(len(directions)) if direction is None else [directions.index(direction)]
     if name is None:
         width = len(str(len(directions) - 1))
-        click.echo("\n".join(f"{index:>{width}}  {directions.names[index] or '-'}" for index in shown))
+        for index in shown:
+            output.result(f"{index:>{width}}  {directions.names[index] or '-'}")
         return
     directions.rename(shown[0], name)
     directions.save(file)
     called = directions.names[shown[0]]
-    click.echo(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name'}")
+    output.status(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name'}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from biggan_discovery import output
 from biggan_discovery.cli.options import (
     INDEX_LIST,
     PATH_SIZE,
@@ -138,7 +139,7 @@ def visualize_command(
     target: dict[str, Any] = {"format": form, "per_direction": per_direction}
     check_target(out, fps, **target)
     network = load_generator_for(found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
-    report = None if per_direction else lambda written: click.echo(f"wrote {written}")
+    report = None if per_direction else lambda written: output.status(f"wrote {written}")
     files = draw(network, found, out, fps=fps, report=report, **target, **options)
     if isinstance(files, list):
-        click.echo(f"wrote {len(files)} files to {out}")
+        output.status(f"wrote {len(files)} files to {out}")

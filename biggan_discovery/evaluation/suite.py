@@ -17,6 +17,7 @@ from biggan_discovery.evaluation.metrics.activeness import SCORES
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.output import human_time
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +154,9 @@ class Suite:
                 if pace is None and metric.cost(view) and metric.shared_cost is no_images:
                     pace = (time.monotonic() - begin) / metric.cost(view)
                     if not quiet:
-                        _log.info("about %s for the remaining images", _duration(pace * sum(self.costs(sets).values())))
+                        _log.info(
+                            "about %s for the remaining images", human_time(pace * sum(self.costs(sets).values()))
+                        )
             for figure in [figure for figure in each.found if figure.kind is Kind.INTERMEDIATE]:
                 del each.found[figure]
 
@@ -173,9 +176,3 @@ class Suite:
 
 def _is_reported(metric: Metric) -> bool:
     return any(figure.kind is not Kind.INTERMEDIATE for figure in metric.figures)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -185,7 +185,7 @@ class _Gif(_Video):
 
     def __init__(self, path: Path, fps: float):
         super().__init__(path, fps)
-        self._copy, self._palette = path.with_suffix(".nut"), path.with_suffix(".png")
+        self._copy, self._palette = (path.with_name(f"{path.name}.{suffix}") for suffix in ("nut", "png"))
 
     def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
         n = max(1, math.isqrt(height * width // self._enough))

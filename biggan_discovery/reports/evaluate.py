@@ -186,9 +186,9 @@ def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
 
     try:
         report.suite.measure(report.sets, quiet=quiet, done=keep)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as error:
         if out is not None:
-            _log.warning("stopped; finished metrics are saved in %s, and the same call continues from there", out)
+            error.add_note(f"finished metrics are saved in {out}, and the same call continues from there")
         raise
     if out is not None:
         report.save(out, quiet=quiet)

@@ -1,14 +1,63 @@
-"""Ctrl-C and SIGTERM stop a search after the current step."""
+"""Signals that mean "stop" end a search after the current step, and other work as an error does."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+from typing import Any, NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A closed terminal sends SIGHUP, job schedulers send the user signals and SIGXCPU before a limit is reached.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""The signals that mean "stop", as far as the platform has them."""
+
+_ASK_AGAIN = 0.05  # seconds until a signal that arrives during an import is handled
+
+
+class Stopped(SystemExit):
+    """Exit because of a signal, with 128 plus its number.
+
+    Attributes:
+        number: number of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(128 + number)
+        self.number = number
+
+
+def leave(number: int) -> NoReturn:
+    """Exit as the signal would have.
+
+    Raises:
+        KeyboardInterrupt: for SIGINT.
+        Stopped: for others.
+    """
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Stopped(number)
+
+
+def block() -> None:
+    """Keep signals waiting, also for a program that replaces this process, until they are `handled`."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Context manager that leaves with an exception on each signal, so that no partial files remain."""
+    with _handlers(_Leave()):
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        yield
 
 
 class Interrupts:
@@ -26,37 +75,77 @@ class Interrupts:
         self._received = 0
 
     def votes(self) -> list[float]:
-        """1 for each signal that this process has received, else 0."""
-        return [float(self._received == each) for each in _SIGNALS]
+        """1 for each of `SIGNALS` that this process has received, else 0."""
+        return [float(self._received == each) for each in SIGNALS]
 
     def agree(self, votes: Sequence[float]) -> None:
         """Set `signal` from the sum of the votes of all processes."""
-        self.signal = next((each for each, count in zip(_SIGNALS, votes, strict=True) if count), 0)
+        self.signal = next((each for each, count in zip(SIGNALS, votes, strict=True) if count), 0)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        # A second Ctrl-C interrupts immediately. A second SIGTERM does not: it also arrives twice if a job scheduler
-        # sends it to all processes and a launcher forwards it.
+        # A second Ctrl-C interrupts immediately. Other signals do not: they also arrive twice if a job scheduler sends
+        # them to all processes and a launcher forwards them.
         if self._received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._received = self._received or number
 
-    @contextlib.contextmanager
-    def remembered(self) -> Iterator[None]:
-        """Context manager that records both signals; does nothing outside the main thread, where Python cannot."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._remember) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def remembered(self) -> contextlib.AbstractContextManager[None]:
+        """Context manager that records the signals."""
+        return _handlers(self._remember)
 
     def leave(self) -> None:
-        """Exit as the signal would have: raise KeyboardInterrupt, or SystemExit with 143."""
-        number = self.signal or self._received
-        if number == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
-        if number:
-            raise KeyboardInterrupt
+        """Exit as the signal would have, if there was one: see `leave`."""
+        if number := self.signal or self._received:
+            leave(number)
+
+
+class _Leave:
+    """Handler that leaves as soon as no import is running; exceptions within one leave modules half imported."""
+
+    def __init__(self) -> None:
+        self._waiting = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not _imports(frame):
+            leave(number)
+        if self._waiting:  # Asked twice.
+            os._exit(128 + number)
+        self._waiting = True
+        timer = threading.Timer(_ASK_AGAIN, self._ask_again, (number,))
+        timer.daemon = True
+        timer.start()
+
+    def _ask_again(self, number: int) -> None:
+        self._waiting = False
+        if os.name == "posix":
+            os.kill(os.getpid(), number)
+        else:
+            signal.raise_signal(number)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextlib.contextmanager
+def _handlers(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Context manager that handles `SIGNALS` except those that are ignored, as nohup has SIGHUP ignored.
+
+    Does nothing outside the main thread, where Python cannot handle signals.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {
+            number: signal.signal(number, handler)
+            for number in SIGNALS
+            if signal.getsignal(number) not in (signal.SIG_IGN, None)
+        }
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

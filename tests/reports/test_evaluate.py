@@ -75,7 +75,7 @@ def test_baselines_are_judged_too_and_are_none_of_the_references() -> None:
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5, 6])
 def test_a_stopped_evaluation_goes_on_where_it_stopped(
-    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = {"labels": ["one", "other"], "metrics": FEW, "quiet": True}
     whole = evaluate(own_network(), directions(), directions(1), **ask)
@@ -90,9 +90,9 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
         return plain(self, view)
 
     monkeypatch.setattr(Metric, "__call__", counted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         evaluate(own_network(), directions(), directions(1), **ask, out=tmp_path / "out")
-    assert "the same call continues from there" in caplog.text
+    assert "the same call continues from there" in stopped.value.__notes__[0]
     partial = json.loads((tmp_path / "out" / "report.json").read_text())
     assert partial["unfinished"] is True
     stopping = False

@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from biggan_discovery import Directions
 from biggan_discovery.runs import processes
-from biggan_discovery.runs.interrupts import Interrupts
+from biggan_discovery.runs.interrupts import SIGNALS, Interrupts
 from tests.processes import Command, Ended, save_fast_biggan
 from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
 
@@ -131,12 +131,12 @@ def test_a_signal_is_heeded_when_it_is_agreed_on():
     with interrupts.remembered():
         for _ in range(2):  # as from a scheduler, and from torchrun that has it from there
             os.kill(os.getpid(), signal.SIGTERM)
-    assert interrupts.votes() == [0, 1]
+    assert interrupts.votes() == [float(each == signal.SIGTERM) for each in SIGNALS]
     assert interrupts.signal == 0
-    interrupts.agree([0, 2])
+    interrupts.agree([2 * vote for vote in interrupts.votes()])
     assert interrupts.signal == signal.SIGTERM
     other = Interrupts()
-    other.agree([1, 0])
+    other.agree([float(each == signal.SIGINT) for each in SIGNALS])
     with pytest.raises(KeyboardInterrupt):
         other.leave()
 
@@ -203,8 +203,8 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path, start, 
     running[1].send(number)
     ends = ended(running)
     assert [each.code for each in ends] == [code, code]
-    assert f"stopped; the run is saved in {run}" in ends[0].err
-    assert error_lines(ends) == ["error: interrupted"] * (number == signal.SIGINT)
+    assert sum(each.err.count(f"stopped; the run is saved in {run}") for each in ends) == 1
+    assert error_lines(ends) == []
     assert 2 <= steps_saved(run) < STEPS
     assert [each.code for each in ended(start(then, *ADAM, "--out", run))] == [0] * then
     if then == 2:

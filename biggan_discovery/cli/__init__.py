@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main", "run", "start"]
 __getattr__ = attach(__name__, {"cli": "group"})
 
+
 def main() -> NoReturn:
     """The console script `biggan-discovery`."""
     start(None, "biggan-discovery")

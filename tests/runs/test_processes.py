@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from biggan_discovery import Directions
 from biggan_discovery.runs import processes
+from biggan_discovery.runs.folder import PREVIOUS
 from biggan_discovery.runs.interrupts import SIGNALS, Interrupts
 from tests.processes import Command, Ended, save_fast_biggan
 from tests.runs.test_interrupts import RESULTS, assert_same, steps_saved, wait_for
@@ -182,7 +183,7 @@ def test_the_first_process_alone_speaks_and_writes(tmp_path, start):
     assert first.out.splitlines()[-1].startswith("saved ")
     assert "judging: " in first.err
     assert (second.out, second.err) == ("", "")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", *RESULTS]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([".lock", *RESULTS, PREVIOUS])
     first, second = ended(start(2, *ADAM, "--out", tmp_path / "run"))
     assert first.out.splitlines()[-1].startswith("already finished: ")
     assert (second.code, second.out, second.err) == (0, "", "")

@@ -15,7 +15,6 @@ live ones measure 0.7 and more; where live ones are mixed with each other (OroJa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -53,7 +52,7 @@ def relative_changes(strength: Sequence[float], of_random: float) -> list[float]
         >>> relative_changes([4.0, 1.0, 0.0], of_random=1.0)
         [2.0, 1.0, 0.0]
     """
-    least = max(of_random, _ROUNDING)
+    least = of_random if of_random > _ROUNDING else _ROUNDING  # nan is not greater
     return [(each / least) ** 0.5 if each > _ROUNDING else 0.0 for each in strength]
 
 
@@ -81,13 +80,9 @@ def stored_changes(directions: Directions) -> list[float] | None:
     Returns:
         One number for each direction; None if the metadata has no such strengths.
     """
-    given = directions.metadata.get("strength")
-    if not isinstance(given, list) or len(given) != len(directions):
+    strength, of_random = (directions.metadata.get(key) for key in ("strength", "random_strength"))
+    if strength is None:
         return None
-    strength = [each for each in map(_finite, given) if each is not None]
-    if len(strength) < len(given):
-        return None
-    of_random = _finite(directions.metadata.get("random_strength"))
     if of_random is None:
         if len(directions) < directions.z_dim or directions.layers != "all":
             return None
@@ -181,10 +176,3 @@ def _by_latent(
         yield torch.stack(of_row)
         if progress is not None:
             progress.advance(strengths_cost(len(each), samples=1))
-
-
-def _finite(value: object) -> float | None:
-    """A finite number as it is; None for anything else that a file may hold."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None

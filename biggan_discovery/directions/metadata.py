@@ -145,6 +145,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("source", "preset", "provenance", "author", "licence"), _TEXT),
     "layers": (_or_null(_is_text), "a string such as all or mid"),
     **dict.fromkeys(("seed", "steps", "resolution", "z_dim"), _INTEGER),
+    "random_strength": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
     "generator_evaluations": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
     "truncation": (_or_null(lambda value: _is_number(value) and 0 < value <= 1), "a number above 0 and at most 1"),
     "classes": (_or_null(lambda value: _is_list(value, lambda y: _is_integer(y) and y >= 0)), "a list of indices"),

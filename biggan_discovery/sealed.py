@@ -100,7 +100,7 @@ def unseal(path: Path, *, most_entries: int | None = None) -> Contents:
     if not isinstance(header, dict):
         raise DamagedError("its header is not a JSON object")
     if not match and (CHECKSUM in header or header.get("format", 1) != 1):
-        raise DamagedError(f"it has no checksum, which format {str(header.get('format'))[:20]} requires")
+        raise DamagedError(f"it has no checksum, which format {ascii(header.get('format'))[:20]} requires")
     return Contents({key: value for key, value in header.items() if key != CHECKSUM}, tensors)
 
 

@@ -2,40 +2,157 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from biggan_discovery import output
-from biggan_discovery.cli.options import Grouped
+from biggan_discovery.cli.options import Grouped, group
+from biggan_discovery.errors import UserError
+
+if TYPE_CHECKING:
+    from biggan_discovery.directions import Directions
 
 _EXAMPLES = """
 \b
 Examples:
   COMMAND runs/demo/directions.safetensors
   COMMAND runs/demo/directions.safetensors 3 "camera height"
+  COMMAND runs/demo/directions.safetensors 3 --note "turns at +2" --range -2,3
+  COMMAND runs/demo/directions.safetensors --author "A. Name" --licence CC-BY-4.0
 """
+_WIDTH_OF_KEYS = 11
+_MOST_CLASSES = 20
 
 
 @click.command("name", cls=Grouped, epilog=_EXAMPLES)
 @click.argument("file", metavar="DIRECTIONS", type=click.Path(path_type=Path))
 @click.argument("direction", required=False)
 @click.argument("name", required=False)
-def name_command(file: Path, direction: str | None, name: str | None) -> None:
-    """Name a direction, or list the names in a file.
+@group(
+    "Of one direction",
+    click.option("--note", metavar="TEXT", help="Note about it; empty to remove."),
+    click.option("--range", "ends", metavar="LOW,HIGH", help="Recommended amounts; empty to remove."),
+)
+@group(
+    "Of the file",
+    click.option("--author", metavar="TEXT", help="Who found or named them."),
+    click.option("--licence", metavar="TEXT", help="Licence of the file."),
+)
+def name_command(
+    file: Path,
+    direction: str | None,
+    name: str | None,
+    note: str | None,
+    ends: str | None,
+    author: str | None,
+    licence: str | None,
+) -> None:
+    """Name directions, or list what is in a file.
 
-    DIRECTION is a number, or a current name or its beginning. An empty NAME removes the name.
+    DIRECTION is a number, or a current name or its beginning. An empty NAME removes the name. Without NAME and options,
+    the directions are listed with their strengths.
     """
-    from biggan_discovery.directions import Directions
+    from biggan_discovery.directions import Directions, changing
 
-    directions = Directions.load(file)
-    shown = range(len(directions)) if direction is None else [directions.index(direction)]
-    if name is None:
-        width = len(str(len(directions) - 1))
-        for index in shown:
-            output.result(f"{index:>{width}}  {directions.names[index] or '-'}")
+    if direction is None and (note is not None or ends is not None):
+        raise UserError("--note and --range are for one direction; give its number or name after the file")
+    if all(each is None for each in (name, note, ends, author, licence)):
+        directions = Directions.load(file)
+        for line in _listing(directions, None if direction is None else directions.index(direction)):
+            output.result(line)
         return
-    directions.rename(shown[0], name)
-    directions.save(file)
-    called = directions.names[shown[0]]
-    output.status(f"{file}: direction {shown[0]} {f'is now {called!r}' if called else 'has no name'}")
+    with changing(file) as directions:
+        index = None if direction is None else directions.index(direction)
+        if index is not None:
+            _change(directions, index, name, note, ends)
+        directions.credit(author=author, licence=licence)
+    if name is not None:
+        called = directions.names[index or 0]
+        output.status(f"{file}: direction {index} {f'is now {called!r}' if called else 'has no name'}")
+    else:
+        for line in _about(directions) if index is None else _row(directions, index):
+            output.status(line)
+
+
+def _change(directions: Directions, index: int, name: str | None, note: str | None, ends: str | None) -> None:
+    if name is not None:
+        directions.rename(index, name)
+    if note is not None:
+        directions.annotate(index, note)
+    if ends is not None:
+        directions.recommend(index, _range(ends))
+
+
+def _range(text: str) -> tuple[float, float] | None:
+    if not text.strip():
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise UserError(f"--range is {text[:60]!r}; write two numbers, such as -2,3") from error
+    return low, high
+
+
+def _listing(directions: Directions, index: int | None) -> list[str]:
+    if index is not None:
+        return _row(directions, index)
+    rows = [line for each in range(len(directions)) for line in _row(directions, each)]
+    title = [_columns(directions, "", "strength", "name")] if directions.strengths else []
+    about = _about(directions)
+    return [*about, *([""] if about else []), *title, *rows]
+
+
+def _about(directions: Directions) -> list[str]:
+    """What the directions are of, a line for each fact."""
+    known = directions.metadata
+    classes = known.get("class_names") or [str(each) for each in known.get("classes") or []]
+    facts = {
+        "generator": known.get("generator"),
+        "classes": ", ".join(classes) if len(classes) <= _MOST_CLASSES else f"{len(classes):,}",
+        "layers": known.get("layers"),
+        "method": ", ".join(filter(None, (known.get("method"), known.get("solver")))),
+        "author": known.get("author"),
+        "licence": known.get("licence"),
+    }
+    return [line for key, value in facts.items() if value for line in _wrapped(f"{key:<{_WIDTH_OF_KEYS}}", value)]
+
+
+def _row(directions: Directions, index: int) -> list[str]:
+    """A line for a direction, and lines for its note and range."""
+    strength = "" if directions.strengths is None else f"{directions.strengths[index]:.3g}"
+    room = _width() - len(_columns(directions, "", strength, ""))
+    lines = [_columns(directions, str(index), strength, _cut(directions.names[index] or "-", room))]
+    indent = " " * (2 + len(str(len(directions) - 1)))
+    if directions.notes[index]:
+        lines += _wrapped(f"{indent}note: ", directions.notes[index])
+    if ends := directions.recommended_ranges[index]:
+        lines.append(f"{indent}recommended: {ends[0]:g} to {ends[1]:g}")
+    return lines
+
+
+def _columns(directions: Directions, number: str, strength: str, name: str) -> str:
+    shown = f"{strength:>9}  " if directions.strengths is not None else ""
+    return f"{number:>{len(str(len(directions) - 1))}}  {shown}{name}"
+
+
+def _wrapped(key: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        output.clean(text), _width(), initial_indent=key, subsequent_indent=" " * len(key), break_long_words=False
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    text = output.clean(text)
+    return text if len(text) <= max(room, 10) else f"{text[: max(room, 10) - 1]}…"
+
+
+def _width() -> int:
+    """Columns of the terminal; unlimited for programs that read the output."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if known else 10_000

@@ -2,6 +2,7 @@
 
 from biggan_discovery.directions.directions import Directions
 from biggan_discovery.directions.formats import export, import_matrix, read_matrix
+from biggan_discovery.directions.naming import changing
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.directions.space import pad
 from biggan_discovery.directions.start import directions_of_start, initial_matrix, random_frame
@@ -10,6 +11,7 @@ load = Directions.load
 
 __all__ = [
     "Directions",
+    "changing",
     "directions_of_start",
     "export",
     "import_matrix",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from biggan_discovery.directions.directions import Directions
+from biggan_discovery.directions.metadata import short
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, load_generator
-from biggan_discovery.generators.catalogue import DEFAULT
+from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import LayerRange, parse_layers
 
@@ -51,6 +52,8 @@ def load_generator_for(
     """
     known = {} if directions is None else directions.metadata
     named = known.get("generator")
+    if directions is not None and named and not generator:
+        _check_at_hand(directions, named)
     return load_generator(
         str(generator or named or DEFAULT),
         truncation=truncation or known.get("truncation"),
@@ -59,6 +62,20 @@ def load_generator_for(
         mirror=mirror,
         named_by=directions.source if directions is not None and named and not generator else None,
     )
+
+
+def _check_at_hand(directions: Directions, named: str) -> None:
+    """Raise the error for a generator that is not where a file says, with the one that has the same weights."""
+    try:
+        find_folder(named, named_by=directions.source)
+    except UserError as error:
+        same = named_by_weights(directions.metadata.get("generator_sha256"))
+        if same is None:
+            raise
+        raise UserError(
+            f"{directions.source} is for the generator {short(named)}, which is not here, but {same} has the same "
+            f"weights; give --generator {same}"
+        ) from error
 
 
 def open_directions(
@@ -168,7 +185,9 @@ def setting_for(directions: Directions | None, generator: FrozenGenerator, key: 
     """
     settings = {} if directions is None else directions.metadata.get("settings", {})
     value = settings.get(key) or generator.defaults().get(key)
-    if not isinstance(value, int | float) or not 0 < value <= _LARGEST:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _LARGEST:
         source = generator.name if directions is None else directions.source
-        raise UserError(f"{source} gives the {key} {value!r}, which is not a positive number; choose another {key}")
+        raise UserError(
+            f"{source} gives the {key} {short(value)}, which is not a positive number; choose another {key}"
+        )
     return float(value)

@@ -212,28 +212,41 @@ class Directions:
         self._check_index(index)
         self.notes[index] = checked_text("a note", note, LONGEST_NOTE)
 
-    def recommend(self, index: int, low: float, high: float) -> None:
+    def recommend(self, index: int, ends: tuple[float, float] | None) -> None:
         """Recommend a range of amounts for a direction.
 
         Args:
             index: index of the direction, 0 to ndirs - 1.
-            low: the least amount, usually negative.
-            high: the greatest amount.
+            ends: the least and the greatest amount; None removes the recommendation.
 
         Raises:
-            UserError: If there is no such direction, or low is not less than high.
+            UserError: If there is no such direction, or the ends are not finite and in ascending order.
 
         Example:
             >>> found = Directions(torch.eye(2, 128))
-            >>> found.recommend(1, -2, 3)
+            >>> found.recommend(1, (-2, 3))
             >>> found.recommended_ranges
             [None, (-2.0, 3.0)]
         """
         self._check_index(index)
-        if not float("-inf") < low < high < float("inf"):
-            raise UserError(f"the range is {low} to {high}; it must be two finite numbers, the smaller first")
+        if ends is not None and not float("-inf") < ends[0] < ends[1] < float("inf"):
+            raise UserError(f"the range is {ends[0]} to {ends[1]}; it must be two finite numbers, the smaller first")
         ranges = self.metadata.setdefault("recommended_range", [None] * len(self))
-        ranges[index] = [float(low), float(high)]
+        ranges[index] = None if ends is None else [float(ends[0]), float(ends[1])]
+
+    def credit(self, *, author: str | None = None, licence: str | None = None) -> None:
+        """Say who made the directions and under which licence they are; an empty string removes it.
+
+        Args:
+            author: one line of at most 1,000 printable characters. Defaults to no change.
+            licence: the same.
+
+        Raises:
+            UserError: If a text is too long or not one printable line.
+        """
+        for key, text in (("author", author), ("licence", licence)):
+            if text is not None:
+                self.metadata[key] = checked_text(f"the {key}", text, LONGEST_NOTE)
 
     def index(self, text: str) -> int:
         """Index of a direction from its number, its name, or an unambiguous prefix of its name.

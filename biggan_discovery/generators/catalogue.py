@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT = "scenes-64"
 BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
+_WEIGHTS = (".bin", ".pth", ".pt", ".safetensors")
 _LONGEST = 200  # Characters of a name that messages show.
 _PACKAGE = Path(__file__).parents[1]
 _CLONE = _PACKAGE.parent
@@ -141,6 +143,15 @@ def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, .
     return name, _known_family(name, path).class_names(path)
 
 
+def named_by_weights(sha256: str | None) -> str | None:
+    """The name of the generator in the list with a weights file of this sha256; None if none is here."""
+    for name, folder in _catalogue().items() if sha256 else ():
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.suffix in _WEIGHTS and path.is_file() and _sha256(path) == sha256:
+                return name
+    return None
+
+
 def list_generators() -> list[Entry]:
     """Bundled generators, then those that can be downloaded, then others in the checkpoints folder, by name."""
     return [_entry(name, folder) for name, folder in _catalogue().items()]
@@ -244,6 +255,14 @@ def _catalogue() -> dict[str, Path]:
     # Users who keep downloads elsewhere still have the bundled generators.
     bundled = {name: bundled_path(f"checkpoints/{name}") for name in BUNDLED if not found[name].is_dir()}
     return found | {name: folder for name, folder in bundled.items() if folder.is_dir()}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _entry(name: str, folder: Path) -> Entry:

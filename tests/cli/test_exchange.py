@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from biggan_discovery.cli import cli, run
 from biggan_discovery.directions import Directions
+from tests.cli.console import Console
 from tests.tiny import save_tiny_biggan
 
 
@@ -23,31 +23,6 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_biggan(tmp_path_factory.mktemp("tiny"))
-
-
-class Console:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: str | Path, code: int = 0) -> str:
-        """Run the program in this process; return stdout on success, stderr otherwise."""
-        self._monkeypatch.setattr(sys, "argv", ["biggan-discovery", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run(cli, "biggan-discovery")
-        printed = self._capsys.readouterr()
-        assert (ended.value.code or 0) == code, printed.err
-        if code:
-            assert printed.out == ""
-            assert printed.err.startswith("error: ")
-            assert printed.err.count("\n") == 1
-            return printed.err
-        assert printed.err == "" or printed.err.startswith("class")  # The classes that were chosen by name.
-        return printed.out
-
-
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    return Console(monkeypatch, capsys)
 
 
 # export and import
@@ -135,35 +110,6 @@ def test_bad_imports(console: Console, file: Path, generator: Path):
     ]:
         assert message in console("import", *arguments, code=2)
     assert not out.exists()
-
-
-# name
-
-
-def test_names_are_kept_in_the_file(console: Console, file: Path):
-    before = Directions.load(file)
-    assert console("name", file) == "0  hue\n1  -\n2  camera height\n"
-    assert console("name", file, "1", "object size") == f"{file}: direction 1 is now 'object size'\n"
-    assert console("name", file, "cam", "camera azimuth") == f"{file}: direction 2 is now 'camera azimuth'\n"
-    assert console("name", file, "0", "") == f"{file}: direction 0 has no name\n"
-    assert console("name", file, "object") == "1  object size\n"
-    after = Directions.load(file)
-    assert after.names == ["", "object size", "camera azimuth"]
-    assert torch.equal(after.A, before.A)
-    assert torch.equal(after.Q, before.Q)
-
-
-def test_bad_names(console: Console, file: Path):
-    for arguments, message in [
-        ((file.with_name("found.safetensor"),), "did you mean 'found.safetensors'"),
-        ((file, "3"), "no direction 3; valid numbers are 0 to 2"),
-        ((file, "hues", "x"), "did you mean 'hue'"),
-        ((file, "1", "HUE"), "direction 0 is already called"),
-        ((file, "1", "7"), "cannot be called '7'"),
-        ((file, "1", "camera", "height"), "unexpected extra argument"),
-    ]:
-        assert message in console("name", *arguments, code=2)
-    assert Directions.load(file).names == ["hue", "", "camera height"]
 
 
 # The start of the program

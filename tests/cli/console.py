@@ -1,0 +1,30 @@
+"""Running commands in the process of the tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from biggan_discovery.cli import cli, run
+
+
+class Console:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: str | Path, code: int = 0) -> str:
+        """Run the program in this process; return stdout on success, stderr otherwise."""
+        self._monkeypatch.setattr(sys, "argv", ["biggan-discovery", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run(cli, "biggan-discovery")
+        printed = self._capsys.readouterr()
+        assert (ended.value.code or 0) == code, printed.err
+        if code:
+            assert printed.out == ""
+            assert printed.err.startswith("error: ")
+            assert printed.err.count("\n") == 1
+            return printed.err
+        assert printed.err == "" or printed.err.startswith("class")  # The classes that were chosen by name.
+        return printed.out

@@ -97,14 +97,24 @@ def check(error: str) -> None:
 @pytest.mark.parametrize("path", KEYS, ids=map(".".join, KEYS))
 def test_no_value_of_a_header_is_a_traceback(folder: Path, generator: FrozenGenerator, path: tuple[str, ...]):
     for value in VALUES.values():
-        header = copy.deepcopy(HEADER)
-        place = header
-        for key in path[:-1]:
-            place = place[key]
+        check(use(folder, _changed(path, value), generator))
+    check(use(folder, _changed(path, _MISSING), generator))
+
+
+_MISSING = object()
+
+
+def _changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """The header with another value, or none, for a key."""
+    header: dict[str, Any] = copy.deepcopy(HEADER)
+    place = header
+    for key in path[:-1]:
+        place = place[key]
+    if value is _MISSING:
+        del place[path[-1]]
+    else:
         place[path[-1]] = value
-        check(use(folder, header, generator))
-    del place[path[-1]]
-    check(use(folder, header, generator))
+    return header
 
 
 @settings(deadline=None, max_examples=50)

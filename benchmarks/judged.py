@@ -102,7 +102,7 @@ def judge_all(generator: FrozenGenerator, seeds: int, preset: str, runs: Path) -
 
 def _judge(view: View, label: str, preset: str, folder: Path) -> Result:
     every = _kept(folder / f"judged-{preset}.json", Judged(label, view), Suite(with_needed(None), preset))
-    few = every.strongest_first[: len(true_directions(view.generator))]
+    few = every.active_first[: len(true_directions(view.generator))]
     alone = Judged(f"{label}, strongest", replace(view, Q=view.Q[few]))
     return Result(every, _kept(folder / f"judged-{preset}-strongest.json", alone, Suite(with_needed(_LEARNED), preset)))
 

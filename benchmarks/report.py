@@ -131,7 +131,7 @@ class _Report:
         shown = [
             (method, judged[0].Q[direction], direction)
             for method, judged in self._sets.items()
-            for direction in judged[0].every.strongest_first[:_STRIP_ROWS]
+            for direction in judged[0].every.active_first[:_STRIP_ROWS]
         ]
         rows = torch.stack([row for _, row, _ in shown])
         directions = Directions(rows, rows, {"settings": {"orthogonalize": "none"}})
@@ -242,7 +242,7 @@ class _Report:
         of_factors = key.startswith("response")
         matrices = {}
         for method, judged in self._sets.items():
-            order = judged[0].every.strongest_first
+            order = judged[0].every.active_first
             matrix = judged[0].every.matrices[key][order]
             matrices[method] = (matrix if of_factors else matrix[:, order]).numpy()
         columns = self._generator.factor_names if of_factors else [""] * len(self._sets[TRUE][0].Q)

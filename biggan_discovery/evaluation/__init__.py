@@ -9,7 +9,7 @@ from biggan_discovery.lazy import attach
 if TYPE_CHECKING:
     from biggan_discovery.evaluation.estimates import Estimate, Ratio, ratio
     from biggan_discovery.evaluation.metric import Figure, Metric, View
-    from biggan_discovery.evaluation.metrics.activeness import activeness, inactive
+    from biggan_discovery.evaluation.metrics.activeness import activeness
     from biggan_discovery.evaluation.metrics.class_transfer import class_transfer
     from biggan_discovery.evaluation.metrics.contrastive import contrastive_accuracy
     from biggan_discovery.evaluation.metrics.diagonalness import Diagonalness, diagonalness
@@ -32,7 +32,6 @@ _HOMES = {
     "Metric": "metric",
     "View": "metric",
     "activeness": "metrics.activeness",
-    "inactive": "metrics.activeness",
     "class_transfer": "metrics.class_transfer",
     "contrastive_accuracy": "metrics.contrastive",
     "Diagonalness": "metrics.diagonalness",
@@ -65,7 +64,6 @@ __all__ = [
     "diagonalness",
     "held_out_penalty",
     "held_out_values",
-    "inactive",
     "metric_named",
     "metric_names",
     "path_length",

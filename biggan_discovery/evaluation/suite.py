@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.activity import active_first, inactive
 from biggan_discovery.evaluation.estimates import Estimate, Ratio
 from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View, no_images
-from biggan_discovery.evaluation.metrics.activeness import SCORES
+from biggan_discovery.evaluation.metrics.activeness import CHANGE, SCORES
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
@@ -58,10 +59,16 @@ class Judged:
         return self._of(Kind.MATRIX)
 
     @property
-    def strongest_first(self) -> list[int]:
-        """Directions by activeness."""
+    def active_first(self) -> list[int]:
+        """Directions by activeness, inactive ones last."""
         scores = [each.mean for each in self.found[SCORES]]
-        return sorted(range(len(scores)), key=lambda direction: -scores[direction])
+        order = sorted(range(len(scores)), key=lambda direction: -scores[direction])
+        return [order[place] for place in active_first([self.found[CHANGE][direction].mean for direction in order])]
+
+    @property
+    def inactive(self) -> list[int]:
+        """The inactive directions."""
+        return inactive([change.mean for change in self.found[CHANGE]])
 
     def name_of(self, direction: int) -> str:
         """Number and name of a direction."""

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     """Random directions that are evaluated as a baseline."""
     CHANCE_FRAMES = 5
     """Random frames that estimate the agreement of sets by chance."""
+    ACTIVITY = 6
+    """Random directions whose strengths tell inactive directions, and latents of a search to measure them at."""
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102

@@ -6,22 +6,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.activity import (
+    inactive,
+    random_strengths,
+    random_strengths_cost,
+    relative_changes,
+    strengths,
+    strengths_cost,
+)
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.objectives.samples import Samples
 from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
 
 _GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
-_SEEN = 0.1  # directions that change less than this share of the strongest do not count for the usual change
 
 
 def equal_path_sizes_cost(ndirs: int, *, samples: int) -> int:
     """Forward passes of one image that `equal_path_sizes` takes."""
-    return samples * ndirs * (2 * len(_GRID) - 1)
+    of_strengths = strengths_cost(ndirs, samples=samples) + random_strengths_cost(samples=samples)
+    return samples * ndirs * (2 * len(_GRID) - 1) + of_strengths
 
 
 @torch.no_grad()
@@ -51,7 +60,7 @@ def equal_path_sizes(
         classes: class indices to draw from. Defaults to all.
         path_size: the usual path size, such as that of the search.
         change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the median over directions of what
-            they change at `path_size`, not counting those that change less than a tenth of the strongest.
+            they change at `path_size`, not counting inactive ones, see `directions.activity`.
         centred: remove the sample's own component along the direction first, as `rendering.move`.
         samples: how many z, 2 or more.
         layers: which layers of the generator the directions reach.
@@ -101,8 +110,23 @@ def equal_path_sizes(
             progress.advance(len(Q) * len(amounts))
     if change is None:
         usual = curves[:, _GRID.index(1.0)]
-        change = usual[usual >= _SEEN * usual.max()].median().item()
+        change = usual[_active(generator, Q, drawn, layers, seed, progress)].median().item()
     return [_first_crossing(sizes.numpy(), curve.numpy(), change) for curve in curves]
+
+
+def _active(
+    generator: FrozenGenerator,
+    Q: Tensor,
+    drawn: Samples,
+    layers: LayerRange | str,
+    seed: int,
+    progress: Progress | None,
+) -> list[int]:
+    """Indices of the active directions, of all if none is."""
+    of_each = strengths(generator, Q, drawn.z, drawn.y, layers=layers, progress=progress)
+    of_random = random_strengths(generator, drawn.z, drawn.y, seed=seed, progress=progress)
+    idle = inactive(relative_changes(of_each.mean(dim=0).tolist(), of_random.mean().item()))
+    return [index for index in range(len(Q)) if index not in idle] or list(range(len(Q)))
 
 
 def _rms(difference: Tensor) -> Tensor:

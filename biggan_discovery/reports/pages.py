@@ -8,7 +8,7 @@ import torch
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.evaluation.metric import Figure, Kind
-from biggan_discovery.evaluation.metrics.activeness import SCORES, inactive
+from biggan_discovery.evaluation.metrics.activeness import SCORES
 from biggan_discovery.evaluation.metrics.diagonalness import MAGNITUDES
 from biggan_discovery.evaluation.metrics.factors import RESPONSE, RESPONSE_IN_IMAGES, leakage
 from biggan_discovery.evaluation.metrics.held_out import penalty_map
@@ -91,7 +91,7 @@ class _Section:
     def __init__(self, folder: Path, number: str, report: Results, judged: Judged):
         self._folder, self._number, self._report, self._judged = folder, number, report, judged
         self._view = judged.view
-        self._order = judged.strongest_first
+        self._order = judged.active_first
         self._names = [judged.name_of(direction) for direction in self._order]
 
     def add_to(self, document: Document) -> None:
@@ -101,7 +101,7 @@ class _Section:
         scores = judged.found[SCORES]
         document.add(self._strips())
         names = [judged.name_of(direction) for direction in range(len(scores))]
-        figures.activeness_bars(scores, names, inactive(scores), self._path("activeness"))
+        figures.activeness_bars(scores, names, judged.inactive, self._path("activeness"))
         document.add(self._picture("activeness", f"Activeness: {_lowered(SCORES.meaning)}"))
         if MAGNITUDES in judged.found:
             magnitudes = judged.found[MAGNITUDES][self._order][:, self._order].numpy()

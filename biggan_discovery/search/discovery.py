@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions, directions_of_start, initial_matrix, orthonormalize, pad
+from biggan_discovery.directions.activity import random_strengths, stored_changes
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.numerics.arithmetic import arithmetic
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
+from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs import processes
 from biggan_discovery.runs.folder import BY_CONTENT, DIRECTIONS, Saved, check_same_run, locked, read_saved, resumed
@@ -33,6 +36,8 @@ from biggan_discovery.search.table import check_request, find_method
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+_RANDOM_STRENGTH_LATENTS = 16
 
 _log = logging.getLogger(__name__)
 
@@ -295,7 +300,25 @@ class _Run:
         if "steps" in own:
             metadata["steps"] = own["steps"]
         Q = orthonormalize(result.A, own.get("orthogonalize", "qr"))
-        return Directions(pad(result.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
+        found = Directions(pad(result.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
+        if "strength" in metadata and stored_changes(found) is None:
+            found.metadata["random_strength"] = self._random_strength()
+        return found
+
+    def _random_strength(self) -> float:
+        """Strength of random directions, which tells inactive directions where those found do not span all of z."""
+        latents = draw(
+            self.generator,
+            self.settings.classes,
+            1,
+            count=_RANDOM_STRENGTH_LATENTS,
+            probes=0,
+            path_size=0.0,
+            seed=self.settings.seed,
+            stream=Stream.ACTIVITY,
+            step=0,
+        )
+        return random_strengths(self.generator, latents.z, latents.y, seed=self.settings.seed).mean().item()
 
     def _judge(self, found: Directions, start: Tensor) -> None:
         """Record held-out penalties of the result, the start and random directions, and recovery of known factors."""

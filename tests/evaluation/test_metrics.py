@@ -15,7 +15,6 @@ from biggan_discovery.evaluation import (
     contrastive_accuracy,
     diagonalness,
     held_out_values,
-    inactive,
     path_length,
     penalty_map,
     random_frames,
@@ -125,17 +124,6 @@ def test_activeness_sees_the_curvature() -> None:
     found = activeness(plain, AXES, extent=2.0, samples=5, seed=3)
     expected = torch.stack((-2 * z + 2, torch.zeros_like(z), 2 * z + 2)).var(dim=0, unbiased=True).mean(dim=0)
     torch.testing.assert_close(means(found), expected)
-
-
-def test_dead_directions_are_inactive() -> None:
-    assert inactive(activeness(dead(living=3), AXES, samples=2)) == [3, 4, 5]
-    assert inactive(activeness(linear(), AXES, samples=2)) == []
-
-
-def test_all_directions_are_inactive_where_nothing_changes() -> None:
-    assert inactive(activeness(dead(living=0), AXES, samples=2)) == list(range(Z_DIM))
-    rounding = [Estimate(mean) for mean in (3e-15, 1e-15)]
-    assert inactive(rounding) == [0, 1]
 
 
 # Diagonalness.

@@ -110,7 +110,13 @@ def test_every_figure_that_is_declared_is_found(sets: dict[str, Judged]) -> None
     for each in sets.values():
         assert set(each.found) == set(FIGURES) - lpips
         assert set(each.matrices) == {"mean |H|", "response of latents", "response of images"}
-        assert set(each.of_directions) == {"activeness", "path length", "change per unit", "class transfer"}
+        assert set(each.of_directions) == {
+            "activeness",
+            "relative change",
+            "path length",
+            "change per unit",
+            "class transfer",
+        }
 
 
 def test_the_good_set_is_better_wherever_one_can_tell(sets: dict[str, Judged]) -> None:
@@ -138,7 +144,7 @@ def test_known_figures_of_the_true_directions(sets: dict[str, Judged]) -> None:
     assert good["DCI disentanglement"].mean > 0.95
     assert good["DCI disentanglement in images"].mean > 0.9
     assert good["mutual information gap"].mean > 0.9
-    assert set(sets["good"].strongest_first[:4]) == {0, 1, 2, 3}
+    assert set(sets["good"].active_first[:4]) == {0, 1, 2, 3}
 
 
 def test_the_suite_finds_the_same_for_a_set_beside_any_other(sets: dict[str, Judged]) -> None:

@@ -11,6 +11,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import batching
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
+from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.path_size import equal_path_sizes, equal_path_sizes_cost
 from tests.evaluation.known import (
     PIXELS,
@@ -74,15 +75,16 @@ def test_signs_order_and_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_they_cost_what_is_stated() -> None:
-    class Advanced:
-        done = 0
+    advanced = 0
 
-        def advance(self, count: int) -> None:
-            self.done += count
+    class Advanced(Progress):
+        def advance(self, count: int = 1, **_: float) -> None:
+            nonlocal advanced
+            advanced += count
 
-    counted, progress = Counted(curved(), num_classes=3), Advanced()
-    equal_path_sizes(counted.generator, frame(5), samples=3, progress=progress)
-    assert counted.count == progress.done == equal_path_sizes_cost(5, samples=3)
+    counted = Counted(curved(), num_classes=3)
+    equal_path_sizes(counted.generator, frame(5), samples=3, progress=Advanced(1, "", quiet=True))
+    assert counted.count == advanced == equal_path_sizes_cost(5, samples=3)
 
 
 @pytest.mark.parametrize(

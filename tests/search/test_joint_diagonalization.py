@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery import Directions, FunctionGenerator, discover
+from biggan_discovery.directions.activity import stored_changes
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.generators.batching import Batch
@@ -167,6 +168,14 @@ def test_strength_is_the_mean_squared_derivative_of_the_image():
     found = discover(linear, method="orojar", samples=2, quiet=True)
     assert found.metadata["strength"] == pytest.approx([9 / 3, 4 / 3, 1 / 3], rel=1e-4)
     assert torch.allclose(found.Q, torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]), atol=1e-4)
+
+
+def test_fewer_directions_than_coordinates_are_kept_with_the_strength_of_random_ones():
+    linear = FunctionGenerator(lambda z: (z * torch.tensor([0.1, 3, 2])).view(-1, 3, 1, 1), z_dim=3)
+    every, two = (discover(linear, method="orojar", samples=2, directions=n, quiet=True) for n in (3, 2))
+    assert "random_strength" not in every.metadata
+    assert two.metadata["random_strength"] == pytest.approx(13.01 / 9, rel=0.2)
+    assert stored_changes(two) == pytest.approx(stored_changes(every)[:2], rel=0.1)
 
 
 def test_orojar_finds_orthogonal_jacobians():

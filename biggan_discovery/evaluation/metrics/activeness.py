@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from biggan_discovery.directions.activity import (
+    INACTIVE,
+    inactive,
+    random_strengths,
+    random_strengths_cost,
+    relative_changes,
+    strengths,
+    strengths_cost,
+)
 from biggan_discovery.directions.shifts import along_directions, moved_images
 from biggan_discovery.evaluation.estimates import Estimate, estimates
 from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
@@ -19,10 +27,7 @@ from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 
-INACTIVE = 0.02
-"""A direction with less than this share of the activeness of the strongest is inactive: it changes the image by less
-than a seventh of what the strongest does, which is hard to see beside it."""
-_ROUNDING = 1e-10  # Variance of pixels in [-1, 1] that rounding in float32 alone can make.
+_LATENTS = 16  # at which directions are compared with random ones, whatever the preset
 
 
 def activeness_cost(ndirs: int, *, samples: int) -> int:
@@ -75,35 +80,63 @@ def activeness(
     return estimates(scores)
 
 
-def inactive(scores: Sequence[Estimate]) -> list[int]:
-    """Inactive directions, see `INACTIVE`; all of them if none changes the image beyond rounding."""
-    strongest = max(score.mean for score in scores)
-    return [index for index, score in enumerate(scores) if score.mean <= max(INACTIVE * strongest, _ROUNDING)]
-
-
 SCORES = Figure(
     "activeness",
     "activeness",
     "Mean variance of pixels over the steps -2, 0 and 2 along the direction.",
     kind=Kind.DIRECTION,
 )
+CHANGE = Figure(
+    "relative change",
+    "change / random",
+    "Root-mean-square change of the image per unit step along the direction, over that of random directions in all of "
+    f"z and all layers. A direction is inactive below {INACTIVE:g}.",
+    kind=Kind.DIRECTION,
+)
 INACTIVE_DIRECTIONS = Figure(
     "inactive directions",
-    "inactive",
-    f"Directions with less than {INACTIVE:.0%} of the activeness of the strongest; with i inactive ones of n, VP, RCA "
-    "and contrastive accuracy are capped at about (n - i + 1)/n, (n - i + 1)/n and (n - i)/n.",
+    "inactive directions",
+    f"Number of directions that change the image less than {INACTIVE:g} times as much as random directions do. With i "
+    "inactive ones of n, VP, RCA and contrastive accuracy are capped at about (n - i + 1)/n, (n - i + 1)/n and "
+    "(n - i)/n.",
 )
 
 
+def _changes(view: View) -> list[Estimate]:
+    drawn = judging_samples(
+        view.generator, view.Q, view.classes, samples=_LATENTS, seed=view.seed, stream=Stream.ACTIVENESS
+    )
+    of_each = strengths(view.generator, view.Q, drawn.z, drawn.y, layers=view.layers, progress=view.progress)
+    of_random = random_strengths(view.generator, drawn.z, drawn.y, seed=view.seed, progress=view.progress)
+
+    def relative(kept: Tensor) -> Tensor:
+        return torch.tensor(relative_changes(of_each[kept].mean(dim=0).tolist(), of_random[kept].mean().item()))
+
+    every = torch.arange(_LATENTS)
+    without_one = torch.stack([relative(every[every != index]) for index in every])
+    errors = (without_one.var(dim=0, correction=0) * (_LATENTS - 1)).sqrt()  # the jackknife
+    return [Estimate(*pair) for pair in zip(relative(every).tolist(), errors.tolist(), strict=True)]
+
+
 def _measure(view: View) -> dict[Figure, Any]:
-    scores = activeness(view.generator, view.Q, **view.sizes, **view.sampling)
-    return {SCORES: scores, INACTIVE_DIRECTIONS: Estimate(len(inactive(scores)))}
+    changes = _changes(view)
+    return {
+        SCORES: activeness(view.generator, view.Q, **view.sizes, **view.sampling),
+        CHANGE: changes,
+        INACTIVE_DIRECTIONS: Estimate(len(inactive([each.mean for each in changes]))),
+    }
+
+
+def _cost(view: View) -> int:
+    ndirs = len(view.Q)
+    of_changes = strengths_cost(ndirs, samples=_LATENTS) + random_strengths_cost(samples=_LATENTS)
+    return activeness_cost(ndirs, **view.sizes) + of_changes
 
 
 ACTIVENESS = Metric(
     "activeness",
-    figures=(SCORES, INACTIVE_DIRECTIONS),
+    figures=(SCORES, CHANGE, INACTIVE_DIRECTIONS),
     presets={"quick": {"samples": 8}, "full": {"samples": 64}},
-    cost=lambda view: activeness_cost(len(view.Q), **view.sizes),
+    cost=_cost,
     measure=_measure,
 )

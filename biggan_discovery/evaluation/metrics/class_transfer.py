@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from biggan_discovery.directions.activity import inactive
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate, estimates
 from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
-from biggan_discovery.evaluation.metrics.activeness import SCORES, inactive
+from biggan_discovery.evaluation.metrics.activeness import CHANGE
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
@@ -111,7 +112,7 @@ def _measure(view: View) -> dict[Figure, Any]:
         samples=view.sizes["samples"],
         **{**view.sampling, "classes": compared_classes(view)},
     )
-    dead = set(inactive(view.found[SCORES]))
+    dead = set(inactive([change.mean for change in view.found[CHANGE]]))
     return {OF_EACH: scores, OF_ACTIVE: _over([each for index, each in enumerate(scores) if index not in dead])}
 
 

@@ -126,8 +126,9 @@ def _about(directions: Directions) -> list[str]:
 def _row(directions: Directions, index: int) -> list[str]:
     """A line for a direction, and lines for its note and range."""
     strength = "" if directions.strengths is None else f"{directions.strengths[index]:.3g}"
-    room = _width() - len(_columns(directions, "", strength, ""))
-    lines = [_columns(directions, str(index), strength, _cut(directions.names[index] or "-", room))]
+    flag = "  (inactive)" if index in _inactive(directions) else ""
+    room = _width() - len(_columns(directions, "", strength, "")) - len(flag)
+    lines = [_columns(directions, str(index), strength, _cut(directions.names[index] or "-", room) + flag)]
     indent = " " * (2 + len(str(len(directions) - 1)))
     if directions.notes[index]:
         lines += _wrapped(f"{indent}note: ", directions.notes[index])
@@ -139,6 +140,12 @@ def _row(directions: Directions, index: int) -> list[str]:
 def _columns(directions: Directions, number: str, strength: str, name: str) -> str:
     shown = f"{strength:>9}  " if directions.strengths is not None else ""
     return f"{number:>{len(str(len(directions) - 1))}}  {shown}{name}"
+
+
+def _inactive(directions: Directions) -> list[int]:
+    from biggan_discovery.directions.activity import inactive, stored_changes
+
+    return inactive(stored_changes(directions) or [])
 
 
 def _wrapped(key: str, text: str) -> list[str]:

@@ -58,10 +58,10 @@ licence    CC-BY-4.0
 
     strength  name
 0     0.0475  object position
-1   0.000349  -
+1   0.000349  -  (inactive)
    note: does nothing
    recommended: -2 to 3.5
-2   8.83e-05  a long name that goes on and on, up to one hu…
+2   8.83e-05  a long name that goes on and on, …  (inactive)
 """
 
 
@@ -82,7 +82,7 @@ def test_the_list_fits_in_60_columns(console: Console, tmp_path: Path, monkeypat
     console("name", path, "1", "--note", " does nothing ", "--range", "-2,3.5")
     console("name", path, "--author", "A. Name", "--licence", "CC-BY-4.0")
     whole = console("name", path)
-    assert "one hundred characters\n" in whole
+    assert "one hundred characters  (inactive)\n" in whole
     monkeypatch.setenv("COLUMNS", "60")
     assert console("name", path) == LISTED
     assert console("name", path, "1") == "".join(LISTED.splitlines(keepends=True)[9:12])

@@ -150,7 +150,6 @@ def _broken_matrices(world: Path) -> None:
     matrix = np.eye(3, 16, dtype=np.float32)
     np.save(world / "fine.npy", matrix)
     np.save(world / "wide.npy", np.eye(3, 20))
-    np.save(world / "flat.npy", np.ones(16))
     np.save(world / "deep.npy", np.ones((2, 3, 16)))
     np.save(world / "complex.npy", matrix * 1j)
     np.save(world / "none.npy", np.zeros((0, 16)))
@@ -172,7 +171,7 @@ def _broken_matrices(world: Path) -> None:
     torch.save(Evil(), world / "code.pt")
     (world / "old-code.pt").write_bytes(pickle.dumps({"a": Evil()}, protocol=4))
     torch.save({"a": torch.eye(2), "b": torch.eye(3)}, world / "two.pt")
-    (world / "text.txt").write_text("1,2\n")
+    (world / "text.txt").write_text("not numbers\n")
 
 
 def _broken_runs(world: Path, tiny: Path) -> None:

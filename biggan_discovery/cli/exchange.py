@@ -55,6 +55,7 @@ Examples:
   COMMAND found.npy --out found.safetensors --generator scenes-64
   COMMAND two.csv --out two.safetensors --generator scenes-64 --names "hue,size"
   COMMAND A.pt --out A.safetensors --generator brock-128 --layers mid --class 207
+  COMMAND eigenvectors.npy --out pca.safetensors --generator scenes-64 --transpose
   COMMAND our_goldens_mid.pt --out goldens-mid.safetensors
       a published matrix, recognized by its content
 """
@@ -82,6 +83,11 @@ _ORTHOGONALIZE = Name(ORTHOGONALIZE)
         help=_ORTHOGONALIZE.explain("Orthonormalization of the rows"),
     ),
     click.option("--orthonormal", is_flag=True, help="Require orthonormal rows and keep them."),
+    click.option(
+        "--transpose/--no-transpose",
+        default=None,
+        help="Directions are the columns, or the rows.  [default: by name and shape, else rows]",
+    ),
     click.option("--preset", metavar="NAME", help="Published matrix that IN is.  [default: recognized by its content]"),
 )
 @group(
@@ -105,15 +111,17 @@ def import_command(
     names: str | None,
     orthogonalize: str,
     orthonormal: bool,
+    transpose: bool | None,
     preset: str | None,
 ) -> None:
     """Convert a matrix of other tools to a directions file.
 
-    IN is a .npy, .npz, .pt, .pth or .csv file with one row per direction. Rows that are already orthonormal are kept
-    bit for bit; others are orthonormalized, starting from the first row. With --generator, the other commands need no
-    further options to use the file; generators are not downloaded for this. If layers see parts of z, as in
-    BigGAN-PyTorch, rows may be as short as the part that --layers see. GANSpace components are read from "lat_comp" of
-    its .npz.
+    IN is a NumPy, torch, safetensors, JSON or CSV file, whatever its suffix, with one row per direction or vectors by
+    name. Deformators of Voynov & Babenko, GANSpace components and eigenvectors are known by their names; one line
+    says what was read. Rows that are already orthonormal are kept bit for bit; others are orthonormalized, starting
+    from the first row. With --generator, the other commands need no further options to use the file; generators are
+    not downloaded for this. If layers see parts of z, as in BigGAN-PyTorch, rows may be as short as the part that
+    --layers see.
 
     Matrices published with the Hessian Penalty and OroJaR are recognized by their content: generator, layers, class,
     path size and names are filled in unless given.
@@ -147,6 +155,7 @@ def import_command(
         file,
         orthogonalize=orthogonalize,
         orthonormal=orthonormal,
+        transpose=transpose,
         names=None if names is None else names.split(","),
         metadata=origin,
         **space,
@@ -156,6 +165,9 @@ def import_command(
             directions.rename(index, name)
     directions.save(out)
     of = f" of {generator}" if generator else ""
+    click.echo(f"read {directions.metadata['read_as']}")
+    if not generator:
+        click.echo(f"{out} does not say which generator its directions are for; give --generator, here or to use it")
     if found:
         output.status(f"{file} is {found[0]}: {found[1].source}")
     output.status(f"wrote {out}: {len(directions)} directions × {directions.z_dim}{of}")
@@ -189,5 +201,5 @@ def _origin(
 
 
 def _refuse_same_file(source: Path, out: Path) -> None:
-    if source.exists() and out.exists() and source.samefile(out):
+    if source.is_file() and out.exists() and source.samefile(out):
         raise UserError(f"{out} is the input file; choose another output")

@@ -1,7 +1,8 @@
 """Directions: the object, orthonormalisation, initial matrices, and files."""
 
 from biggan_discovery.directions.directions import Directions
-from biggan_discovery.directions.formats import export, import_matrix, read_matrix
+from biggan_discovery.directions.formats import export, import_matrix
+from biggan_discovery.directions.matrices import read_matrix
 from biggan_discovery.directions.naming import changing
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.directions.space import pad

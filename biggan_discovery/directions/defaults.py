@@ -36,14 +36,14 @@ def load_generator_for(
     Args:
         directions: the directions, or None for the bundled generator.
         generator: another generator; see `load_generator`. Defaults to the generator in the metadata of `directions`,
-            or the bundled one.
+            or without `directions` to the bundled one.
         truncation: in (0, 1]. Defaults to the truncation of the search, or 1.
         device: see `load_generator`.
         offline: see `load_generator`.
         mirror: see `load_generator`.
 
     Raises:
-        UserError: As `load_generator`.
+        UserError: As `load_generator`; or if neither `directions` nor the caller names a generator.
 
     Example:
         >>> found = Directions.load("scenes-64")
@@ -52,7 +52,9 @@ def load_generator_for(
     """
     known = {} if directions is None else directions.metadata
     named = known.get("generator")
-    if directions is not None and named and not generator:
+    if directions is not None and not generator:
+        if not named:
+            raise UserError(f"{directions.source} does not say which generator it is for; give --generator")
         _check_at_hand(directions, named)
     return load_generator(
         str(generator or named or DEFAULT),

@@ -319,7 +319,7 @@ class Directions:
         try:
             directions = cls(*_read(path))
         except DamagedError as error:
-            hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads .npy, .npz, .pt and .csv"
+            hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads matrices of other tools"
             raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:
             raise UserError(f"{path}: {error}") from error

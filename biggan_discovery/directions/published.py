@@ -117,7 +117,10 @@ def find_preset(name: str | None, path: Path) -> tuple[str, Published] | None:
         8.0
     """
     if name is None:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return next(((key, each) for key, each in PRESETS.items() if each.sha256 == sha256), None)
     if name not in PRESETS:
         raise UserError(f"unknown preset {name!r}{near_matches(name, PRESETS)}; choose from {', '.join(PRESETS)}")

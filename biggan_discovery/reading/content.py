@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.json_text import parse_json
 from biggan_discovery.reading.arrays import load_npy, load_npz, load_safetensors, to_tensor
-from biggan_discovery.reading.json_files import parse_json
 from biggan_discovery.reading.limits import LARGEST_TABLE, check_bytes, check_items, check_shape
 from biggan_discovery.reading.source import JSON, NPY, NPZ, SAFETENSORS, TEXT, TORCH, TORCH_LEGACY, form_of
 from biggan_discovery.reading.tables import Table, parse_table
@@ -99,10 +99,7 @@ def read_content(file: IO[bytes], most: int) -> Content:
         if form == TEXT:
             table = parse_table(content)
             return Content(form, [Group((), {"": torch.from_numpy(table.numbers)})], table)
-        try:
-            return _of_tree(form, parse_json(content), most)
-        except UserError as error:
-            raise UserError(f"it {error}" if str(error).startswith("is ") else str(error)) from error
+        return _of_tree(form, parse_json(content), most)
     raise UserError(f"it is a zip file of {_members(file)}; unpack it and give one file")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -32,6 +33,13 @@ TORCH, TORCH_LEGACY, NPY, NPZ, SAFETENSORS, JSON, TEXT, ZIP = (
     "zip file",
 )
 
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # Before UTF-16, whose mark it begins with.
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _LEGACY_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa850192e")  # torch.serialization.MAGIC_NUMBER, pickled.
 _MATRIX = "save the array with numpy.save instead"
 _REFUSED = (
@@ -53,7 +61,7 @@ _REFUSED = (
     (b"GIF8", "a picture", "give a file of numbers"),
     (b"%PDF", "a PDF", "give a file of numbers"),
 )
-_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+_CONTROL = frozenset(map(chr, set(range(32)) - set(b"\t\n\r\f\x1b"))) | {"\x7f"}
 
 
 @contextlib.contextmanager
@@ -178,12 +186,22 @@ def _is_old_tar(file: IO[bytes]) -> bool:
         file.seek(0)
 
 
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in Latin-1."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding, "replace")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")  # Only names can have such letters.
+
+
 def _form_of_text(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        head = head.decode("utf-16", errors="ignore").encode()
-    if head.translate(None, _CONTROL) != head:
+    text = decoded(head)
+    if any(letter in _CONTROL for letter in text):
         raise UserError("it is of no known format, or damaged; known are torch, safetensors, .npy, .npz, JSON and CSV")
-    first = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if first == b"<":
+    first = text.lstrip()[:1]
+    if first == "<":
         raise UserError("it is a web page or XML; download the file itself")
-    return JSON if first in (b"[", b"{") else TEXT
+    return JSON if first in ("[", "{") else TEXT

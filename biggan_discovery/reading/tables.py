@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Sequence
@@ -12,16 +11,10 @@ import numpy as np
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.reading.limits import LARGEST_TABLE, MOST_ITEMS, check_bytes
+from biggan_discovery.reading.source import decoded
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _INTEGER = re.compile(r"\d{1,9}")
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # Before UTF-16, whose mark it begins with.
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ def parse_table(content: bytes) -> Table:
         UserError: too large, empty, lines of different lengths, or a cell that is not a number.
     """
     check_bytes(len(content), LARGEST_TABLE, "a table")
-    lines, numbers = _lines(_decoded(content))
+    lines, numbers = _lines(decoded(content))
     if not lines:
         raise UserError("it is empty; expected one row of numbers per direction")
     cells = _split(lines)
@@ -69,16 +62,6 @@ def parse_table(content: bytes) -> Table:
     left_out = (("a header",) if header or len(numbers) < len(lines) else ()) + (("an index column",) if index else ())
     columns = tuple(header) if len(header) == len(values[0]) and not _counts(header) else ()
     return Table(np.array(values, np.float64), named, columns, left_out)
-
-
-def _decoded(content: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")  # Only names can have such letters.
 
 
 def _lines(text: str) -> tuple[list[str], list[int]]:
@@ -107,14 +90,14 @@ def _split(lines: list[str]) -> list[list[str]]:
 
 def _delimiter(lines: list[str]) -> str | None:
     """The character between cells; None for blanks."""
-    sample = lines[-1]
+    sample = max(lines, key=len)
     for delimiter in "\t;":
         if delimiter in sample.strip():
             return delimiter
     if "," not in sample:
         return None
-    blanks = sample.split()
-    if len(blanks) > 1 and all(_DECIMAL_COMMA.fullmatch(cell) for cell in blanks):
+    blanks = [cell.strip("\"'") for cell in sample.split()]
+    if len(blanks) > 1 and 2 * sum(bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in blanks) > len(blanks):
         return None
     return ","
 

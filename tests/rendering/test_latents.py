@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from scipy import stats
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.rendering import load_latents, sample_classes, sample_latents, save_latents
+from biggan_discovery.rendering.latents import load_samples
 from tests.rendering.toy import levels, toy_generator
 
 
@@ -61,18 +64,22 @@ def _cut(path: Path) -> None:
     [
         (lambda path: path.with_suffix(".txt").touch(), "no latents file"),
         (lambda path: path.mkdir(), "folder"),
-        (lambda path: path.write_bytes(b""), "not a .npy"),
-        (lambda path: path.write_bytes(b"hello"), "not a .npy"),
+        (lambda path: path.write_bytes(b""), "empty"),
+        (lambda path: path.write_bytes(b"hello"), "'hello'; expected a number"),
+        (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + b"(" * 117), "not a .npy"),
         (_cut, "not a .npy"),
-        (_pickled, "not a .npy"),
-        (lambda path: np.save(path, np.array([Evil()], dtype=object)), "not a .npy"),
-        (lambda path: np.save(path, np.array([["a"] * 5])), "real numbers"),
+        (_pickled, "Python pickle"),
+        (lambda path: np.save(path, np.array([Evil()], dtype=object)), "not of numbers"),
+        (lambda path: np.save(path, np.array([["a"] * 5])), "not of numbers"),
         (lambda path: np.save(path, np.zeros((2, 5), complex)), "real numbers"),
         (lambda path: np.save(path, np.zeros((2, 4))), r"\(2, 4\)"),
-        (lambda path: np.save(path, np.zeros(5)), r"\(5,\)"),
+        (lambda path: np.save(path, np.zeros(6)), r"\(6,\)"),
+        (lambda path: np.save(path, np.zeros((2, 3, 5))), r"\(2, 3, 5\)"),
         (lambda path: np.save(path, np.zeros((0, 5))), r"\(0, 5\)"),
         (lambda path: np.save(path, np.full((1, 5), np.nan)), "finite"),
         (lambda path: np.save(path, np.full((1, 5), 1e300)), "finite"),
+        (lambda path: torch.save(torch.ones(1).expand(10**9, 5), path), "at most 16,777,216"),
+        (lambda path: path.write_text("[[1, 2, 3, 4, 5], [1]]"), "no array|found"),
     ],
 )
 def test_bad_latents(tmp_path: Path, make, said: str) -> None:
@@ -82,6 +89,83 @@ def test_bad_latents(tmp_path: Path, make, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_latents_are_written_as_npy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"\.npy"):
+def test_latents_are_written_as_npz_or_npy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.npz or \.npy"):
         save_latents(tmp_path / "z.txt", torch.zeros(1, 5))
+
+
+Z = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+PER_LAYER = torch.randn(3, 9, 16, generator=torch.Generator().manual_seed(1))
+
+
+def _npz(path: Path, **arrays: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _npy(path: Path, z: torch.Tensor) -> None:
+    with path.open("wb") as file:
+        np.save(file, z.numpy())
+
+
+WRITERS = {
+    ".npy": _npy,
+    ".npz": lambda path, z: _npz(path, z=z.numpy(), seed=np.array(3)),
+    ".npz of any name": lambda path, z: _npz(path, samples=z.numpy()),
+    ".pt": lambda path, z: torch.save(z, path),
+    ".pt of arrays": lambda path, z: torch.save({"latents": z.numpy(), "seed": 3}, path),
+    ".pt of a list": lambda path, z: torch.save(list(z), path),
+    "safetensors": lambda path, z: safetensors.torch.save_file({"z": z.contiguous()}, path),
+    "JSON": lambda path, z: path.write_text(json.dumps(z.tolist())),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(
+    ("z", "expected"),
+    [
+        (Z, Z),
+        (Z[None], Z),
+        (Z[:, None], Z),
+        (Z[:, :, None, None], Z),
+        (Z[0], Z[:1]),
+        (Z[:1], Z[:1]),
+        (PER_LAYER, PER_LAYER),
+        (PER_LAYER[:1], PER_LAYER[:1]),
+    ],
+    ids=["Nz", "1Nz", "N1z", "Nz11", "z", "1z", "NLz", "1Lz"],
+)
+def test_latents_of_any_form_and_shape(tmp_path: Path, writer: str, z: torch.Tensor, expected: torch.Tensor) -> None:
+    WRITERS[writer](tmp_path / "latents", z)
+    assert torch.equal(load_latents(tmp_path / "latents", 16, 9), expected)
+
+
+def test_tables_of_latents(tmp_path: Path) -> None:
+    for name, delimiter in ((".csv", ","), (".txt", " ")):
+        np.savetxt(tmp_path / f"z{name}", Z.numpy(), delimiter=delimiter)
+        assert torch.equal(load_latents(tmp_path / f"z{name}", 16, 9), Z)
+
+
+@pytest.mark.parametrize("name", ["z.npy", "z.npz"])
+@pytest.mark.parametrize("z", [Z, PER_LAYER], ids=["Nz", "NLz"])
+def test_classes_come_back_with_the_latents(tmp_path: Path, name: str, z: torch.Tensor) -> None:
+    y = torch.tensor([4, 0, 2])
+    save_latents(tmp_path / name, z, y)
+    found, classes = load_samples(tmp_path / name, 16, 9)
+    assert torch.equal(found, z)
+    assert classes is not None
+    assert torch.equal(classes, y)
+    # Another tool's latents in the place of ours do not take the classes of ours.
+    np.save(tmp_path / "z.npy", z.numpy() + 1)
+    assert load_samples(tmp_path / "z.npy", 16, 9)[1] is None
+
+
+def test_classes_of_other_tools(tmp_path: Path) -> None:
+    torch.save({"z": Z, "labels": torch.tensor([[1.0], [2.0], [0.0]])}, tmp_path / "z.pt")
+    found = load_samples(tmp_path / "z.pt", 16)[1]
+    assert found is not None
+    assert found.tolist() == [1, 2, 0]
+    for wrong, said in (([1, 2], r"\(2,\)"), ([0.5, 1, 2], "not all integers")):
+        torch.save({"z": Z, "y": torch.tensor(wrong)}, tmp_path / "z.pt")
+        with pytest.raises(UserError, match=f"classes in .*{said}"):
+            load_samples(tmp_path / "z.pt", 16)

@@ -8,7 +8,7 @@ from typing import Any
 
 from biggan_discovery.errors import UserError
 
-MOST_CHARACTERS = 16 * 2**20
+MOST_CHARACTERS = 4 * 2**20
 MOST_LEVELS = 64
 HALVES = re.compile("[\ud800-\udfff]")
 _NO_FILE_NAME = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -21,7 +21,7 @@ def parse_json(text: str | bytes) -> Any:
     Python uses for bytes of file names.
 
     Args:
-        text: at most 16 MiB, in UTF-8, UTF-16 or UTF-32 if bytes.
+        text: at most 4 MiB, in UTF-8, UTF-16 or UTF-32 if bytes.
 
     Returns:
         The value, nested at most 64 levels deep.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import flips
+from benchmarks.faults import _inputs, flips
 from biggan_discovery.runs.folder import PREVIOUS, STATE, read_saved
 
 
@@ -23,3 +23,10 @@ def test_a_flipped_bit_of_a_checkpoint_changes_no_result(tmp_path: Path, caplog:
     assert halfway is not None
     assert 2 < halfway.step < 8
     assert (tmp_path / "run" / "halfway" / PREVIOUS).read_bytes() != (tmp_path / "run" / "halfway" / STATE).read_bytes()
+
+
+def test_damage_is_reproducible_and_of_every_kind():
+    whole = bytes(range(256)) + b'{"shape": [3, 16]}'
+    made = [_inputs.mutated(whole, [b"other"], random.Random(seed)) for seed in range(100)]
+    assert made == [_inputs.mutated(whole, [b"other"], random.Random(seed)) for seed in range(100)]
+    assert len(set(made)) > 90

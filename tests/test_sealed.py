@@ -98,7 +98,7 @@ def test_tensors_are_judged_before_they_are_read(path: Path):
         ("9" * 5_000, "not valid JSON"),
         ("[]", "not a JSON object"),
         ("", "not valid JSON"),
-        (" " * (16 * 2**20 + 1), "at most 16,777,216 are read"),
+        (" " * (4 * 2**20 + 1), "at most 4,194,304 are read"),
     ],
     ids=["open", "65", "900", "digits", "list", "nothing", "long"],
 )

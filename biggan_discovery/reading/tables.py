@@ -81,6 +81,8 @@ def _split(lines: list[str]) -> list[list[str]]:
             rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
         except csv.Error as error:
             raise UserError(f"it is not a table: {error}") from error
+        if len(rows) != len(lines):
+            raise UserError("it is not a table of numbers: a quote that is opened in one line is not closed in it")
     if sum(map(len, rows)) > MOST_ITEMS:
         raise UserError(f"it has more than {MOST_ITEMS:,} cells")
     if all(len(row) > 1 and not row[-1].strip() for row in rows):  # A separator after the last cell.

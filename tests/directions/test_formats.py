@@ -201,6 +201,7 @@ BAD = {
     "text.csv": (b"hello", "line 1, column 1 is 'hello'"),
     "letter.csv": (b"1,2\n3,b\n", "line 2, column 2 is 'b'; expected a number"),
     "gap.csv": (b"1,2\n3,\n", "line 2, column 2 is ''"),
+    "quotes.csv": (b'"1","2\n3,4\n', "a quote that is opened in one line"),
     "ragged.csv": (b"1,2\n\n3\n", "line 3 has 1 numbers, but the first has 2"),
     "nan.csv": (b"1,nan\n", "nan, infinite or too large"),
     "large.csv": (b"1,1e39\n", "nan, infinite or too large"),

@@ -4,11 +4,16 @@ BIN := .venv/bin
 
 .PHONY: demo test docs format clean
 
-# Find directions of the bundled generator, then draw the strongest.
+# Find directions of the bundled generator, name those that match its known factors, and draw the strongest.
 demo: .venv/installed
 	$(BIN)/python discover.py --out runs/demo
+	$(BIN)/biggan-discovery name runs/demo/directions.safetensors --suggest
 	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --path-size 2 --out runs/demo/directions.gif
-	@echo "open runs/demo/directions.gif; for the other commands: source .venv/bin/activate"
+	@echo
+	@echo "Open runs/demo/directions.gif. Then edit and judge what was found:"
+	@echo "  source .venv/bin/activate"
+	@echo "  biggan-discovery edit runs/demo/directions.safetensors --set 0=2 --set 1=-1 --class torus --out edit.gif"
+	@echo "  biggan-discovery evaluate runs/demo/directions.safetensors --out report"
 
 # Lint, format, types, the site, and all tests on as many processes as there are processors.
 test: .venv/installed-dev

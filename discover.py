@@ -3,6 +3,7 @@
 import sys
 
 from biggan_discovery.cli import start
+from biggan_discovery.installed import as_typed
 
 if __name__ == "__main__":
-    start("discover", f"python {sys.argv[0]}")
+    start("discover", f"{as_typed(sys.executable)} {sys.argv[0]}")

@@ -1,8 +1,10 @@
-"""One line, instead of a traceback, for a Python without the packages that this one needs. Imports none of them."""
+"""How this was installed and started: packages that are missing, and what to call a program. Imports no packages."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -25,3 +27,18 @@ def packages_required() -> Iterator[None]:
             ".venv/bin/activate`, or install it with `pip install .`"
         )
         raise SystemExit(2) from error
+
+
+def as_typed(program: str) -> str:
+    """What a user types here for a program: its name if the shell finds it by that, else its path.
+
+    Example:
+        >>> as_typed("/usr/bin/env"), as_typed(".venv/bin/python")
+        ('env', '.venv/bin/python')
+    """
+    path = os.path.abspath(program)  # noqa: PTH100  The Python of an environment is a link, and is not resolved.
+    found = shutil.which(os.path.basename(path))  # noqa: PTH119
+    if found is not None and os.path.abspath(found) == path:  # noqa: PTH100
+        return os.path.basename(path)  # noqa: PTH119
+    relative = os.path.relpath(path) if os.name == "posix" else ".."  # Drives differ on Windows.
+    return path if relative.startswith("..") else relative

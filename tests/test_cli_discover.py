@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from biggan_discovery import Directions
+from biggan_discovery.installed import as_typed
 from tests.processes import Command, Ended, save_fast_biggan
 
 CLONE = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def test_the_script_finds_directions_and_says_how_well(tmp_path: Path, generator
         re.MULTILINE,
     )
     file = tmp_path / "run" / "directions.safetensors"
-    assert done.stdout.splitlines()[-1] == f"saved {file}; see it with: python visualize.py {file}"
+    assert done.stdout.splitlines()[-1] == f"saved {file}; see it with: {as_typed(sys.executable)} visualize.py {file}"
     assert "searching: 5/5" in done.stderr
     assert "\r" not in done.stderr, "a bar in a pipe"
     found = Directions.load(file)

@@ -133,6 +133,7 @@ def test_help_names_commands_that_exist_there(installed: Path, empty: Path) -> N
 def run(installed: Path, folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run the console script where only the wheel's files, and other packages, are importable."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BIGGAN_DISCOVERY")}
+    environment["PATH"] = f"{installed / 'bin'}{os.pathsep}{environment['PATH']}"
     environment |= {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     script = [sys.executable, str(installed / "bin" / "biggan-discovery"), *shlex.split(command)]
     return subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from biggan_discovery import output
 from biggan_discovery.allocator import keep_freed_memory
-from biggan_discovery.installed import packages_required
+from biggan_discovery.installed import as_typed, packages_required
 from biggan_discovery.lazy import attach
 from biggan_discovery.runs import interrupts
 
@@ -28,7 +28,7 @@ __getattr__ = attach(__name__, {"cli": "group"})
 
 def main() -> NoReturn:
     """The console script `biggan-discovery`."""
-    start(None, "biggan-discovery")
+    start(None, as_typed(sys.argv[0]))
 
 
 def start(name: str | None, program: str) -> NoReturn:

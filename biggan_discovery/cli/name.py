@@ -24,6 +24,8 @@ Examples:
   COMMAND runs/demo/directions.safetensors
   COMMAND runs/demo/directions.safetensors 3 "camera height"
   COMMAND runs/demo/directions.safetensors 3 --note "turns at +2" --range -2,3
+  COMMAND runs/demo/directions.safetensors --suggest
+      name those that match a known factor
   COMMAND runs/demo/directions.safetensors --author "A. Name" --licence CC-BY-4.0
 """
 _WIDTH_OF_KEYS = 11
@@ -41,6 +43,7 @@ _MOST_CLASSES = 20
 )
 @group(
     "Of the file",
+    click.option("--suggest", is_flag=True, help="Name directions after known factors (bundled generators)."),
     click.option("--author", metavar="TEXT", help="Who found or named them."),
     click.option("--licence", metavar="TEXT", help="Licence of the file."),
 )
@@ -50,6 +53,7 @@ def name_command(
     name: str | None,
     note: str | None,
     ends: str | None,
+    suggest: bool,
     author: str | None,
     licence: str | None,
 ) -> None:
@@ -62,7 +66,9 @@ def name_command(
 
     if direction is None and (note is not None or ends is not None):
         raise UserError("--note and --range are for one direction; give its number or name after the file")
-    if all(each is None for each in (name, note, ends, author, licence)):
+    if suggest and direction is not None:
+        raise UserError("--suggest names all directions that it can; leave out DIRECTION and NAME")
+    if all(each is None for each in (name, note, ends, author, licence)) and not suggest:
         directions = Directions.load(file)
         for line in _listing(directions, None if direction is None else directions.index(direction)):
             output.result(line)
@@ -71,22 +77,43 @@ def name_command(
         index = None if direction is None else directions.index(direction)
         if index is not None:
             _change(directions, index, name, note, ends)
+        if suggest:
+            _suggest(directions)
         directions.credit(author=author, licence=licence)
     if name is not None:
         called = directions.names[index or 0]
         output.status(f"{file}: direction {index} {f'is now {called!r}' if called else 'has no name'}")
-    else:
+    elif not suggest:
         for line in _about(directions) if index is None else _row(directions, index):
             output.status(line)
 
 
 def _change(directions: Directions, index: int, name: str | None, note: str | None, ends: str | None) -> None:
     if name is not None:
+        from biggan_discovery.evaluation.suggestions import is_suggestion
+
         directions.rename(index, name)
+        if is_suggestion(directions.notes[index]):
+            directions.annotate(index, "")
     if note is not None:
         directions.annotate(index, note)
     if ends is not None:
         directions.recommend(index, _range(ends))
+
+
+def _suggest(directions: Directions) -> None:
+    from biggan_discovery.directions.defaults import load_generator_for
+    from biggan_discovery.evaluation.suggestions import suggest_names
+    from biggan_discovery.generators.remote import REMOTE
+
+    generator = directions.metadata.get("generator")
+    if generator in REMOTE:  # Nothing is downloaded for this.
+        raise UserError(f"the factors of {generator} are not known; look at the directions and name them yourself")
+    named = suggest_names(directions, load_generator_for(directions, device="cpu"))
+    for index in named:
+        output.status(f"direction {index}: {directions.names[index]!r}, {directions.notes[index]}")
+    if not named:
+        output.status("no unnamed direction matches a known factor")
 
 
 def _range(text: str) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import HEADER
+from biggan_discovery.files import HEADER, existing_file
 from biggan_discovery.json_text import parse_json
 
 CHECKSUM = "checksum"
@@ -31,6 +31,10 @@ _SEALED = re.compile(r'\{"checksum": "([0-9a-f]{64})"(.*)', re.DOTALL)
 
 class DamagedError(UserError):
     """A file that is cut short, changed or not of this project."""
+
+
+class ForeignError(DamagedError):
+    """A safetensors file that others wrote."""
 
 
 class Contents(NamedTuple):
@@ -72,18 +76,19 @@ def unseal(path: Path, *, most_entries: int | None = None) -> Contents:
         most_entries: the most entries of a tensor. Defaults to no limit.
 
     Raises:
-        DamagedError: If it is not a safetensors file with our header, or the checksum does not match or is missing.
-        UserError: If a tensor is larger than the limit, or the file is not readable.
+        DamagedError: If it is not a safetensors file with our header (`ForeignError` if only the header is missing), or
+            the checksum does not match or is missing.
+        UserError: If a tensor is larger than the limit, or the file is not a readable regular file.
         OSError: If reading fails.
 
     Example:
         >>> unseal(Path("found.safetensors")).header["generator"]
         'scenes-64'
     """
-    with _opened(path) as file:
+    with _opened(existing_file(path)) as file:  # A pipe would be waited for.
         text = (file.metadata() or {}).get(HEADER)
         if text is None:
-            raise DamagedError(f"it has no header {HEADER!r}")
+            raise ForeignError(f"it has no header {HEADER!r}")
         names = sorted(file.keys())
         for name in names:
             shape = file.get_slice(name).get_shape()

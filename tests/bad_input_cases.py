@@ -147,7 +147,7 @@ CASES = {
     "visualize noise.safetensors": "noise.safetensors",
     "visualize html.safetensors": "html.safetensors",
     "visualize code.safetensors": "code.safetensors",
-    "visualize bare.safetensors": "bare.safetensors",
+    "visualize bare.safetensors": "`biggan-discovery import` reads",
     "visualize garbled.safetensors": "not valid JSON",
     "visualize listed.safetensors": "not a JSON object",
     "visualize future.safetensors": "99",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -87,6 +88,12 @@ def test_saving_it_again_with_the_library_keeps_the_seal(path: Path):
 def test_tensors_are_judged_before_they_are_read(path: Path):
     with pytest.raises(UserError, match=r"'A' has shape \(3, 5\); at most 14 entries are read"):
         unseal(path, most_entries=14)
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match="a pipe or a device"):
+        unseal(tmp_path / "f.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ def campaign(folder: Path, targets: dict[str, Target], inputs: int, seed: int) -
             name, number = plan[len(outcomes)]
             click.echo(f"{name}, input {number}: the child died or hung (status {status})", err=True)
             outcomes.append((name, Outcome("death", 0, 0, "")))
+            _put_back(folder, targets[name])
     return outcomes
 
 
@@ -231,11 +232,16 @@ def _read(folder: Path, target: Target, chance: random.Random, others: list[byte
         kind = "code"
     elif kind != "traceback" and (peak > _MOST_BYTES or seconds > _MOST_SECONDS):
         kind = "memory" if peak > _MOST_BYTES else "time"
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    path.write_bytes(target.whole)
+    _put_back(folder, target)
     for made in (*folder.glob("run/state.previous*"), *folder.glob("run/directions*")):
         made.unlink()  # They would be read instead of the checkpoint.
     return Outcome(kind, seconds, peak, f"{description}; {detail} ({seconds:.1f} s, {peak / 2**20:.0f} MiB)")
+
+
+def _put_back(folder: Path, target: Target) -> None:
+    path = folder / target.path
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    path.write_bytes(target.whole)
 
 
 def _in_folder(folder: Path, command: tuple[str, ...]) -> tuple[str, str]:

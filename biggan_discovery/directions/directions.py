@@ -28,7 +28,7 @@ from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_write, existing_file
 from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
 from biggan_discovery.json_text import well_formed
-from biggan_discovery.sealed import DamagedError, seal, unseal
+from biggan_discovery.sealed import DamagedError, ForeignError, seal, unseal
 
 FORMAT = 2  # 1 had no checksum.
 SUFFIX = ".safetensors"
@@ -319,7 +319,8 @@ class Directions:
         try:
             directions = cls(*_read(path))
         except DamagedError as error:
-            hint = "" if path.suffix.lower() == SUFFIX else "; `biggan-discovery import` reads matrices of other tools"
+            foreign = isinstance(error, ForeignError) or path.suffix.lower() != SUFFIX
+            hint = "; `biggan-discovery import` reads matrices of other tools" if foreign else ""
             raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:
             raise UserError(f"{path}: {error}") from error

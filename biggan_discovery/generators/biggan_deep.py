@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +29,9 @@ from biggan_discovery.generators.biggan_deep_files import (
 )
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.weights import check_tensors, read_weights
+from biggan_discovery.json_text import parse_json
+from biggan_discovery.reading.limits import MOST_NUMBERS, check_shape
+from biggan_discovery.reading.source import check_regular
 
 _ROW_TOLERANCE = 1e-6
 _log = logging.getLogger(__name__)
@@ -271,10 +273,8 @@ def _read_state(path: Path) -> tuple[Config, dict[str, Tensor], str]:
     layout.check_sum(weights, sha256)
     source = f"its {CONFIG}"
     if config is None:
-        config, source = (
-            published_config({key: tuple(value.shape) for key, value in found.items()}, weights),
-            "its size",
-        )
+        config = published_config({key: tuple(value.shape) for key, value in found.items()}, weights)
+        source = "its size"
         _log.info("%s has no %s beside it; read as the published network of %d px", weights, CONFIG, config.resolution)
     state = check_tensors(found, tensor_shapes(config), weights, source)
     return config, {key: value.float() for key, value in state.items()}, sha256
@@ -285,12 +285,14 @@ def _read_directions(path: Path, z_dim: int) -> tuple[Tensor | None, tuple[str, 
     if not path.exists():
         return None, ()
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if HEADER in header:  # the result of a search that somebody keeps here
                 return None, ()
+            check_shape(file.get_slice("directions").get_shape(), MOST_NUMBERS, "'directions'")
             directions = file.get_tensor("directions")
-            names = json.loads(header.get("names", "null"))
+            names = parse_json(header.get("names", "null"))
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"cannot read the true directions in {path}: {error}") from error
     if directions.ndim != 2 or directions.shape[1] != z_dim or not directions.is_floating_point():

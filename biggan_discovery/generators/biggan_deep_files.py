@@ -16,13 +16,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.layout import beside, check_integer, check_sum, is_integer, is_number, kind
 from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.reading.limits import MOST_WEIGHTS
-from biggan_discovery.reading.source import first_bytes
+from biggan_discovery.reading.source import first_bytes, open_place
 
 CONFIG = "config.json"
 WEIGHTS = "pytorch_model.bin"
@@ -185,7 +185,8 @@ def read_config(path: Path) -> Config | None:
     """
     place = config_path(path)
     if place.is_file():
-        check_sum(place, hashlib.sha256(place.read_bytes()).hexdigest())
+        with open_place(place) as file:
+            check_sum(place, hashlib.file_digest(cast(Any, file), "sha256").hexdigest())
     elif path.is_file():
         return None
     return read_config_file(place)

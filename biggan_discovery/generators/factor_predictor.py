@@ -5,11 +5,11 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.reading.arrays import load_safetensors
+from biggan_discovery.reading.source import open_place
 
 FACTOR_PREDICTOR = "factor_predictor.safetensors"
 """Name of the file beside a generator's weights."""
@@ -51,8 +51,9 @@ def load_factor_predictor(path: Path | zipfile.Path, factors: int) -> FactorPred
     """
     network = FactorPredictor(factors)
     try:
-        state = safetensors.torch.load(path.read_bytes())
+        with open_place(path) as file:
+            state = load_safetensors(file)
         network.load_state_dict({name: value.float() for name, value in state.items()})
-    except (safetensors.SafetensorError, OSError, RuntimeError) as error:
+    except (UserError, RuntimeError) as error:
         raise UserError(f"{path} is not a predictor of {factors} factors, or is damaged") from error
     return network.eval().requires_grad_(False)

@@ -19,13 +19,15 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.generators.classes import IMAGENET_CLASSES, imagenet_names
 from biggan_discovery.generators.search_settings import PAPER_SETTINGS
 from biggan_discovery.reading.json_files import read_json
-from biggan_discovery.reading.source import Place
+from biggan_discovery.reading.limits import LARGEST_HEADER
+from biggan_discovery.reading.source import Place, open_place
 
 CLASSES = "classes.json"
 SETTINGS = "discovery.json"
 DIRECTIONS = "directions.safetensors"
 SUMS = "SHA256SUMS"
 
+_LONGEST_NAME = 1000  # ImageNet's longest has 121.
 _LARGEST = 2**20  # Larger sizes are mistakes, and would fail far from their cause.
 
 
@@ -41,6 +43,8 @@ def read_class_names(folder: Path | zipfile.Path, num_classes: int) -> tuple[str
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"{path} should be a list of class names, each a string that is not empty")
+    if max(map(len, names), default=0) > _LONGEST_NAME:
+        raise UserError(f"{path} has a class name of more than {_LONGEST_NAME} characters")
     if len(names) != num_classes:
         raise UserError(f"{path} has {len(names)} names, but the generator has {num_classes} classes")
     return tuple(names)
@@ -85,7 +89,8 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     path = folder / SUMS
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    with open_place(path) as file:
+        lines = file.read(LARGEST_HEADER).decode(errors="replace").splitlines()
     matches = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
     return {match[2]: match[1] for match in matches if match}
 

@@ -23,11 +23,11 @@ MOST_WEIGHTS = 2**27
 MOST_NUMBERS = 2**24
 """Numbers in a matrix of directions or in latents: 4,096 directions of a z_dim of 4,096."""
 MOST_ITEMS = 2**22
-"""Items of nested lists, objects and tables."""
+"""Items of nested lists and objects."""
+MOST_LINES, MOST_CELLS = 2**17, 2**21
+"""Lines and cells of a table."""
 DEEPEST = 32
 """Levels of nested lists and objects."""
-LONGEST_SIDE = 2**20
-"""Rows of latents or of directions, or coordinates of z."""
 
 
 def check_bytes(size: int, most: int, what: str) -> None:

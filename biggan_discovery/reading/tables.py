@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.reading.limits import LARGEST_TABLE, MOST_ITEMS, check_bytes
+from biggan_discovery.reading.limits import LARGEST_TABLE, MOST_CELLS, MOST_LINES, check_bytes
 from biggan_discovery.reading.source import decoded
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -66,6 +66,8 @@ def parse_table(content: bytes) -> Table:
 
 def _lines(text: str) -> tuple[list[str], list[int]]:
     """Lines with content, and their numbers in the file."""
+    if text.count("\n") + text.count("\r") > 2 * MOST_LINES:
+        raise UserError(f"it has more than {MOST_LINES:,} lines")
     lines = enumerate(re.split(r"\r\n|\r|\n", text.replace("\N{MINUS SIGN}", "-")), start=1)
     kept = [(line, number) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
     return [line for line, _ in kept], [number for _, number in kept]
@@ -83,8 +85,8 @@ def _split(lines: list[str]) -> list[list[str]]:
             raise UserError(f"it is not a table: {error}") from error
         if len(rows) != len(lines):
             raise UserError("it is not a table of numbers: a quote that is opened in one line is not closed in it")
-    if sum(map(len, rows)) > MOST_ITEMS:
-        raise UserError(f"it has more than {MOST_ITEMS:,} cells")
+    if sum(map(len, rows)) > MOST_CELLS:
+        raise UserError(f"it has more than {MOST_CELLS:,} cells")
     if all(len(row) > 1 and not row[-1].strip() for row in rows):  # A separator after the last cell.
         rows = [row[:-1] for row in rows]
     return [[cell.strip().strip("\"'") for cell in row] for row in rows]

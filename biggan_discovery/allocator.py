@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from typing import Any
 
 _VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 TUNABLES = ":".join(
@@ -40,6 +42,28 @@ def keep_freed_memory() -> bool:
         os.environ["GLIBC_TUNABLES"] = TUNABLES
         os.execv(sys.executable, sys.orig_argv)
     return False
+
+
+_MALLINFO2 = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+
+
+def kept_memory() -> int:
+    """Bytes that were freed and are kept in the process, where glibc (2.33 or newer) says so; else 0."""
+    statistics = _mallinfo2()
+    return statistics().fordblks if statistics else 0
+
+
+@functools.cache
+def _mallinfo2() -> Any:
+    """The function of that name in glibc; None if there is none."""
+    import ctypes  # Imported here, as most commands never ask.
+
+    if not _has_glibc() or not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        return None
+    function = ctypes.CDLL(None).mallinfo2
+    fields = [(name, ctypes.c_size_t) for name in _MALLINFO2]
+    function.restype = type("mallinfo2", (ctypes.Structure,), {"_fields_": fields})
+    return function
 
 
 def _has_glibc() -> bool:

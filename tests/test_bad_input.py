@@ -27,6 +27,7 @@ import torch
 from biggan_discovery import Directions, discover
 from biggan_discovery.cli import cli, run
 from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.memory import OutOfMemoryError
 from biggan_discovery.search import discovery
 from tests.bad_input_cases import CASES, HUGE
 from tests.processes import Command, Ended
@@ -282,8 +283,8 @@ def test_the_code_in_these_files_would_run_if_they_were_read_carelessly(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "out of memory; try a smaller --micro-batch or fewer samples"),
-        (MemoryError("no room for it"), "no room for it"),
+        (MemoryError(), "out of memory; close other programs, or raise the limit"),
+        (OutOfMemoryError("no room for it"), "no room for it"),
     ],
 )
 def test_out_of_memory_is_not_bad_input(

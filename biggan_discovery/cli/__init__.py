@@ -18,11 +18,22 @@ from biggan_discovery.lazy import attach
 from biggan_discovery.runs import interrupts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import click
 
     from biggan_discovery.cli.group import cli
 
 __all__ = ["cli", "main", "run", "start"]
+_RAISE = "close other programs, or raise the limit"
+_LOWER = {
+    "discover": "lower --micro-batch, --samples, --sketches or --batch, or raise the limit",
+    "visualize": "lower --samples or --scale, draw fewer directions with --only, or raise the limit",
+    "edit": "lower --samples or --scale, or raise the limit",
+    "evaluate": "measure fewer --metrics, or raise the limit",
+}
+"""What each command says if memory runs out."""
+
 __getattr__ = attach(__name__, {"cli": "group"})
 
 
@@ -67,9 +78,11 @@ def _code(command: click.Command, program: str | None) -> int:
 
     from biggan_discovery.errors import UserError
     from biggan_discovery.files import is_bad_path
+    from biggan_discovery.memory import OutOfMemoryError, RoomForLibraries
 
+    RoomForLibraries.install()
     try:
-        with _joined():
+        with _memory_in_one_line(command), _joined():
             return int(command.main(prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -84,13 +97,27 @@ def _code(command: click.Command, program: str | None) -> int:
         return _stopped(error, signal.SIGINT)
     except interrupts.Stopped as error:
         return _stopped(error, error.number)
-    except MemoryError as error:
-        return _failed(str(error) or "out of memory; try a smaller --micro-batch or fewer samples", 1)
+    except OutOfMemoryError as error:
+        return _failed(str(error), 1)
     except BrokenPipeError:  # The reader of stdout has what it wanted.
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _failed(f"{error.strerror or error}{where}", 2 if is_bad_path(error) else 1)
+
+
+@contextlib.contextmanager
+def _memory_in_one_line(command: click.Command) -> Iterator[None]:
+    """Raise an `OutOfMemoryError` that says what to lower for every error that means out of memory."""
+    from biggan_discovery.memory import OutOfMemoryError, is_out_of_memory, out_of_memory
+
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
+            raise
+        name = next((word for word in sys.argv[1:] if word in _LOWER), command.name or "")
+        raise OutOfMemoryError(out_of_memory(error, _LOWER.get(name, _RAISE))) from error
 
 
 def _joined() -> contextlib.AbstractContextManager[None]:

@@ -28,6 +28,7 @@ from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_write, existing_file
 from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
 from biggan_discovery.json_text import well_formed
+from biggan_discovery.memory import memory_errors_pass
 from biggan_discovery.sealed import DamagedError, ForeignError, seal, unseal
 
 FORMAT = 2  # 1 had no checksum.
@@ -301,6 +302,7 @@ class Directions:
         atomic_write(path, content)
 
     @classmethod
+    @memory_errors_pass()
     def load(cls, path: str | os.PathLike[str]) -> Directions:
         """Read a directions file, without executing code. A round trip through `save` is exact.
 

@@ -16,6 +16,7 @@ from biggan_discovery.generators.families import family_of, looked_for
 from biggan_discovery.generators.family import Family
 from biggan_discovery.generators.layout import read_class_names
 from biggan_discovery.generators.remote import REMOTE
+from biggan_discovery.memory import memory_errors_pass
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class Entry:
     problem: str = ""
 
 
+@memory_errors_pass()
 def load_generator(
     name_or_path: str | os.PathLike[str] = DEFAULT,
     *,

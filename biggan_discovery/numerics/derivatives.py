@@ -18,7 +18,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators.batching import Batch, is_out_of_memory
+from biggan_discovery.generators.batching import Batch
+from biggan_discovery.memory import is_out_of_memory
 from biggan_discovery.numerics.arithmetic import in_float64
 
 Images = Callable[[Float[Tensor, "N n"]], Float[Tensor, "N ..."]]
@@ -156,7 +157,7 @@ def jacobian_rows(
         return rows, len(axes) + math.ceil(len(axes) / count)
 
     try:
-        return batch.attempt(vectorised)
+        return batch.attempt(vectorised, rows=len(axes))
     except (NotImplementedError, RuntimeError) as error:
         # A user's own function may use operations that vmap or forward mode does not support.
         if is_out_of_memory(error):
@@ -194,7 +195,7 @@ def pixel_hessians(
     """
     n = probes.shape[1]
     first, second = torch.triu_indices(n, n, 1)
-    at_zero = images(torch.zeros_like(probes[:1]))
+    [at_zero] = batch.map(images, torch.zeros_like(probes[:1]))
     # Subtracting the value at 0 before summing leaves small numbers, which reduces rounding errors.
     above, below = (
         torch.cat(list(batch.map(lambda part: images(part) - at_zero, shifts)))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.memory import check_room
 from biggan_discovery.numerics.streams import random_numbers
 
 
@@ -70,6 +71,7 @@ def draw(
         >>> samples.w.shape, samples.probes.shape
         (torch.Size([8, 4]), torch.Size([2, 8, 4]))
     """
+    check_room_for_samples(generator, count, probes, ndirs, "the number of samples")
     rows = [
         random_numbers(seed, stream, step=step, sample=index).random(generator.z_dim + 3 + probes * ndirs)
         for index in range(first, first + count)
@@ -87,3 +89,21 @@ def draw(
         w.to(**place),
         v.to(**place),
     )
+
+
+def check_room_for_samples(generator: FrozenGenerator, count: int, probes: int, ndirs: int, option: str) -> None:
+    """Check that samples fit in memory.
+
+    Args:
+        generator: the frozen network.
+        count: number of samples.
+        probes: number of probes per sample.
+        ndirs: number of directions.
+        option: what to lower.
+
+    Raises:
+        OutOfMemoryError: they do not fit.
+    """
+    numbers = generator.z_dim + (1 + probes) * ndirs
+    # In float64 twice, as they are drawn one by one, and in the generator's dtype.
+    check_room((2 * 8 + 4) * count * numbers, f"{count:,} samples", f"lower {option}")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.json_text import parse_json
+from biggan_discovery.memory import memory_errors_pass
 from biggan_discovery.reading.arrays import load_npy, load_npz, load_safetensors, to_tensor
 from biggan_discovery.reading.limits import LARGEST_TABLE, check_bytes, check_items, check_shape
 from biggan_discovery.reading.source import JSON, NPY, NPZ, SAFETENSORS, TEXT, TORCH, TORCH_LEGACY, form_of
@@ -69,6 +70,7 @@ class Content:
         return shown([f"{name} {tuple(tensor.shape)}".strip() for name, tensor in self.arrays().items()]) or "nothing"
 
 
+@memory_errors_pass()
 def read_content(file: IO[bytes], most: int) -> Content:
     """Read the tensors of a file by its content, not its suffix, and without executing code.
 

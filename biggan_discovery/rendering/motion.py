@@ -13,7 +13,7 @@ from torch import Tensor
 from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.batching import Batch, forward_batch
+from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.rendering.table import EASINGS
 
@@ -182,7 +182,7 @@ def generate(
     def images(z: Tensor, y: Tensor) -> Tensor:
         return generator(z.to(generator.device, generator.dtype), y.to(generator.device))
 
-    yield from (Batch(batch) if batch else forward_batch(generator)).map(images, z, y)
+    yield from forward_batch(generator, batch).map(images, z, y)
 
 
 def traversal(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_path, atomic_write
+from biggan_discovery.memory import memory_errors_pass
 from biggan_discovery.sealed import DamagedError, seal, unseal
 
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
@@ -157,6 +158,7 @@ def resumed(saved: Saved, fresh: State) -> State:
     return replace(fresh, tensors=tensors, history=history)
 
 
+@memory_errors_pass()
 def _read(path: Path) -> Saved:
     try:
         header, tensors = unseal(path)

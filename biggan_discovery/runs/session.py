@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biggan_discovery.memory import OutOfMemoryError, is_out_of_memory, out_of_memory
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
@@ -51,6 +54,28 @@ class Session:
         if state.step % self.save_every == 0 or state.step == state.total or self.interrupts.signal:
             self._save(state)
         return bool(self.interrupts.signal)
+
+    @contextlib.contextmanager
+    def kept_without_memory(self, state: State) -> Iterator[None]:
+        """Context manager that saves the state if memory runs out; around work that does not change the state.
+
+        Raises:
+            OutOfMemoryError: says whether the state is saved.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            message = str(error) if isinstance(error, OutOfMemoryError) else out_of_memory(error)
+        else:
+            return
+        # Outside of the handler, whose traceback would hold on to the activations.
+        saved = ""
+        if self.folder is not None and state.step:
+            self._save(state)
+            saved = f"; {state.step} of {state.total} are saved in {self.folder}, and the same command resumes them"
+        raise OutOfMemoryError(message + saved)
 
     def _save(self, state: State) -> None:
         if self.folder is not None:

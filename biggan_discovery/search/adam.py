@@ -11,13 +11,14 @@ from torch import Tensor
 from biggan_discovery.directions import orthonormalize, pad
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.batching import Batch, gradient_batch
+from biggan_discovery.generators.batching import gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.memory import check_room
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.gradient import SCALES, ObjectiveGradient
 from biggan_discovery.objectives.objective import Objective
-from biggan_discovery.objectives.samples import draw
+from biggan_discovery.objectives.samples import check_room_for_samples, draw
 from biggan_discovery.runs import processes
 from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
@@ -27,6 +28,7 @@ from biggan_discovery.search.precision import check_precision, gradient_precisio
 from biggan_discovery.search.settings import AUTO, AdamSettings
 
 _TRIED_AGAIN = 100  # Steps after which a scale that has fallen may be the largest again.
+_BYTES = 4  # of a number in float32
 _BETA1, _BETA2, _ADAM_EPS = 0.9, 0.99, 1e-8
 
 
@@ -50,6 +52,15 @@ class Adam(Method):
         """Check that the objective supports the path size."""
         check_path_size(self.objective, settings.path_size)
         check_precision(generator, settings.precision)
+        check_room_for_samples(
+            generator, len(processes.share(settings.batch)), settings.probes, settings.directions, "--batch"
+        )
+        pixels = generator.channels * generator.resolution**2
+        check_room(
+            3 * _BYTES * pixels * self.objective.passes(settings.probes),
+            f"the images of one sample with {settings.probes} probes",
+            "lower --probes",
+        )
 
     def total(self, settings: AdamSettings) -> int:
         """Number of steps."""
@@ -84,7 +95,7 @@ class Adam(Method):
 
         session.begin(state)
         generator = in_precision(generator, settings.precision)
-        batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        batch = gradient_batch(generator, settings.micro_batch)
         gradient_at = ObjectiveGradient(self.objective, generator, settings.epsilon, settings.layers, batch=batch)
         mine = processes.share(settings.batch)
         with arithmetic(settings.precision), session.progress(state, "searching", "step") as progress:
@@ -95,19 +106,20 @@ class Adam(Method):
                 scale = loss_scale.item() if step % _TRIED_AGAIN else SCALES[0]
                 value, gradient = 0.0, torch.zeros_like(padded)
                 if mine:  # With more processes than samples, some have none.
-                    samples = draw(
-                        generator,
-                        settings.classes,
-                        len(A),
-                        count=len(mine),
-                        first=mine.start,
-                        probes=settings.probes,
-                        path_size=settings.path_size,
-                        seed=settings.seed,
-                        stream=Stream.SEARCH,
-                        step=step,
-                    )
-                    value, gradient, scale = gradient_at(padded, samples, scale)
+                    with session.kept_without_memory(state):
+                        samples = draw(
+                            generator,
+                            settings.classes,
+                            len(A),
+                            count=len(mine),
+                            first=mine.start,
+                            probes=settings.probes,
+                            path_size=settings.path_size,
+                            seed=settings.seed,
+                            stream=Stream.SEARCH,
+                            step=step,
+                        )
+                        value, gradient, scale = gradient_at(padded, samples, scale)
                 weight = len(mine) / settings.batch
                 value, gradient, scale = _of_all_processes(value, gradient, weight, scale, session.interrupts)
                 loss_scale.fill_(scale)

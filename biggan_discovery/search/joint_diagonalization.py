@@ -18,8 +18,9 @@ from biggan_discovery.directions import directions_of_start, pad
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.batching import Batch, forward_batch, gradient_batch
+from biggan_discovery.generators.batching import forward_batch, gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.memory import check_room
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.derivatives import Images
 from biggan_discovery.numerics.eigenvectors import fixed_signs
@@ -89,6 +90,19 @@ class JointDiagonalization(Method):
             raise UserError(
                 f"sketches is 0 (all pixels); with {rows} dimensions it should be at least 1, for example {_SKETCHES}"
             )
+        self._check_room(generator, settings, rows)
+
+    def _check_room(self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, rows: int) -> None:
+        kept = settings.samples * self.matrices.kept(settings.sketches)
+        # In float32, and in float64 while they are diagonalized.
+        check_room(
+            (4 + 8) * kept * rows**2,
+            f"{kept:,} matrices of {rows} x {rows}",
+            f"lower --samples{' or --sketches' if settings.sketches else ''}",
+        )
+        pixels = generator.channels * generator.resolution**2
+        sketches = settings.sketches or 0
+        check_room((4 + 8) * sketches * pixels, f"{sketches:,} sketches of an image", "lower --sketches")
 
     def total(self, settings: JointDiagonalizationSettings) -> int:
         """Number of latents to measure."""
@@ -135,7 +149,8 @@ class JointDiagonalization(Method):
             latent = state.step + processes.rank()
             measured = None
             if latent < state.total:
-                measured = self.measure(generator, settings, start, latent, matrices)
+                with session.kept_without_memory(state):
+                    measured = self.measure(generator, settings, start, latent, matrices)
             return measured, session.interrupts.votes()
 
         session.begin(state)
@@ -162,7 +177,7 @@ class JointDiagonalization(Method):
             epsilon=settings.epsilon,
             sketches=settings.sketches,
             random=random_numbers(settings.seed, Stream.SKETCH, step=latent),
-            batch=Batch(settings.micro_batch) if settings.micro_batch else chosen(generator),
+            batch=chosen(generator, settings.micro_batch),
         )
 
     def result(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from biggan_discovery import FunctionGenerator
 from biggan_discovery.generators import batching
-from biggan_discovery.generators.batching import Batch, bytes_per_image, forward_batch, gradient_size, is_out_of_memory
+from biggan_discovery.generators.batching import Batch, bytes_per_image, forward_batch, gradient_size
+from biggan_discovery.memory import is_out_of_memory
 
 
 @given(st.integers(0, 30), st.integers(1, 12), st.integers(1, 4), st.integers(1, 12))

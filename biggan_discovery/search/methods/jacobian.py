@@ -38,10 +38,17 @@ class Jacobian(ClosedForm):
         """32 samples."""
         return super().defaults(generator, layers, asked) | {"samples": 32}
 
+    def check(self, generator: FrozenGenerator, settings: JacobianSettings) -> None:
+        """Check that the latents fit in memory."""
+        from biggan_discovery.objectives.samples import check_room_for_samples
+
+        super().check(generator, settings)
+        check_room_for_samples(generator, settings.samples, 2, 1, "--samples")
+
     def find(self, generator: FrozenGenerator, settings: JacobianSettings, *, quiet: bool) -> Found:
         """Compute the directions; raise `UserError` if images are not differentiable in z."""
         from biggan_discovery.directions.shifts import shifted_images
-        from biggan_discovery.generators.batching import Batch, gradient_batch
+        from biggan_discovery.generators.batching import gradient_batch
         from biggan_discovery.numerics.streams import Stream
         from biggan_discovery.objectives.samples import draw
 
@@ -55,7 +62,7 @@ class Jacobian(ClosedForm):
         def around(z: Tensor, y: Tensor) -> Images:
             return shifted_images(generator, z, y, settings.layers)[0]
 
-        batch = Batch(settings.micro_batch) if settings.micro_batch else gradient_batch(generator)
+        batch = gradient_batch(generator, settings.micro_batch)
         with Progress(count * dim, "multiplying", unit="product", quiet=quiet) as progress:
             return _of_mean(around, (drawn.z, drawn.y), origin, settings.directions, settings.seed, batch, progress)
 

@@ -15,6 +15,8 @@ from biggan_discovery.output import tolerant
 def packages_required() -> Iterator[None]:
     """Context manager: a package that is missing ends the process with one line that says what to do, and code 2.
 
+    Too little memory for the first imports ends it with one line and code 1.
+
     Example:
         >>> with packages_required():
         ...     from biggan_discovery.cli.group import cli
@@ -27,6 +29,11 @@ def packages_required() -> Iterator[None]:
             ".venv/bin/activate`, or install it with `pip install .`"
         )
         raise SystemExit(2) from error
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "map segment" not in str(error):
+            raise
+        tolerant(sys.stderr).line("error: out of memory while loading; raise the limit (ulimit -v)")
+        raise SystemExit(1) from error
 
 
 def as_typed(program: str) -> str:

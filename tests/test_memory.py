@@ -34,6 +34,9 @@ from biggan_discovery.memory import (
     memory_errors_pass,
 )
 from biggan_discovery.numerics.derivatives import Derivative, jacobian_rows
+from biggan_discovery.progress import Progress
+from biggan_discovery.runs.folder import State
+from biggan_discovery.runs.session import Session
 
 CPU = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
 MEMORY = [
@@ -221,26 +224,31 @@ def test_memory_is_never_a_missing_forward_mode(derive: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["adam", "joint-diagonalization"])
-def test_finished_steps_are_saved_and_resumed(solver: str, tmp_path: Path) -> None:
+def test_finished_steps_are_saved_and_resumed(solver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"steps": 6, "batch": 2} if solver == "adam" else {"samples": 6}
     place: dict[str, Any] = {"solver": solver, "quiet": True, "judge": False, **sizes}
-    failing, seen = _small(1e9), []
-    after = {"adam": 3, "joint-diagonalization": 100}[solver]
-    inner = failing._fn
+    full = False
+
+    def after_step(session: Session, state: State, row: list[float], progress: Progress) -> bool:
+        nonlocal full
+        full = len(state.history) >= 2
+        return recorded(session, state, row, progress)
 
     def images(z: torch.Tensor) -> torch.Tensor:
-        seen.append(len(z))
-        if len(seen) > after:
+        if full:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return inner(z)
+        return whole(z, torch.zeros(len(z), dtype=torch.int64))
 
-    failing._fn = images
-    if solver == "joint-diagonalization":
-        place["micro_batch"] = 2
-    with pytest.raises(OutOfMemoryError, match=r"[1-5] of 6 are saved in .*, and the same command resumes them$"):
+    whole, recorded = _small(1e9), Session.after_step
+    failing = FunctionGenerator(images, z_dim=6, resolution=4, channels=3)
+    monkeypatch.setattr(Session, "after_step", after_step)
+    with pytest.raises(
+        OutOfMemoryError, match=r"one image .* 3 of 6 are saved in .*, and the same command resumes them$"
+    ):
         discover(failing, out=tmp_path / "run", **place)
-    resumed = discover(_small(1e9), out=tmp_path / "run", **place)
-    assert torch.equal(resumed.Q, discover(_small(1e9), **place).Q)
+    monkeypatch.undo()
+    resumed = discover(whole, out=tmp_path / "run", **place)
+    assert torch.equal(resumed.Q, discover(whole, **place).Q)
 
 
 @pytest.mark.parametrize(

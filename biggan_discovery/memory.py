@@ -49,7 +49,7 @@ class OutOfMemoryError(MemoryError):
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or an error that caused it, means out of memory.
+    """Whether an error, or an error that it was raised from, means out of memory.
 
     Libraries say so in many ways: PyTorch raises a plain RuntimeError on a CPU; a library that cannot be mapped is an
     ImportError; readers take a file that they cannot hold for a damaged one.
@@ -63,7 +63,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return False
         if _says_so(error):
             return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__
     return False
 
 
@@ -123,7 +123,7 @@ def asked(error: BaseException | None) -> str:
         if found := _ASKED.search(str(error)):
             unit = _UNITS.index(found[2] if found[2] in _UNITS else "bytes")
             return f" (another {in_units(float(found[1]) * 1024**unit)} could not be had)"
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return ""
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from biggan_discovery.memory import OutOfMemoryError, is_out_of_memory, out_of_memory
 from biggan_discovery.progress import Progress
@@ -15,6 +14,8 @@ from biggan_discovery.runs.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,23 @@ class Session:
             self._save(state)
         return bool(self.interrupts.signal)
 
-    @contextlib.contextmanager
-    def kept_without_memory(self, state: State) -> Iterator[None]:
-        """Context manager that saves the state if memory runs out; around work that does not change the state.
+    def within_memory(self, state: State, work: Callable[[], T]) -> T:
+        """The value of work that does not change the state, which is saved if memory runs out.
 
         Raises:
             OutOfMemoryError: says whether the state is saved.
         """
         try:
-            yield
+            return work()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             message = str(error) if isinstance(error, OutOfMemoryError) else out_of_memory(error)
-        else:
-            return
         # Outside of the handler, whose traceback would hold on to the activations.
-        saved = ""
         if self.folder is not None and state.step:
             self._save(state)
-            saved = f"; {state.step} of {state.total} are saved in {self.folder}, and the same command resumes them"
-        raise OutOfMemoryError(message + saved)
+            message += f"; {state.step} of {state.total} are saved in {self.folder}, and the same command resumes them"
+        raise OutOfMemoryError(message)
 
     def _save(self, state: State) -> None:
         if self.folder is not None:

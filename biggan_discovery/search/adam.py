@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,20 +107,19 @@ class Adam(Method):
                 scale = loss_scale.item() if step % _TRIED_AGAIN else SCALES[0]
                 value, gradient = 0.0, torch.zeros_like(padded)
                 if mine:  # With more processes than samples, some have none.
-                    with session.kept_without_memory(state):
-                        samples = draw(
-                            generator,
-                            settings.classes,
-                            len(A),
-                            count=len(mine),
-                            first=mine.start,
-                            probes=settings.probes,
-                            path_size=settings.path_size,
-                            seed=settings.seed,
-                            stream=Stream.SEARCH,
-                            step=step,
-                        )
-                        value, gradient, scale = gradient_at(padded, samples, scale)
+                    samples = draw(
+                        generator,
+                        settings.classes,
+                        len(A),
+                        count=len(mine),
+                        first=mine.start,
+                        probes=settings.probes,
+                        path_size=settings.path_size,
+                        seed=settings.seed,
+                        stream=Stream.SEARCH,
+                        step=step,
+                    )
+                    value, gradient, scale = session.within_memory(state, partial(gradient_at, padded, samples, scale))
                 weight = len(mine) / settings.batch
                 value, gradient, scale = _of_all_processes(value, gradient, weight, scale, session.interrupts)
                 loss_scale.fill_(scale)

@@ -9,6 +9,7 @@ without evaluating the generator, see `numerics.jacobi_angles`.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -149,8 +150,8 @@ class JointDiagonalization(Method):
             latent = state.step + processes.rank()
             measured = None
             if latent < state.total:
-                with session.kept_without_memory(state):
-                    measured = self.measure(generator, settings, start, latent, matrices)
+                measure = partial(self.measure, generator, settings, start, latent, matrices)
+                measured = session.within_memory(state, measure)
             return measured, session.interrupts.votes()
 
         session.begin(state)

@@ -112,7 +112,7 @@ def _attempt(url: str, file: RemoteFile, target: Path) -> None:
     with _open(url, part) as response:
         start, total = _span(response)
         etag = _strong_etag(response)
-        if start and [start, total, etag] != [here, note["size"], note["etag"]]:
+        if start and [start, total, etag] != [here, note.get("size"), note.get("etag")]:
             discard(part)
             raise _DroppedError("the file has changed since the download began")
         if not start:

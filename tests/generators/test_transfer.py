@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
+import socketserver
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import download
+from biggan_discovery.generators import download, transfer
 from biggan_discovery.generators.download import MIRROR_VARIABLE
 from biggan_discovery.generators.remote import REMOTE, RemoteFile
 from biggan_discovery.generators.transfer import shown
@@ -295,3 +298,62 @@ def test_weights_with_a_damaged_member_are_refused(host: Host, root: Path) -> No
     with pytest.raises(UserError, match=r"member .* is damaged; it was deleted"):
         load()
     assert left(root) == {"config.json", "SHA256SUMS"}
+
+
+H = b"HTTP/1.1 200 OK\r\n"
+ANSWERS = {
+    "nothing": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "HTTP/0.9": b"<html>hello</html>",
+    "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "status without digits": b"HTTP/1.1 abc OK\r\n\r\n",
+    "status of 5,000 digits": b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n",
+    "status 999": b"HTTP/1.1 999 \x1b[31mred\r\nContent-Length: 0\r\n\r\n",
+    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "not modified": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "redirection to nowhere": b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
+    "redirection to no UTF-8": b"HTTP/1.1 302 Found\r\nLocation: http://\xff\xfe/\r\nContent-Length: 0\r\n\r\n",
+    "a range that nobody asked for": b"HTTP/1.1 206 P\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\nabcde",
+    "a long line": H + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+    "many headers": H + b"X: 1\r\n" * 1000 + b"\r\n",
+    "two lengths": H + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "short body": H + b"Content-Length: 100\r\n\r\nabc",
+    "negative length": H + b"Content-Length: -5\r\n\r\nabc",
+    "chunk length of 5,000 digits": H + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 5000 + b"\r\nabc",
+    "chunk length without digits": H + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
+    "negative chunk length": H + b"Transfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n",
+    "short chunk": H + b"Transfer-Encoding: chunked\r\n\r\nff\r\nabc",
+    "chunks without an end": H + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    "gzip that is none": H + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    "unknown transfer": H + b"Transfer-Encoding: rot13\r\n\r\nabc",
+    "a strange ETag": H + b'ETag: "\xff\x00"\r\nContent-Length: 3\r\n\r\nabc',
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_any_answer_is_a_user_error_and_leaves_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(transfer, "_WAITS", (0.0,))
+    monkeypatch.setattr(transfer, "_TIMEOUT", 1.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    class Raw(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1 << 16)
+            with contextlib.suppress(OSError):
+                self.request.sendall(ANSWERS[answer])
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Raw) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        with pytest.raises(UserError) as caught:
+            load(mirror=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+        thread.join()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert left(root) <= {"config.json.part"}
+    del caught
+    gc.collect()

@@ -1,6 +1,7 @@
 """Find, judge and use interpretable directions in the latent space of pretrained BigGANs.
 
-`discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do. The names below
+`discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do,
+`contact_sheet` shows what there is to edit. The names below
 are imported when first used, so that the command line starts without loading torch.
 """
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from biggan_discovery.objectives.hessian_penalty import hessian_penalty
     from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
     from biggan_discovery.objectives.orojar import orojar
-    from biggan_discovery.rendering import Edit, draw, edit
+    from biggan_discovery.rendering import Edit, contact_sheet, draw, edit
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.search import discover, ganspace, jacobian, sefa
@@ -27,6 +28,7 @@ _HOMES = {
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
     "compare": "reports.compare",
+    "contact_sheet": "rendering",
     "discover": "search",
     "draw": "rendering",
     "edit": "rendering",
@@ -47,6 +49,7 @@ __all__ = [
     "FrozenGenerator",
     "FunctionGenerator",
     "compare",
+    "contact_sheet",
     "discover",
     "draw",
     "edit",

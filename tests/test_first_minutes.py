@@ -106,7 +106,7 @@ def test_the_readme(clone: Path) -> None:
     assert lines[0].startswith("make demo")
     assert sum("biggan-deep-256" in line or "goldens" in line for line in lines) == 3
     out = in_one_shell(clone, lines)
-    for file in ("runs/demo/directions.gif", "goldens.mp4", "edit.mp4", "directions.gif"):
+    for file in ("runs/demo/directions.webp", "goldens.mp4", "edit.mp4", "directions.mp4"):
         assert (clone / file).is_file()
     assert "see it with: python visualize.py runs/goldens/directions.safetensors" in out  # The environment is active.
     found = Directions.load(clone / "runs" / "goldens" / "directions.safetensors")
@@ -114,7 +114,7 @@ def test_the_readme(clone: Path) -> None:
     said = [line.strip() for line in out.splitlines() if line.startswith("  ")]
     assert said[:1] == ["source .venv/bin/activate"]
     in_one_shell(clone, said[:3])  # What `make demo` prints at its end.
-    assert (clone / "edit.gif").is_file()
+    assert (clone / "edit.mp4").is_file()
     assert (clone / "report" / "report.html").is_file()
 
 
@@ -129,7 +129,17 @@ def test_the_quick_start(clone: Path) -> None:
     lines = printed("docs/quick-start.md")
     assert len(lines) >= 12
     in_one_shell(clone, lines)
-    for file in ("strongest.gif", "classes.png", "equal.mp4", "report/report.html", "alike/report.html", "edit.gif"):
+    for file in (
+        "strongest.mp4",
+        "classes.png",
+        "equal.mp4",
+        "report/report.html",
+        "alike/report.html",
+        "edit.mp4",
+        "samples.png",
+        "picked.mp4",
+        "edited.png",
+    ):
         assert (clone / file).is_file()
 
 

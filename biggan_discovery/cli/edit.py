@@ -12,26 +12,32 @@ from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
     IntRange,
+    Name,
     class_option,
     directions_argument,
     group,
     loading_options,
     of_file_generator_option,
+    pick_option,
     quiet_option,
     scale_option,
     seed_option,
+    typed_command,
 )
 from biggan_discovery.errors import UserError
-from biggan_discovery.rendering.table import RANGES
+from biggan_discovery.rendering.table import EASINGS, FORMATS, RANGES
 
 if TYPE_CHECKING:
     from biggan_discovery.rendering import Edit
+
+_EASING, _FORMAT = Name(tuple(EASINGS)), Name(FORMATS)
 
 _EXAMPLES = """
 \b
 Examples:
   COMMAND scenes-64 --set 3=+2 --set "object hue=-1.5"
   COMMAND scenes-64 --set 0=3 --class torus --out torus.png
+  COMMAND directions/scenes-64.safetensors --set 1=2 --pick 3,7,11 --format frames --out frames
   COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
       each direction reaches only the given layers
 """
@@ -52,6 +58,7 @@ Examples:
     click.option(
         "--samples", type=IntRange(*RANGES["samples"]), help="Number of samples.  [default: 1, or all of --latents]"
     ),
+    pick_option,
     click.option("--latents", type=click.Path(), metavar="FILE.npy", help="Latents (N, z_dim) to edit."),
     class_option,
     seed_option,
@@ -63,15 +70,25 @@ Examples:
         "--out",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        default="edit.gif",
+        default="edit.mp4",
         show_default=True,
-        help="Film (.gif, .mp4, .webp), or before and after (.png).",
+        help="Film (.mp4, .webp, .gif), before and after (.png), or a folder for frames.",
     ),
-    click.option("--save-latents", type=click.Path(), metavar="FILE.npy", help="Save the latents that were used."),
+    click.option(
+        "--save-latents",
+        type=click.Path(),
+        metavar="FILE",
+        help="Save the latents and classes that were used (.npy, .npz).",
+    ),
     click.option(
         "--frames", type=IntRange(*RANGES["frames"]), default=60, show_default=True, help="Frames of the loop."
     ),
     click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second."),
+    click.option("--easing", type=_EASING, default="cosine", show_default=True, help=_EASING.explain("Speed profile")),
+    click.option("--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out]"),
+    click.option(
+        "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"
+    ),
     scale_option,
     quiet_option,
 )
@@ -80,6 +97,7 @@ def edit_command(
     path: str,
     settings: tuple[str, ...],
     out: Path,
+    form: str | None,
     fps: float,
     generator: str | None,
     truncation: float | None,
@@ -94,13 +112,24 @@ def edit_command(
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for
-    from biggan_discovery.rendering import check_output, edit
+    from biggan_discovery.rendering import edit
+    from biggan_discovery.rendering.output import Target
 
     edits = [_edit(setting) for setting in settings]
     found = Directions.load(path)
-    check_output(out, fps)
+    Target.of(out, form).check(fps)
     network = load_generator_for(found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
-    edit(network, found, edits, out, fps=fps, report=lambda written: output.status(f"wrote {written}"), **options)
+    edit(
+        network,
+        found,
+        edits,
+        out,
+        format=form,
+        fps=fps,
+        command=typed_command(),
+        report=lambda written: output.status(f"wrote {written}"),
+        **options,
+    )
 
 
 def _edit(setting: str) -> Edit:

@@ -99,6 +99,7 @@ _ORTHOGONALIZE = Name(ORTHOGONALIZE)
         metavar="FILE",
         help="Directions file to write (.safetensors).",
     ),
+    click.option("--overwrite", is_flag=True, help="Replace a file even if its directions have names or notes."),
 )
 def import_command(
     file: Path,
@@ -113,6 +114,7 @@ def import_command(
     orthonormal: bool,
     transpose: bool | None,
     preset: str | None,
+    overwrite: bool,
 ) -> None:
     """Convert a matrix of other tools to a directions file.
 
@@ -130,6 +132,8 @@ def import_command(
     from biggan_discovery.directions.published import GENERATOR, SIZES, find_preset
 
     _refuse_same_file(file, out)
+    if not overwrite:
+        _refuse_to_lose_names(out)
     found = find_preset(preset, file)
     if found:
         known = found[1]
@@ -198,6 +202,20 @@ def _origin(
         origin["classes"] = parse_classes(class_names, classes, generator=name)
         origin["class_names"] = [class_names[index] for index in origin["classes"]]
     return origin, {"space": generator.search_space(layers), "z_dim": generator.z_dim}
+
+
+def _refuse_to_lose_names(out: Path) -> None:
+    from biggan_discovery.directions import Directions
+    from biggan_discovery.directions.directions import is_directions_file
+
+    if is_directions_file(out):
+        try:
+            former = Directions.load(out)
+        except UserError:  # Damaged; there is nothing to lose.
+            return
+        kept = sum(bool(name or note) for name, note in zip(former.names, former.notes, strict=True))
+        if kept:
+            raise UserError(f"{out} has names or notes of {kept} directions; choose another --out, or add --overwrite")
 
 
 def _refuse_same_file(source: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "visualize": "visualize",
     "evaluate": "evaluate",
     "compare": "compare",
+    "samples": "samples",
     "edit": "edit",
     "name": "name",
     "generators": "generators",

@@ -7,6 +7,7 @@ import inspect
 import logging
 import math
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from biggan_discovery.rendering.table import RANGES
 LARGEST = 3.4e38  # The largest float32, rounded down.
 _LONGEST_METAVAR = 20
 _LONGEST_RANGE = 100_000
+_TYPED = "biggan_discovery.typed"
 
 
 class IndexList(click.ParamType):
@@ -78,6 +80,11 @@ class Grouped(click.Command):
         wide = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
         super().__init__(*args, context_settings={**wide, **(context_settings or {})}, **kwargs)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed, see `typed_command`."""
+        ctx.meta[_TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section per group."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -118,6 +125,12 @@ def sibling(name: str) -> str:
     return f"{before}{name}{after}"
 
 
+def typed_command() -> str:
+    """The running command as it was typed, for the settings that pictures keep."""
+    ctx = click.get_current_context()
+    return f"{ctx.command_path} {shlex.join(ctx.meta[_TYPED])}".strip()
+
+
 class IntRange(click.IntRange):
     """An integer in a range."""
 
@@ -147,22 +160,22 @@ class Seed(click.ParamType):
         return IntRange(0, 2**63 - 1).convert(value, param, ctx)
 
 
-class OrAuto(click.ParamType):
-    """A number of a given type, or "auto"."""
+class OrWord(click.ParamType):
+    """A value of a given type, or a word such as "auto"."""
 
-    def __init__(self, number: click.ParamType):
-        self._number = number
-        self.name = f"{number.name}|auto"
+    def __init__(self, kind: click.ParamType, word: str):
+        self._kind, self._word = kind, word
+        self.name = f"{kind.name}|{word}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse `value`; fail with one line if it is neither."""
-        return "auto" if value == "auto" else self._number.convert(value, param, ctx)
+        return value if value == self._word else self._kind.convert(value, param, ctx)
 
 
 INDEX_LIST = IndexList()
 POSITIVE_INT = IntRange(min=1)
 POSITIVE_FLOAT = FiniteRange(min=0, min_open=True)
-PATH_SIZE = OrAuto(POSITIVE_FLOAT)
+PATH_SIZE = OrWord(POSITIVE_FLOAT, "auto")
 
 
 generator_option = click.option(
@@ -226,6 +239,9 @@ def layers_option(what: str, default: str) -> Callable[[Any], Any]:
 
 scale_option = click.option(
     "--scale", type=IntRange(*RANGES["scale"]), help="Enlarge pictures by a factor.  [default: small ones, to fit]"
+)
+pick_option = click.option(
+    "--pick", type=INDEX_LIST, metavar="NUMBERS", help="Samples by their numbers on a sheet of `samples`: 3,7,11."
 )
 directions_argument = click.argument("path", metavar="DIRECTIONS", type=click.Path())
 

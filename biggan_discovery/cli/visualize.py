@@ -15,17 +15,20 @@ from biggan_discovery.cli.options import (
     Grouped,
     IntRange,
     Name,
+    OrWord,
     class_option,
     group,
     layers_option,
     loading_options,
     of_file_generator_option,
+    pick_option,
     quiet_option,
     scale_option,
     seed_option,
+    typed_command,
 )
 from biggan_discovery.errors import UserError
-from biggan_discovery.rendering.table import EASINGS, FORMATS, RANGES
+from biggan_discovery.rendering.table import EASINGS, FILM, FORMATS, FRAMES, RANGES
 
 _EASING, _FORMAT = Name(tuple(EASINGS)), Name(FORMATS)
 
@@ -51,9 +54,9 @@ Examples:
     "What to draw",
     click.option(
         "--only",
-        type=INDEX_LIST,
+        type=OrWord(INDEX_LIST, "all"),
         metavar="INDICES",
-        help="Directions, such as 0,3,8-12.  [default: all; 0-2 without DIRECTIONS]",
+        help="Directions, such as 0,3,8-12, or all.  [default: as many as fit; 0-2 without DIRECTIONS]",
     ),
     class_option,
     click.option(
@@ -61,6 +64,7 @@ Examples:
         type=IntRange(*RANGES["samples"]),
         help="Number of samples.  [default: 5; 1 for png and without DIRECTIONS]",
     ),
+    pick_option,
     seed_option,
     of_file_generator_option,
     layers_option("Layers the directions reach", "as in the file"),
@@ -91,11 +95,11 @@ Examples:
         "--out",
         type=click.Path(path_type=Path),
         metavar="PATH",
-        help="File (.gif, .mp4, .webp, .png), or folder with --per-direction.  "
-        "[default: beside DIRECTIONS, or curved.gif]",
+        help="File (.mp4, .webp, .gif, .png), or folder for frames and --per-direction.  "
+        "[default: beside DIRECTIONS, or curved.mp4]",
     ),
     click.option(
-        "--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out, else gif]"
+        "--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out, else mp4]"
     ),
     click.option("--per-direction", is_flag=True, help="Write one file per direction."),
     click.option(
@@ -135,11 +139,11 @@ def visualize_command(
     found = None if path is None else Directions.load(path)
     if out is None:
         beside = Path(path or "curved")
-        out = beside.with_suffix("" if per_direction else f".{form or 'gif'}")
+        out = beside.with_suffix("" if per_direction or form == FRAMES else f".{form or FILM}")
     target: dict[str, Any] = {"format": form, "per_direction": per_direction}
     check_target(out, fps, **target)
     network = load_generator_for(found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)
     report = None if per_direction else lambda written: output.status(f"wrote {written}")
-    files = draw(network, found, out, fps=fps, report=report, **target, **options)
+    files = draw(network, found, out, fps=fps, command=typed_command(), report=report, **target, **options)
     if isinstance(files, list):
         output.status(f"wrote {len(files)} files to {out}")

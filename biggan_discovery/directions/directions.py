@@ -25,7 +25,7 @@ from biggan_discovery.directions.metadata import (
 )
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.files import atomic_write, existing_file
+from biggan_discovery.files import HEADER, atomic_write, existing_file
 from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
 from biggan_discovery.json_text import well_formed
 from biggan_discovery.memory import memory_errors_pass
@@ -33,6 +33,7 @@ from biggan_discovery.sealed import DamagedError, ForeignError, seal, unseal
 
 FORMAT = 2  # 1 had no checksum.
 SUFFIX = ".safetensors"
+_BEGINNING = 4096  # bytes of a file, among which is the key of our header
 MOST_ENTRIES = 2**26
 """Entries of the largest matrix that is read, (8192, 8192): 256 MiB."""
 _FARTHEST_FROM_ORTHONORMAL = 1e-4
@@ -328,6 +329,15 @@ class Directions:
             raise UserError(f"{path}: {error}") from error
         directions.source = str(path)
         return directions
+
+
+def is_directions_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a directions file by its beginning, whole or damaged; not whether it can be read."""
+    path = Path(path)
+    if path.suffix.lower() != SUFFIX or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return f'"{HEADER}":'.encode() in file.read(_BEGINNING)
 
 
 def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

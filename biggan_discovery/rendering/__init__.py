@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
+    from biggan_discovery.rendering.contact import contact_sheet
     from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
     from biggan_discovery.rendering.drawing import draw
     from biggan_discovery.rendering.editing import edit
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
         traversal,
     )
     from biggan_discovery.rendering.path_size import equal_path_sizes
+    from biggan_discovery.rendering.ranges import range_of
+    from biggan_discovery.rendering.settings import settings_of
     from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
 
 _HOMES = {
@@ -32,6 +35,7 @@ _HOMES = {
     "Label": "sheet",
     "Sheet": "sheet",
     "check_output": "encode",
+    "contact_sheet": "contact",
     "curved_paths": "curved",
     "draw": "drawing",
     "edit": "editing",
@@ -44,9 +48,11 @@ _HOMES = {
     "loop_amounts": "motion",
     "move": "motion",
     "open_writer": "encode",
+    "range_of": "ranges",
     "sample_classes": "latents",
     "sample_latents": "latents",
     "save_latents": "latents",
+    "settings_of": "settings",
     "strip_amounts": "motion",
     "to_uint8": "sheet",
     "traversal": "motion",
@@ -58,6 +64,7 @@ __all__ = [
     "Label",
     "Sheet",
     "check_output",
+    "contact_sheet",
     "curved_paths",
     "draw",
     "edit",
@@ -70,9 +77,11 @@ __all__ = [
     "loop_amounts",
     "move",
     "open_writer",
+    "range_of",
     "sample_classes",
     "sample_latents",
     "save_latents",
+    "settings_of",
     "strip_amounts",
     "to_uint8",
     "traversal",

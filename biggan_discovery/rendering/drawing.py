@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,12 +22,14 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.progress import Progress
-from biggan_discovery.rendering.encode import check_output
-from biggan_discovery.rendering.latents import chosen_latents
+from biggan_discovery.rendering.captions import class_name, directions_settings
 from biggan_discovery.rendering.motion import easing_named, loop_amounts, strip_amounts
-from biggan_discovery.rendering.output import write_frames
+from biggan_discovery.rendering.output import Target
+from biggan_discovery.rendering.ranges import warn_beyond
+from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
-from biggan_discovery.rendering.table import STILL, check_integers
+from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
+from biggan_discovery.rendering.table import check_integers
 from biggan_discovery.rendering.ways import Curved, Scene, Straight, Transfer, Way, equal_reach
 
 _LARGEST = 3.4e38  # of what float32 holds
@@ -41,7 +41,7 @@ def draw(
     directions: Directions | str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     *,
-    only: Sequence[int] | None = None,
+    only: Sequence[int] | Literal["all"] | None = None,
     samples: int | None = None,
     frames: int | None = None,
     fps: float = 20.0,
@@ -53,11 +53,13 @@ def draw(
     classes: str | int | Sequence[int] | None = None,
     seed: int = 0,
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
+    pick: Sequence[int] | None = None,
     columns: int | None = None,
     scale: int | None = None,
     per_direction: bool = False,
     format: str | None = None,  # noqa: A002
     centred: bool = False,
+    command: str | None = None,
     report: Callable[[str], object] | None = None,
     quiet: bool = False,
 ) -> Path | list[Path]:
@@ -72,8 +74,9 @@ def draw(
             `directions` name. Images of 1 or 3 channels can be drawn.
         directions: the directions, or their file. None, with `curved`, for the leading right-singular vectors of the
             Jacobian of each sample.
-        out: file to write, .gif, .mp4, .webp or .png; with `per_direction` a folder.
-        only: directions to draw. Defaults to all, or to the three leading ones without `directions`.
+        out: file to write, .mp4, .webp, .gif or .png; with `per_direction`, or for frames, a folder.
+        only: directions to draw, or "all". Defaults to as many as fit in a picture that is easy to look at, active ones
+            first; to all with `per_direction`; to the three leading ones without `directions`.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 5; to 1 for .png or without
             `directions`.
         frames: frames of the loop, 4 to 100,000, or pictures of a strip, 2 or more. Defaults to 60, or 7.
@@ -89,12 +92,15 @@ def draw(
             the search.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
         latents: (N, z_dim) latents to draw instead, or a .npy file with them.
+        pick: numbers of the samples to draw, as `contact_sheet` shows them; instead of `samples`.
         columns: directions side by side. Defaults to a sheet about as wide as high; 1 with `transfer` or `curved`.
         scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 128 pixels.
         per_direction: write one file per direction to the folder `out`.
-        format: "gif", "mp4", "webp" or "png". Defaults to the suffix of `out`; with `per_direction` to "gif".
+        format: "mp4", "webp", "gif", "png", or "frames", a folder with a PNG for each frame. Defaults to the suffix of
+            `out`; with `per_direction` to "mp4".
         centred: measure amounts from the centre, as in the papers: the component of z along the direction is replaced,
             z - (z·q/|q|²)q + amount·q, and the picture says "centred".
+        command: the command line, kept in the file's settings, see `settings_of`.
         report: called with a line about each written file.
         quiet: show no progress.
 
@@ -107,21 +113,27 @@ def draw(
 
     Example:
         >>> found = discover("scenes-64", classes="cone", samples=4)
-        >>> draw("scenes-64", found, "cones.gif", only=[0, 1, 2])
-        PosixPath('cones.gif')
+        >>> draw("scenes-64", found, "cones.mp4", only=[0, 1, 2])
+        PosixPath('cones.mp4')
     """
-    check_target(out, fps, format=format, per_direction=per_direction)
+    target = Target.of(out, format, per_direction)
+    target.check(fps)
     check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
     easing_named(easing)
     _check_way(directions, path_size, transfer=transfer, curved=curved)
-    target = _Target.of(out, format, per_direction)
     if directions is None:
         network = load_generator_for(None, generator) if not isinstance(generator, FrozenGenerator) else generator
     else:
         network, directions = open_directions(generator, directions)
     count = 1 if target.still or directions is None else _SAMPLES
-    z = chosen_latents(network, latents, samples, seed=seed, default=count)
-    scene = _scene(network, directions, only=only, classes=classes, layers=layers, z=z)
+    indices = classes_for(directions, network, classes)
+    chosen = chosen_samples(
+        network, classes, directions, latents=latents, samples=samples, pick=pick, seed=seed, default=count
+    )
+    if only is None and directions is not None and not (transfer or per_direction):
+        size = (len(chosen), frames or _PICTURES) if target.still else (1, len(chosen))
+        only = rows_that_fit(directions, network, target.form, size, blocks=2 if curved else 1, scale=scale)
+    scene = _scene(network, directions, only=only, classes=indices, layers=layers, samples=chosen)
     if transfer and len(scene.shown) > 1 and not per_direction:
         raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
     way = _way(
@@ -137,7 +149,24 @@ def draw(
         amounts = strip_amounts(frames or _PICTURES, way.path_size)
     else:
         amounts = loop_amounts(frames or _FRAMES, way.path_size, easing)
-    return target.write(way, amounts, fps, columns=columns, scale=scale, report=report, quiet=quiet)
+    if directions is not None and isinstance(path_size, int | float) and not curved:
+        warn_beyond(directions, network, {row: float(path_size) for row in scene.shown}, to_both_sides=True)
+    settings = {
+        "command": command,
+        "picture": "curved paths" if curved else "directions on classes" if transfer else "directions",
+        **directions_settings(directions, network),
+        "layers": str(scene.layers),
+        "seed": seed,
+        "latents": os.fspath(latents) if isinstance(latents, str | os.PathLike) else None,
+        "samples": chosen.titles(),
+        "classes": [name for index in indices if (name := class_name(network, index))] if transfer else None,
+        "path_size": path_size if path_size == "auto" else way.path_size,
+        "reach": {str(row): reach for row, reach in way.reach.items()} if isinstance(way, Straight) else None,
+        "amounts": amounts if target.still else None,
+        "centred": centred,
+        **({} if target.still else {"frames": len(amounts), "fps": fps, "easing": easing}),
+    }
+    return _write(target, way, amounts, fps, settings, columns=columns, scale=scale, report=report, quiet=quiet)
 
 
 def check_target(
@@ -152,71 +181,55 @@ def check_target(
     Raises:
         UserError: see `check_output`; or a format that is not that of `out`.
     """
-    check_output(_Target.of(out, format, per_direction).file(0, ""), fps)
+    Target.of(out, format, per_direction).check(fps)
 
 
-@dataclass(frozen=True)
-class _Target:
-    """One file for all directions, or a folder with one for each."""
+def _write(
+    target: Target,
+    way: Way,
+    amounts: list[float],
+    fps: float,
+    settings: Mapping[str, Any],
+    *,
+    columns: int | None,
+    scale: int | None,
+    report: Callable[[str], object] | None,
+    quiet: bool,
+) -> Path | list[Path]:
+    """Draw and write each file."""
+    shown, names = way.scene.shown, way.scene.names
+    groups = [[row] for row in shown] if target.per_direction else [shown]
+    sheets = [_sheet(way, rows, amounts, target.still, columns, scale) for rows in groups]  # Too large ones are refused
+    walk = way.walk(quiet=quiet)  # before paths are followed.
+    files = []
+    with Progress(
+        (1 if target.still else len(amounts)) * len(groups), "drawing", unit="frame", quiet=quiet
+    ) as progress:
+        for rows, sheet in zip(groups, sheets, strict=True):
+            numbers = [number for row in rows for _, number in way.blocks(row)]
+            frames = (walk.strip if target.still else walk.loop)(numbers, amounts, sheet)
+            own = {**settings, "only": rows, "names": [names[row] for row in rows] if any(names) else None}
+            written = target.write(frames, fps, progress, own, row=rows[0], name=names[rows[0]])
+            files.append(target.file(rows[0], names[rows[0]]))
+            if report is not None:
+                report(written)
+    return files if target.per_direction else files[0]
 
-    out: Path
-    suffix: str
-    per_direction: bool
 
-    @classmethod
-    def of(cls, out: str | os.PathLike[str], form: str | None, per_direction: bool) -> _Target:
-        out = Path(out)
-        suffix = f".{form or 'gif'}" if per_direction else out.suffix.lower()
-        if form and suffix != f".{form}":
-            raise UserError(f"{out} is not a .{form} file, which is the format asked for; leave one of them out")
-        return cls(out, suffix, per_direction)
-
-    @property
-    def still(self) -> bool:
-        return self.suffix == STILL
-
-    def file(self, row: int, name: str) -> Path:
-        return self.out / f"{row:03d}{_slug(name)}{self.suffix}" if self.per_direction else self.out
-
-    def write(
-        self,
-        way: Way,
-        amounts: list[float],
-        fps: float,
-        *,
-        columns: int | None,
-        scale: int | None,
-        report: Callable[[str], object] | None,
-        quiet: bool,
-    ) -> Path | list[Path]:
-        """Draw and write each file."""
-        shown, names = way.scene.shown, way.scene.names
-        groups = [[row] for row in shown] if self.per_direction else [shown]
-        sheets = [self._sheet(way, rows, amounts, columns, scale) for rows in groups]  # Those too large are refused
-        walk = way.walk(quiet=quiet)  # before paths are followed.
-        files = [self.file(rows[0], names[rows[0]]) for rows in groups]
-        count = (1 if self.still else len(amounts)) * len(files)
-        with Progress(count, "drawing", unit="frame", quiet=quiet) as progress:
-            for file, rows, sheet in zip(files, groups, sheets, strict=True):
-                numbers = [number for row in rows for _, number in way.blocks(row)]
-                drawn = (walk.strip if self.still else walk.loop)(numbers, amounts, sheet)
-                written = write_frames(file, drawn, fps, progress)
-                if report is not None:
-                    report(written)
-        return files if self.per_direction else files[0]
-
-    def _sheet(self, way: Way, rows: list[int], amounts: list[float], columns: int | None, scale: int | None) -> Sheet:
-        count = len(way.scene.z)
-        return Sheet(
-            [label for row in rows for label, _ in way.blocks(row)],
-            tile=way.scene.generator.resolution,
-            rows=count if self.still else 1,
-            columns=len(amounts) if self.still else count,
-            header=[way.amount(amount) for amount in amounts] if self.still else (),
-            across=columns or way.across,
-            scale=scale,
-            caption=way.caption(),
-        )
+def _sheet(
+    way: Way, rows: list[int], amounts: list[float], still: bool, columns: int | None, scale: int | None
+) -> Sheet:
+    count = len(way.scene.samples)
+    return Sheet(
+        [label for row in rows for label, _ in way.blocks(row)],
+        tile=way.scene.generator.resolution,
+        rows=count if still else 1,
+        columns=len(amounts) if still else count,
+        header=[way.amount(amount) for amount in amounts] if still else way.columns(),
+        across=columns or way.across,
+        scale=scale,
+        caption=way.caption(still),
+    )
 
 
 def _check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool) -> None:
@@ -237,10 +250,10 @@ def _scene(
     generator: FrozenGenerator,
     directions: Directions | None,
     *,
-    only: Sequence[int] | None,
-    classes: str | int | Sequence[int] | None,
+    only: Sequence[int] | Literal["all"] | None,
+    classes: list[int],
     layers: LayerRange | str | None,
-    z: Tensor,
+    samples: Samples,
 ) -> Scene:
     reached = layers_for(directions, generator, layers)
     if directions is None:
@@ -249,10 +262,10 @@ def _scene(
         shown = range(min(_LEADING, len(names)))
     else:
         names, shown = directions.names, range(len(directions))
-    if only is not None:
+    if only is not None and only != "all":
         source = generator.name if directions is None else directions.source
         shown = _existing(only, len(names), source)
-    return Scene(generator, directions, list(shown), names, classes_for(directions, generator, classes), reached, z)
+    return Scene(generator, directions, list(shown), names, classes, reached, samples, inactive_rows(directions))
 
 
 def _existing(only: Sequence[int], count: int, source: str) -> list[int]:
@@ -284,8 +297,3 @@ def _way(
         reach = equal_reach(scene, size, centred=centred, seed=seed, quiet=quiet)
         size = 1.0
     return (Transfer if transfer else Straight)(scene, size, centred, reach)
-
-
-def _slug(name: str) -> str:
-    words = re.sub(r"[^\w]+", "-", name).strip("-")[:60]
-    return f"-{words}" if words else ""

@@ -10,18 +10,19 @@ import numpy as np
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
-from biggan_discovery.directions.defaults import classes_for, layers_for, open_directions
+from biggan_discovery.directions.defaults import layers_for, open_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.progress import Progress
-from biggan_discovery.rendering.encode import check_output
+from biggan_discovery.rendering.captions import amount_text, direction_title, directions_settings, joined, place
 from biggan_discovery.rendering.film import Film
-from biggan_discovery.rendering.latents import chosen_latents, sample_classes
 from biggan_discovery.rendering.latents import save_latents as write_latents
-from biggan_discovery.rendering.motion import Edit, edit_shares
-from biggan_discovery.rendering.output import write_frames
-from biggan_discovery.rendering.sheet import Label, Sheet
-from biggan_discovery.rendering.table import STILL, check_integers
+from biggan_discovery.rendering.motion import Edit, easing_named, edit_shares
+from biggan_discovery.rendering.output import Target
+from biggan_discovery.rendering.ranges import warn_beyond
+from biggan_discovery.rendering.selection import chosen_samples
+from biggan_discovery.rendering.sheet import Sheet
+from biggan_discovery.rendering.table import check_integers
 
 _LARGEST = 3.4e38  # of what float32 holds
 _COMFORTABLE = 256  # pixels; a few pictures can be larger than a sheet of many
@@ -35,18 +36,24 @@ def edit(
     *,
     samples: int | None = None,
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
+    pick: Sequence[int] | None = None,
     save_latents: str | os.PathLike[str] | None = None,
     frames: int = 60,
     fps: float = 20.0,
+    easing: str = "cosine",
     classes: str | int | Sequence[int] | None = None,
     seed: int = 0,
+    columns: int | None = None,
     scale: int | None = None,
+    format: str | None = None,  # noqa: A002
+    command: str | None = None,
     report: Callable[[str], object] | None = None,
     quiet: bool = False,
 ) -> Path:
     """Edit samples along several directions at once: z + Σ amount·q.
 
-    A film goes from the unedited samples to the full edit and back; a .png shows both side by side.
+    A film goes from the unedited samples to the full edit and back; a .png shows both side by side. Amounts beyond the
+    recommended range of a direction are warned of, see `range_of`.
 
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts. None for the generator that
@@ -54,21 +61,28 @@ def edit(
         directions: the directions, or their file.
         edits: amounts in units of z by direction, each given as its number, its name, or the beginning of its name; or
             `Edit` items, each with its own layers.
-        out: file to write, .gif, .mp4, .webp or .png.
+        out: file to write, .mp4, .webp, .gif or .png; for frames a folder.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 1.
-        latents: (N, z_dim) latents to edit, or a .npy file with them. Defaults to the generator's prior.
-        save_latents: a .npy file to write the unedited latents to.
+        latents: (N, z_dim) latents to edit, or a file with them, see `load_samples`. Defaults to the generator's prior.
+        pick: numbers of the samples to edit, as `contact_sheet` shows them; instead of `samples`.
+        save_latents: a .npy or .npz file to write the unedited latents and their classes to.
         frames: frames of the film, 2 to 100,000.
         fps: frames per second, above 0; a GIF takes up to 50.
-        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those of
-            the search.
+        easing: speed profile of the way there and of the way back, "cosine", "sine", "linear" or "smooth".
+        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those in
+            the file of `latents`, or those of the search.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
-        scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 256 pixels.
+        columns: samples side by side. Defaults to a sheet about as wide as high.
+        scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 256 pixels, less if
+            the sheet becomes large.
+        format: "mp4", "webp", "gif", "png", or "frames", a folder with a PNG for each frame. Defaults to the suffix of
+            `out`.
+        command: the command line, kept in the file's settings, see `settings_of`.
         report: called with a line about the written file.
         quiet: show no progress.
 
     Returns:
-        The file.
+        The file, or the folder of frames.
 
     Raises:
         UserError: for an invalid value, a missing or repeated direction, or a generator that does not fit the
@@ -77,30 +91,51 @@ def edit(
 
     Example:
         >>> found = "scenes-64"
-        >>> edit("scenes-64", found, {3: 2.0, "camera height": -1.5}, "edit.gif")
-        PosixPath('edit.gif')
+        >>> edit("scenes-64", found, {3: 2.0, "camera height": -1.5}, "edit.mp4")
+        PosixPath('edit.mp4')
         >>> edit("scenes-64", found, [Edit(3, 2.0, "fine"), Edit(5, -1.0)], "edit.png", classes="torus")
         PosixPath('edit.png')
     """
-    out = Path(out)
-    check_output(out, fps)
-    check_integers(samples=samples, frames=frames, scale=scale, seed=seed)
+    target = Target.of(out, format)
+    target.check(fps)
+    check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
+    easing_named(easing)
     network, found = open_directions(generator, directions)
     items = [Edit(*item) for item in edits.items()] if isinstance(edits, Mapping) else edits
     steps = _checked(items, found, network)
-    z = chosen_latents(network, latents, samples, seed=seed, default=1)
-    y = sample_classes(classes_for(found, network, classes), len(z))
+    warn_beyond(found, network, {int(step.direction): step.amount for step in steps})
+    chosen = chosen_samples(network, classes, found, latents=latents, samples=samples, pick=pick, seed=seed, default=1)
+    said = [_in_words(step, found) for step in steps]
+    sheet = Sheet(
+        chosen.labels(),
+        tile=network.resolution,
+        columns=2 if target.still else 1,
+        header=("before", "after") if target.still else (),
+        above=True,
+        across=columns,
+        scale=scale,
+        caption=joined(*said, place(network)),
+        comfortable=_COMFORTABLE,
+    )
     if save_latents is not None:
-        write_latents(save_latents, z)
-    still = out.suffix.lower() == STILL
-    sheet = _sheet(network.resolution, len(z), still, scale)
-    film = Film(network, found, z, y)
-    drawn = film.edit_still(steps, sheet) if still else film.edit_loop(steps, edit_shares(frames), sheet)
-    with Progress(1 if still else frames, "drawing", unit="frame", quiet=quiet) as progress:
-        written = write_frames(out, drawn, fps, progress)
+        write_latents(save_latents, chosen.z, chosen.y)
+    film = Film(network, found, chosen.z, chosen.y)
+    settings = {
+        "command": command,
+        "picture": "edit",
+        **directions_settings(found, network),
+        "edits": said,
+        "seed": seed,
+        "latents": os.fspath(latents) if isinstance(latents, str | os.PathLike) else None,
+        "samples": chosen.titles(),
+        **({} if target.still else {"frames": frames, "fps": fps, "easing": easing}),
+    }
+    drawn = film.edit_still(steps, sheet) if target.still else film.edit_loop(steps, edit_shares(frames, easing), sheet)
+    with Progress(1 if target.still else frames, "drawing", unit="frame", quiet=quiet) as progress:
+        written = target.write(drawn, fps, progress, settings)
     if report is not None:
         report(written)
-    return out
+    return target.out
 
 
 def _checked(edits: Sequence[Edit], directions: Directions, generator: FrozenGenerator) -> list[Edit]:
@@ -118,12 +153,7 @@ def _checked(edits: Sequence[Edit], directions: Directions, generator: FrozenGen
     return list(checked.values())
 
 
-def _sheet(resolution: int, samples: int, still: bool, scale: int | None) -> Sheet:
-    return Sheet(
-        [Label()],
-        tile=resolution,
-        rows=samples if still else 1,
-        columns=2 if still else samples,
-        header=("before", "after") if still else (),
-        scale=scale or max(1, round(_COMFORTABLE / resolution)),
-    )
+def _in_words(edit: Edit, directions: Directions) -> str:
+    row = int(edit.direction)
+    layers = "" if str(edit.layers) == "all" else f" (layers {edit.layers})"
+    return f"{direction_title(row, directions.names[row])} {amount_text(edit.amount)}{layers}"

@@ -1,24 +1,28 @@
-"""Frames to files, one frame at a time: GIF, MP4, animated WebP, and PNG for a still."""
+"""Frames to files, one frame at a time: GIF, MP4, animated WebP, PNG for a still, and a folder of PNG files."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
 import errno
+import io
 import math
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
+from PIL import Image
 
 from biggan_discovery.errors import UserError, near_matches
-from biggan_discovery.files import atomic_path, check_writable
+from biggan_discovery.files import atomic_path, atomic_write, check_writable
+from biggan_discovery.rendering.settings import append_to_gif, append_to_webp, png_text
+from biggan_discovery.rendering.table import FRAMES
 
 
 class Writer(abc.ABC):
@@ -26,8 +30,8 @@ class Writer(abc.ABC):
 
     fastest: ClassVar[float] = 1000.0  # The maximum frames per second.
 
-    def __init__(self, path: Path, fps: float):
-        self._path, self._fps = path, fps
+    def __init__(self, path: Path, fps: float, note: str = ""):
+        self._path, self._fps, self._note = path, fps, note
 
     @abc.abstractmethod
     def add(self, frame: np.ndarray) -> None:
@@ -158,6 +162,9 @@ class _Mp4(_Video):
         *("-movflags", "+faststart"),
     )
 
+    def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
+        return *self.options, *(("-metadata", f"comment={self._note}") if self._note else ()), self._path
+
 
 class _Webp(_Video):
     options = ("-c:v", "libwebp_anim", "-quality", "90", "-compression_level", "4", "-loop", "0")
@@ -171,6 +178,11 @@ class _Webp(_Video):
             )
         super().add(frame)
 
+    def finish(self) -> None:
+        super().finish()
+        if self._note:
+            append_to_webp(self._path, self._note)
+
 
 class _Gif(_Video):
     """Writes a lossless copy and a palette for all frames first, and the film from both at the end.
@@ -183,8 +195,8 @@ class _Gif(_Video):
     _enough = 100_000  # pixels of a frame to choose a palette by; by all of them it would look the same and take longer
     _copied = ("-c:v", "libx264rgb", "-qp", "0", "-preset", "ultrafast", "-threads", "2")
 
-    def __init__(self, path: Path, fps: float):
-        super().__init__(path, fps)
+    def __init__(self, path: Path, fps: float, note: str = ""):
+        super().__init__(path, fps, note)
         self._copy, self._palette = (path.with_name(f"{path.name}.{suffix}") for suffix in ("nut", "png"))
 
     def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
@@ -200,6 +212,8 @@ class _Gif(_Video):
         sources = ("-threads", "1", "-i", self._copy, "-i", self._palette)
         self._process = _Ffmpeg(*sources, "-lavfi", dither, "-loop", "0", self._path)
         self._process.wait()
+        if self._note:
+            append_to_gif(self._path, self._note)
         self._clear()
 
     def abort(self) -> None:
@@ -215,24 +229,56 @@ class _Png(Writer):
     """A still: takes one frame."""
 
     def add(self, frame: np.ndarray) -> None:
-        # Through bytes, because imageio prints a traceback when it closes a file on a full disk.
-        self._path.write_bytes(iio.imwrite("<bytes>", frame, extension=".png", plugin="pillow"))
+        self._path.write_bytes(_png(frame, self._note))
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+
+class _Frames(Writer):
+    """A folder with a PNG for each frame; frames of a former film in it are replaced."""
+
+    def __init__(self, path: Path, fps: float, note: str = ""):
+        super().__init__(path, fps, note)
+        self._count = 0
+
+    def add(self, frame: np.ndarray) -> None:
+        atomic_write(self._file(self._count), _png(frame, self._note))
+        self._count += 1
+
+    def finish(self) -> None:
+        for file in self._path.iterdir():
+            if int(file.stem) >= self._count:
+                file.unlink()
+
+    def abort(self) -> None:
+        for index in range(self._count):
+            self._file(index).unlink(missing_ok=True)
+
+    def _file(self, index: int) -> Path:
+        return self._path / f"{index:05d}.png"
+
+
+def _png(frame: np.ndarray, note: str) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(frame).save(content, "png", pnginfo=png_text(note))
+    return content.getvalue()
 
 
 WRITERS: dict[str, type[Writer]] = {".gif": _Gif, ".mp4": _Mp4, ".png": _Png, ".webp": _Webp}
 SUFFIXES = tuple(WRITERS)
 
 
-def check_output(path: str | os.PathLike[str], fps: float) -> None:
+def check_output(path: str | os.PathLike[str], fps: float, form: str | None = None) -> None:
     """Check the arguments of `open_writer` before any slow work.
 
     Raises:
         UserError: if the suffix is not a known format, the format does not support the frame rate, or the folder is not
-            writable.
+            writable; if frames go to a folder with other files.
     """
+    if form == FRAMES:
+        _check_folder(Path(path))
+        return
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
         raise UserError(f"cannot write {suffix!r} ({path}){near_matches(suffix, SUFFIXES)}; use {', '.join(SUFFIXES)}")
@@ -243,8 +289,18 @@ def check_output(path: str | os.PathLike[str], fps: float) -> None:
     check_writable(path)
 
 
+def _check_folder(folder: Path) -> None:
+    check_writable(folder / "00000.png")
+    if folder.is_dir():
+        other = next((file.name for file in folder.iterdir() if not re.fullmatch(r"\d{5,}\.png", file.name)), None)
+        if other is not None:
+            raise UserError(f"cannot write frames to {folder}: it has other files, such as {other}; give a new folder")
+
+
 @contextlib.contextmanager
-def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
+def open_writer(
+    path: str | os.PathLike[str], fps: float, *, form: str | None = None, note: str = ""
+) -> Iterator[Writer]:
     """A writer whose `add` takes frames (H, W, 3) uint8 one by one, without storing them.
 
     Films are encoded by a separate process, which encodes a frame while the caller generates the next one. `add` blocks
@@ -253,13 +309,20 @@ def open_writer(path: str | os.PathLike[str], fps: float) -> Iterator[Writer]:
     The format follows the suffix of `path`: .gif, .mp4 (H.264), .webp (animated), or .png, which takes one frame. The
     file appears under its name only if the block ends without an error. GIF and WebP loop forever.
 
+    Args:
+        path: the file, or the folder of frames.
+        fps: frames per second.
+        form: "frames" for a folder with a PNG for each frame. Defaults to the format that the suffix names.
+        note: one line of ASCII that is kept in the file, see `settings_text`.
+
     Raises:
         UserError: see `check_output`; where the folder cannot be written, or ffmpeg is missing.
         OSError: where encoding fails, for example on a full disk.
     """
-    check_output(path, fps)
-    with atomic_path(path) as temporary:
-        writer = WRITERS[Path(path).suffix.lower()](temporary, fps)
+    check_output(path, fps, form)
+    path = Path(path)
+    with contextlib.nullcontext(path) if form == FRAMES else atomic_path(path) as target:
+        writer = (_Frames if form == FRAMES else WRITERS[path.suffix.lower()])(target, fps, note)
         try:
             yield writer
             writer.finish()

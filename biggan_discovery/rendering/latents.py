@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 _LATENTS = ("z", "latents", "latent", "noise", "w")
 _CLASSES = ("y", "classes", "class", "labels", "label", "c")
 
+_IN_TURN = 20  # classes; more are not taken in turn
+
 
 def sample_latents(generator: FrozenGenerator, count: int, seed: int) -> Tensor:
     """Latents (count, z_dim) from the generator's prior.
@@ -45,8 +48,8 @@ def chosen_latents(
     *,
     seed: int,
     default: int,
-) -> Tensor:
-    """Latents (N, z_dim) or (N, num_layers, z_dim) to draw, on the generator's device and in its dtype.
+) -> tuple[Tensor, Tensor | None]:
+    """Latents (N, z_dim) or (N, num_layers, z_dim) to draw, and class indices (N,) if a file holds them.
 
     Args:
         generator: the generator.
@@ -55,27 +58,39 @@ def chosen_latents(
         seed: see `sample_latents`.
         default: how many without `latents` and `samples`.
 
+    Returns:
+        Latents on the generator's device and in its dtype; class indices int64 on the CPU, or None.
+
     Raises:
-        UserError: fewer latents than `samples`, or latents that are not so.
+        UserError: fewer latents than `samples`, latents that are not so, or classes that the generator does not have.
     """
     if latents is None:
-        return sample_latents(generator, samples or default, seed)
+        return sample_latents(generator, samples or default, seed), None
+    y = None
     if isinstance(latents, np.ndarray | Tensor):
         array = to_tensor(latents.cpu() if isinstance(latents, Tensor) else latents)
         if array is None:
             raise UserError(f"latents are not real numbers; give an array of shape (N, {generator.z_dim})")
         source, z = "latents", _shaped(array, generator.z_dim, generator.num_layers, "latents")
     else:
-        source, z = os.fspath(latents), load_latents(latents, generator.z_dim, generator.num_layers)
+        source, (z, y) = os.fspath(latents), load_samples(latents, generator.z_dim, generator.num_layers)
     if samples and samples > len(z):
         raise UserError(f"samples is {samples}, but {source} holds {len(z)}")
-    return z[:samples].to(generator.device, generator.dtype)
+    if y is not None and not (int(y.min()) >= 0 and int(y.max()) < generator.num_classes):
+        raise UserError(
+            f"{source} has classes {int(y.min())} to {int(y.max())}; {generator.name} has {generator.num_classes}"
+        )
+    return z[:samples].to(generator.device, generator.dtype), None if y is None else y[:samples]
 
 
 def sample_classes(classes: Sequence[int], count: int) -> Tensor:
-    """Class indices (count,) int64: `classes` in turn, or spread evenly over them if there are more than `count`."""
-    chosen = [classes[i * len(classes) // count if len(classes) > count else i % len(classes)] for i in range(count)]
-    return torch.tensor(chosen, dtype=torch.int64)
+    """Class indices (count,) int64: `classes` in turn; those of more than 20 in steps of about 0.618 of their number.
+
+    So a few samples of many classes are not all fish, and the class of a sample does not depend on how many there are.
+    """
+    number = len(classes)
+    step = 1 if number <= _IN_TURN else next(s for s in range(round(0.618 * number), 0, -1) if math.gcd(s, number) == 1)
+    return torch.tensor([classes[i * step % number] for i in range(count)], dtype=torch.int64)
 
 
 def load_latents(path: str | os.PathLike[str], z_dim: int, num_layers: int = 1) -> Tensor:

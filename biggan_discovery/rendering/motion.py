@@ -69,19 +69,19 @@ def strip_amounts(columns: int, path_size: float) -> list[float]:
     return [path_size * (2 * column - columns + 1) / (columns - 1) for column in range(columns)]
 
 
-def edit_shares(frames: int) -> list[float]:
-    """How much of an edit each frame of a loop shows: from 0 to exactly 1 in the middle and back, gently.
+def edit_shares(frames: int, easing: str = "cosine") -> list[float]:
+    """How much of an edit each frame of a loop shows: from 0 to exactly 1 in the middle and back.
 
     Raises:
-        UserError: for fewer than two frames.
+        UserError: for fewer than two frames, or an unknown easing.
     """
+    ease = easing_named(easing)
     if frames < 2:
         raise UserError(f"a loop of {frames} frames cannot go there and back; give at least 2")
     half = frames // 2
 
     def share(frame: int) -> float:
-        time = frame / half if frame <= half else (frames - frame) / (frames - half)
-        return (1 - math.cos(math.pi * time)) / 2
+        return ease(frame / half if frame <= half else (frames - frame) / (frames - half))
 
     return [round(share(frame), 12) for frame in range(frames)]
 

@@ -20,6 +20,7 @@ _COMFORTABLE_BYTES = 3 * 4_000_000  # of a sheet; larger ones are enlarged less
 _MOST_BYTES = 2**29
 _NARROWEST_COLUMN, _NARROWEST_CAPTION = 56, 320  # pixels that text may have at the least
 _MOST_LINES = 6  # of a caption
+_BETWEEN = 6  # pixels between labels side by side
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -32,6 +33,11 @@ def to_uint8(images: Tensor) -> np.ndarray:
         raise UserError(f"images of {images.shape[1]} channels cannot be drawn; 1 (grey) or 3 (RGB) can")
     levels = torch.nan_to_num(images, nan=-1.0).float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def comfortable_scale(tile: int, comfortable: int = _COMFORTABLE) -> int:
+    """The factor that enlarges pictures with a side of `tile` pixels to about `comfortable`; 1 for larger ones."""
+    return max(1, round(comfortable / tile))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Sheet:
         comfortable: int = _COMFORTABLE,
     ):
         self._tile, self._rows, self._columns, self._above = tile, rows, columns, above
-        for factor in [scale] if scale else range(max(1, round(comfortable / tile)), 0, -1):
+        for factor in [scale] if scale else range(comfortable_scale(tile, comfortable), 0, -1):
             self._arrange(labels, header, across, factor, caption)
             if self.nbytes <= _COMFORTABLE_BYTES:
                 break
@@ -173,7 +179,7 @@ class Sheet:
         return self._gap + across * self._block_width, top
 
     def _places(self) -> Iterator[tuple[int, int]]:
-        inset = (self._step - self._gap - self._side) // 2
+        inset = 0 if self._above else (self._step - self._gap - self._side) // 2
         for block in range(self._count):
             left, top = self._corner(block)
             for row in range(self._rows):
@@ -193,7 +199,7 @@ class Sheet:
         """Lines of a label: above a block one; beside it as many as fit, at least two, not much wider."""
         number, name = printable(label.number), printable(label.name)
         if self._above:
-            text = self._fonts.cut(f"{number} {name}".strip(), self._columns * self._step - self._gap)
+            text = self._fonts.cut(f"{number} {name}".strip(), self._columns * self._step - _BETWEEN)
             return [_Line(text, _DARK)] if text else []
         most = max(2, self._rows * self._side // self._line_height - bool(number))
         names = self._fonts.wrap(name, max(self._side, 96), most)

@@ -11,11 +11,15 @@ EASINGS: dict[str, Callable[[float], float]] = {
     "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
     "linear": lambda time: time,
     "smooth": lambda time: time * time * (3 - 2 * time),  # rests at the centre too
+    "cosine": lambda time: (1 - math.cos(math.pi * time)) / 2,  # rests at the centre too, longer at both
 }
 """A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1)."""
 
-FORMATS = ("gif", "mp4", "webp", "png")
-"""Suffixes of the files that `encode` writes, each with a writer there."""
+FORMATS = ("gif", "mp4", "webp", "png", "frames")
+"""Suffixes of the files that `encode` writes, each with a writer there; and a folder with a PNG for each frame."""
+FRAMES = "frames"
+FILM = "mp4"
+"""Format of films where none is asked for: a twentieth of the bytes of a GIF, and every player shows it."""
 STILL = ".png"
 """Suffix of the one format that holds a still instead of a film."""
 

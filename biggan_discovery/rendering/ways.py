@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,10 +13,11 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.progress import Progress
+from biggan_discovery.rendering.captions import amount_text, direction_title, extent_text, joined, listed, place
 from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
 from biggan_discovery.rendering.film import Film, Walk
-from biggan_discovery.rendering.latents import sample_classes
 from biggan_discovery.rendering.path_size import equal_path_sizes, equal_path_sizes_cost
+from biggan_discovery.rendering.selection import Samples
 from biggan_discovery.rendering.sheet import Label
 
 _MEASURED = 4  # samples, for equal path sizes
@@ -34,7 +34,8 @@ class Scene:
         names: of all of them.
         classes: class indices.
         layers: which layers of the generator the directions reach.
-        z: (N, z_dim) latents of the samples.
+        samples: the samples.
+        inactive: directions that hardly change the image.
     """
 
     generator: FrozenGenerator
@@ -43,13 +44,18 @@ class Scene:
     names: Sequence[str]
     classes: list[int]
     layers: LayerRange
-    z: Tensor
+    samples: Samples
+    inactive: frozenset[int] = frozenset()
 
-    @property
-    def description(self) -> str:
-        """Generator, layers and classes in words."""
-        layers = "" if str(self.layers) == "all" else f"layers {self.layers}"
-        return _joined(Path(self.generator.name).name, layers, class_list(self.generator, self.classes))
+    def label(self, row: int, note: str = "") -> Label:
+        """The label of a direction, with a note after its name."""
+        return Label(
+            str(row), " ".join(filter(None, (self.names[row], note, "(inactive)" if row in self.inactive else "")))
+        )
+
+    def title(self, row: int) -> str:
+        """Number and name of a direction."""
+        return direction_title(row, self.names[row])
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,23 @@ class Way(abc.ABC):
     def walk(self, *, quiet: bool) -> Walk:
         """The walk that draws the blocks."""
 
-    @abc.abstractmethod
-    def caption(self) -> str:
+    def caption(self, still: bool) -> str:
         """What the picture shows, for its upper end."""
+        samples = self.scene.samples.titles()
+        rows = f"{'samples from the top' if len(samples) > 1 else 'sample'}: {listed(samples, 'samples')}"
+        return joined(self._what(), place(self.scene.generator, self.scene.layers), rows if still else "")
+
+    @abc.abstractmethod
+    def _what(self) -> str:
+        """What is done to the samples, in words."""
+
+    def columns(self) -> list[str]:
+        """What stands above the columns of a film."""
+        return self.scene.samples.titles()
 
     def amount(self, amount: float) -> str:
         """An amount as text, for the header of a strip's column."""
-        return f"{amount:+.3g}" if amount else "0"
+        return amount_text(amount)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ class Straight(Way):
     def blocks(self, row: int) -> list[tuple[Label, int]]:
         """One for each direction."""
         extent = f"±{self.reach[row]:.2g}" if row in self.reach else ""
-        return [(Label(str(row), f"{self.scene.names[row]} {extent}".strip()), row)]
+        return [(self.scene.label(row, extent), row)]
 
     def walk(self, *, quiet: bool) -> Film:
         """See `Way`."""
@@ -115,24 +131,23 @@ class Straight(Way):
         return Film(
             scene.generator,
             scene.directions,
-            scene.z,
+            scene.samples.z,
             self._classes(),
             scene.layers,
             self.centred,
             reach=self.reach,
         )
 
-    def caption(self) -> str:
-        """See `Way`."""
-        extent = "by up to an equal change of the image" if self.reach else f"by up to ±{self.path_size:.3g}"
-        return _joined(f"samples moved {extent}", "centred" * self.centred, self.scene.description)
+    def _what(self) -> str:
+        extent = "an equal change of the image" if self.reach else extent_text(self.path_size)
+        return joined(f"samples moved by up to {extent}", "centred" * self.centred)
 
     def amount(self, amount: float) -> str:
         """In percent where each direction goes its own way."""
         return f"{amount:+.0%}" if self.reach and amount else super().amount(amount)
 
     def _classes(self) -> Tensor:
-        return sample_classes(self.scene.classes, len(self.scene.z))
+        return self.scene.samples.y
 
 
 @dataclass(frozen=True)
@@ -149,13 +164,22 @@ class Transfer(Straight):
         names = self.scene.generator.class_names
         return [(Label(str(index), names[index]), row) for index in self.scene.classes]
 
-    def caption(self) -> str:
+    def columns(self) -> list[str]:
+        """Numbers of the samples, whose classes stand beside them."""
+        return [str(number) for number in self.scene.samples.numbers]
+
+    def caption(self, still: bool) -> str:
         """See `Way`."""
-        titles = [f"direction {row} {self.scene.names[row]}".rstrip() for row in self.scene.shown]
-        return _joined(", ".join(titles) + " on each class", super().caption())
+        numbers = ", ".join(self.columns())
+        samples = f"{'samples' if len(self.scene.samples) > 1 else 'sample'} {numbers}"
+        return joined(self._what(), place(self.scene.generator, self.scene.layers), samples if still else "")
+
+    def _what(self) -> str:
+        titles = listed([self.scene.title(row) for row in self.scene.shown], "directions")
+        return joined(f"direction {titles} on each class", super()._what())
 
     def _classes(self) -> Tensor:
-        return torch.tensor(self.scene.classes)[:, None].expand(-1, len(self.scene.z))
+        return torch.tensor(self.scene.classes)[:, None].expand(-1, len(self.scene.samples))
 
 
 @dataclass(frozen=True)
@@ -166,36 +190,22 @@ class Curved(Way):
         """The line and the path, as `CurvedFilm` counts them."""
         line = 2 * self.scene.shown.index(row)
         kinds = (("straight", line), ("curved", line + 1))
-        return [(Label(str(row), f"{self.scene.names[row]} {kind}".strip()), number) for kind, number in kinds]
+        return [(self.scene.label(row, kind), number) for kind, number in kinds]
 
-    def caption(self) -> str:
-        """See `Way`."""
-        return _joined(f"straight lines and curved paths of length ±{self.path_size:.3g}", self.scene.description)
+    def _what(self) -> str:
+        which = "" if self.scene.directions is not None else " along each sample's singular vectors"
+        return f"straight lines and curved paths of length {extent_text(self.path_size)}{which}"
 
     def walk(self, *, quiet: bool) -> CurvedFilm:
         """See `Way`."""
         scene = self.scene
-        generator, z, layers = scene.generator, scene.z, scene.layers
-        y = sample_classes(scene.classes, len(z))
+        generator, z, y, layers = scene.generator, scene.samples.z, scene.samples.y, scene.layers
         if scene.directions is None:
             lines = leading_directions(generator, z, y, max(scene.shown) + 1, layers=layers)[scene.shown]
         else:
             lines = lines_of(generator, scene.directions, scene.shown, len(z), layers=layers)
         paths = curved_paths(generator, z, y, lines, self.path_size, layers=layers, quiet=quiet)
         return CurvedFilm(generator, paths, z, y, layers)
-
-
-def class_list(generator: FrozenGenerator, classes: Sequence[int], most: int = 6) -> str:
-    """The names of classes in words; nothing for a generator without classes."""
-    if generator.num_classes == 1:
-        return ""
-    names = [generator.class_names[index] for index in classes]
-    more = f" and {len(names) - most} more classes" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _joined(*parts: str) -> str:
-    return " · ".join(filter(None, parts))
 
 
 def equal_reach(scene: Scene, path_size: float, *, centred: bool, seed: int, quiet: bool) -> dict[int, float]:

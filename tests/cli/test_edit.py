@@ -11,8 +11,8 @@ from PIL import Image
 from biggan_discovery.cli import cli, run
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import load_generator
-from biggan_discovery.rendering import sample_latents, to_uint8
-from tests.rendering.tiles import assert_in_a_row, sheet_of
+from biggan_discovery.rendering import sample_latents, settings_of, to_uint8
+from tests.rendering.tiles import assert_in_a_row, places_of, sheet_of
 from tests.tiny import save_tiny_biggan
 
 
@@ -70,6 +70,33 @@ def test_latents_are_kept_and_given_again(edit) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open("a.png")), np.asarray(Image.open("b.png")))
     assert edit("--set", "hue=1", "--latents", "z.npy", "--samples", "1", "--out", "c.png")[0] == 0
     assert np.asarray(Image.open("c.png")).shape[0] < np.asarray(Image.open("b.png")).shape[0]
+
+
+@pytest.mark.parametrize("name", ["z.npy", "z.npz"])
+def test_kept_latents_come_back_with_their_classes(edit, generator: Path, name: str) -> None:
+    first = ("--set", "hue=1", "--pick", "7,2", "--class", "cube,torus,cone", "--out", "a.png", "--save-latents", name)
+    assert edit(*first)[0] == 0
+    assert settings_of("a.png")["samples"] == ["7 torus", "2 cone"]
+    assert edit("--set", "hue=1", "--latents", name, "--out", "b.png")[0] == 0
+    assert settings_of("b.png")["samples"] == ["0 torus", "1 cone"]
+    network = load_generator(str(generator))
+    z, y = sample_latents(network, 8, 0), torch.tensor([4, 3])
+    for index, number in enumerate((7, 2)):
+        tile = to_uint8(network(z[number : number + 1], y[index : index + 1]))[0]
+        for path in ("a.png", "b.png"):
+            assert len(places_of(sheet_of(Path(path)), tile)) == 1
+    # Asking for classes wins.
+    assert edit("--set", "hue=1", "--latents", name, "--class", "cube", "--out", "c.png")[0] == 0
+    assert settings_of("c.png")["samples"] == ["0 cube", "1 cube"]
+    assert edit("--set", "hue=1", "--latents", name, "--pick", "1", "--out", "d.png")[0] == 0
+    assert settings_of("d.png")["samples"] == ["1 cone"]
+
+
+def test_classes_of_latents_that_the_generator_lacks_are_refused(edit) -> None:
+    np.savez("z.npz", z=np.zeros((2, 16)), y=np.array([1, 99]))
+    code, _, err = edit("--set", "hue=1", "--latents", "z.npz")
+    assert code == 2
+    assert "z.npz has classes 1 to 99" in err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import imageio.v3 as iio
 import pytest
 import torch
 from PIL import Image
@@ -55,10 +56,11 @@ def visualize(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_the_picture_lies_beside_the_file_and_is_said(visualize, file: Path) -> None:
     code, out, err = visualize("--frames", "8")
     assert (code, err) == (0, "")
-    picture = file.with_suffix(".gif")
-    with Image.open(picture) as image:
-        assert f"wrote {picture} ({image.width} x {image.height} pixels, {image.n_frames} frames in 0.4 s," in out
-        assert image.n_frames == 8
+    picture = file.with_suffix(".mp4")
+    height, width = iio.imread(picture, index=0).shape[:2]
+    assert f"wrote {picture} ({width} x {height} pixels, 8 frames in 0.4 s," in out
+    assert "replacing" not in out
+    assert "MB), replacing an older one\n" in visualize("--frames", "8")[1]
 
 
 def test_the_picture_shows_the_generators_images(visualize, file: Path, generator: Path) -> None:
@@ -84,9 +86,11 @@ def test_a_file_for_each_direction(visualize, file: Path) -> None:
 
 
 def test_the_same_command_draws_the_same_picture(visualize, file: Path) -> None:
-    for name in ("a.gif", "b.gif"):
-        assert visualize("--out", file.with_name(name), "--frames", "6", "--seed", "9")[0] == 0
-    assert file.with_name("a.gif").read_bytes() == file.with_name("b.gif").read_bytes()
+    drawn = []
+    for _ in range(2):
+        assert visualize("--out", file.with_name("a.gif"), "--frames", "6", "--seed", "9")[0] == 0
+        drawn.append(file.with_name("a.gif").read_bytes())
+    assert drawn[0] == drawn[1]
 
 
 def test_every_option_is_taken(visualize, file: Path) -> None:
@@ -118,15 +122,19 @@ def test_curved_without_directions(
     generator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ["--curved", "--generator", str(generator), "--only", "1", "--frames", "4", "--path-size", "0.5"]
-    monkeypatch.setattr(sys, "argv", ["x", "visualize", *options, "--layers", "2", "--class", "cone", "--scale", "1"])
+    options = ["--curved", "--generator", str(generator), "--only", "1", "--frames", "4", "--format", "webp"]
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["x", "visualize", *options, "--path-size", "0.5", "--layers", "2", "--class", "cone", "--scale", "1"],
+    )
     with pytest.raises(SystemExit) as ended:
         run(cli)
     assert not ended.value.code
     printed = capsys.readouterr()
-    assert "wrote curved.gif" in printed.out
+    assert "wrote curved.webp" in printed.out
     assert "following paths: 4/4" in printed.err
-    with Image.open("curved.gif") as image:
+    with Image.open("curved.webp") as image:
         assert image.n_frames == 4
         assert 2 * 34 < image.height < 4 * 34  # a caption, and the line and the path of one sample
 
@@ -135,7 +143,7 @@ def test_curved_in_a_file_for_each_direction(visualize, file: Path) -> None:
     options = ("--curved", "--only", "0-1", "--frames", "4", "--path-size", "0.25", "--samples", "1")
     code, _, _ = visualize("--per-direction", *options)
     assert code == 0
-    assert sorted(path.name for path in file.with_suffix("").iterdir()) == ["000-hue.gif", "001.gif"]
+    assert sorted(path.name for path in file.with_suffix("").iterdir()) == ["000-hue.mp4", "001.mp4"]
 
 
 def test_other_weights_are_warned_of(visualize, file: Path) -> None:
@@ -161,7 +169,7 @@ def test_progress_is_told(file: Path, capsys: pytest.CaptureFixture[str], monkey
         (["--frames", "nine"], "'nine'"),
         (["--fps", "-1"], "'--fps'"),
         (["--fps", "nan"], "nan"),
-        (["--fps", "100"], "at most 50"),
+        (["--fps", "100", "--format", "gif"], "at most 50"),
         (["--samples", "0"], "'--samples'"),
         (["--path-size", "0"], "'--path-size'"),
         (["--path-size", "inf"], "inf"),

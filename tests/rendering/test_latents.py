@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from pathlib import Path
@@ -31,9 +32,20 @@ def test_samples_follow_the_prior() -> None:
     assert stats.kstest(sample_latents(wide, 40, 0).flatten().numpy(), "norm").pvalue > 0.01
 
 
-def test_classes_take_turns_or_are_spread() -> None:
+def test_classes_take_turns() -> None:
     assert sample_classes([4, 2], 5).tolist() == [4, 2, 4, 2, 4]
-    assert sample_classes(range(1000), 4).tolist() == [0, 250, 500, 750]
+    assert sample_classes(range(20), 3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [1, 2, 20, 21, 24, 120, 1000, 1001])
+def test_the_class_of_a_sample_does_not_depend_on_how_many_there_are(number: int) -> None:
+    all_of_them = sample_classes(range(number), 2 * number).tolist()
+    assert sorted(all_of_them[:number]) == list(range(number))
+    assert all_of_them[number:] == all_of_them[:number]
+    for count in (1, 5, 64):
+        assert sample_classes(range(number), count).tolist() == (all_of_them * count)[:count]
+    if number > 20:
+        assert min(abs(a - b) for a, b in itertools.pairwise(all_of_them)) > number / 5
     assert sample_classes([3], 1).dtype == torch.int64
 
 

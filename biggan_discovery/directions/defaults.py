@@ -14,6 +14,7 @@ from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import LayerRange, parse_layers
+from biggan_discovery.generators.trial import try_out
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,7 @@ def open_directions(
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator_for(directions, generator)
     check_fits(directions, generator)
+    try_out(generator)
     return generator, directions
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators.base import FrozenGenerator
@@ -24,7 +28,8 @@ class FunctionGenerator(FrozenGenerator):
             [-1, 1]. y is passed if the second positional argument is required or is called "y"; of
             `nn.DataParallel` and compiled modules, that of the module inside counts.
             z is (N, z_dim); with `num_layers` > 1 it is always (N, num_layers, z_dim). An `nn.Module` is put in eval
-            mode and frozen, in place; weights that a plain function refers to are not touched.
+            mode and frozen, in place. Weights that a plain function refers to are not touched; their modules are in
+            eval mode during each call, so that running statistics stay as they are, and in the mode before after it.
         z_dim: size of a latent.
         resolution: height of the images. If this or `channels` is not given, `fn` is called once to find out.
         channels: channels of the images.
@@ -85,6 +90,7 @@ class FunctionGenerator(FrozenGenerator):
             truncation=truncation,
         )
         self._fn = fn if self.network is None else None
+        self._referred = () if self.network is not None else _modules_of(fn)
         self._takes_y = _takes_y(fn)
         self._prior = _checked_prior(prior)
         # A buffer, so that it follows .to(), .double() and the like.
@@ -112,6 +118,14 @@ class FunctionGenerator(FrozenGenerator):
             raise UserError(f"the prior returned {found}; it should return float latents {tuple(uniform.shape)}")
         return self.truncation * latents
 
+    @property
+    def in_train_mode(self) -> bool:
+        """Whether a plain function refers to a network in train mode with layers that behave differently in it."""
+        layers = (layer for network in self._referred for layer in network.modules())
+        return any(
+            layer.training and (isinstance(layer, _DropoutNd) or hasattr(layer, "running_mean")) for layer in layers
+        )
+
     def _finish(self, *state: Tensor) -> Tensor:
         z, y = state
         images = self._call(z, y)
@@ -128,7 +142,8 @@ class FunctionGenerator(FrozenGenerator):
             z = z[:, None].expand(-1, self.num_layers, -1)
         fn = self.network if self._fn is None else self._fn
         assert fn is not None
-        return fn(z, y) if self._takes_y else fn(z)
+        with _in_eval_mode(self._referred):
+            return fn(z, y) if self._takes_y else fn(z)
 
     def _probe(self, resolution: int | None, channels: int | None) -> None:
         with torch.no_grad():
@@ -147,6 +162,10 @@ def _check_size(key: str, size: Any) -> None:
 def _check_images(images: Any, count: int) -> None:
     if not isinstance(images, Tensor):
         raise UserError(f"the function returned {type(images).__name__}; it should return images (N, C, H, W)")
+    if not images.is_floating_point():
+        raise UserError(f"the function returned {images.dtype}; it should return floating-point images in [-1, 1]")
+    if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] == images.shape[2] > 3:
+        raise UserError(f"the function returned shape {tuple(images.shape)}; return images.permute(0, 3, 1, 2)")
     if images.ndim != 4 or len(images) != count or 0 in images.shape[1:]:
         raise UserError(
             f"the function returned shape {tuple(images.shape)} for {count} latents; it should be ({count}, C, H, W)"
@@ -178,12 +197,61 @@ def unwrapped(fn: Any) -> Any:
     return unwrapped(compiled) if isinstance(compiled, nn.Module) else fn
 
 
+def _signature(fn: Any) -> inspect.Signature:
+    """Of a function, the `forward` of a module, or either with some arguments given."""
+    if isinstance(fn, functools.partial):
+        inner = unwrapped(fn.func)
+        if isinstance(inner, nn.Module):
+            return inspect.signature(functools.partial(inner.forward, *fn.args, **fn.keywords))
+    return inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn)
+
+
+def _modules_of(fn: Any, depth: int = 3) -> tuple[nn.Module, ...]:
+    """The modules that a function refers to: by name, as an object's attribute, or as an argument of a partial."""
+    if isinstance(fn, nn.Module):
+        return (fn,)
+    if not depth or isinstance(fn, type | ModuleType | Tensor):
+        return ()
+    parts: list[Any] = []
+    if isinstance(fn, functools.partial):
+        parts = [fn.func, *fn.args, *fn.keywords.values()]
+    elif inspect.ismethod(fn):
+        parts = [fn.__self__, fn.__func__]
+    elif inspect.isfunction(fn):
+        with contextlib.suppress(ValueError):  # A variable that has no value yet.
+            variables = inspect.getclosurevars(fn)
+            parts = [*variables.nonlocals.values(), *variables.globals.values()]
+    elif isinstance(fn, Mapping):
+        parts = list(fn.values())
+    elif isinstance(fn, list | tuple):
+        parts = list(fn)
+    elif hasattr(fn, "__dict__"):
+        parts = list(vars(fn).values())
+    found = {id(module): module for part in parts for module in _modules_of(part, depth - 1)}
+    return tuple(found.values())
+
+
+@contextlib.contextmanager
+def _in_eval_mode(networks: tuple[nn.Module, ...]) -> Iterator[None]:
+    training = [module for network in networks for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def _takes_y(fn: Callable[..., Tensor]) -> bool:
     if not callable(fn):
         raise UserError(f"fn is {type(fn).__name__}; it should be a function fn(z, y) or fn(z) to images")
     inner = unwrapped(fn)
+    schema = getattr(getattr(inner, "forward", None), "schema", None)
+    if schema is not None:  # A traced module, whose signature takes anything.
+        return len(schema.arguments) > 2  # Itself, z, and y.
     try:
-        signature = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner)
+        signature = _signature(inner)
     except ValueError:  # Some built-in functions have no signature.
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

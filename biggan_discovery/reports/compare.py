@@ -22,6 +22,7 @@ from biggan_discovery.evaluation.estimates import Estimate
 from biggan_discovery.evaluation.metrics.activeness import activeness, activeness_cost
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators.trial import try_out
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, strip_amounts, to_uint8, traversal
 from biggan_discovery.reports import figures
@@ -158,6 +159,7 @@ def compare(
         check_writable(Path(out, HTML))
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
+    try_out(generator)
     given = open_sets(generator, directions, labels)
     chosen = classes_for(given[0].directions, generator, classes)
     extent = setting("path_size", path_size, given[0], generator)

@@ -17,6 +17,7 @@ from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators.trial import try_out
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
@@ -130,6 +131,7 @@ def evaluate(
         check_writable(Path(out, HTML))
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
+    try_out(generator)
     given = open_sets(generator, directions, labels)
     leading = given[0]
     view = View(

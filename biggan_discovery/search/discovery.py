@@ -20,6 +20,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.trial import try_out
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
@@ -124,6 +125,7 @@ def discover(
     found_by, solver = check_request(method, solver, settings)
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
+    try_out(generator)
     by = f"{method} by {solver}" if solver else method
     asked = {
         "classes": class_indices(generator, classes),

@@ -58,6 +58,7 @@ _METRICS, _PRESET = Names(metric_names()), Name(("quick", "full"))
     click.option("--metrics", type=_METRICS, help=f"{_METRICS.explain('Metrics')}  [default: all]"),
     click.option("--preset", type=_PRESET, default="quick", show_default=True, help="Sample sizes; full suits a GPU."),
     click.option("--baselines", is_flag=True, help="Also judge baselines and true directions."),
+    click.option("--figures/--no-figures", default=True, help="Make pictures for the report."),
     click.option("--probes", type=IntRange(2), help="Probes of held-out objectives.  [default: the preset's]"),
 )
 @group(
@@ -91,8 +92,8 @@ def evaluate_command(
 ) -> None:
     """Judge directions by penalties, activeness, VP, RCA and more.
 
-    Directions of the bundled generators are also compared with the known factors. Writes report.html, report.md,
-    report.json and figures.
+    Directions of the bundled generators are also compared with the known factors. Writes report.html, one file with all
+    pictures, and report.md, report.json, report.csv and report.tex.
     """
     from biggan_discovery.files import check_writable
     from biggan_discovery.reports.document import HTML

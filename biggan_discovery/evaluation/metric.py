@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic
@@ -40,6 +41,7 @@ class Figure:
         meaning: its meaning, in one sentence.
         better: "↑" if larger is better, "↓" if smaller is better, "" otherwise.
         kind: kind of the figure.
+        paper: the paper that defines it, as in `papers.PAPERS`; "" if there is none.
 
     Raises:
         TypeError: if a string is empty, or `better` is invalid.
@@ -50,6 +52,7 @@ class Figure:
     meaning: str
     better: Literal["↑", "↓", ""] = ""
     kind: Kind = Kind.SET
+    paper: str = ""
 
     def __post_init__(self) -> None:
         for name in ("key", "title", "meaning"):
@@ -184,10 +187,11 @@ class Metric:
         """Descriptions of the requirements that the view does not meet."""
         return [need.value for need in Need if need in self.needs and not need.met(view)]
 
-    def progress(self, view: View, label: str, *, quiet: bool) -> Progress:
-        """A progress bar for `measure`."""
-        length, unit = self.length(view) if self.length else (self.cost(view) + self.shared_cost(view), "image")
-        return Progress(length, label, unit=unit, quiet=quiet)
+    def progress(self, view: View, label: str, forecast: Forecast, *, quiet: bool) -> Progress:
+        """A progress bar for `measure`; its pace tells the time of all images."""
+        images = self.cost(view) + self.shared_cost(view)
+        length, unit = self.length(view) if self.length else (images, "image")
+        return forecast.progress(length, label, unit=unit, images=images, quiet=quiet)
 
     def __call__(self, view: View) -> dict[Figure, Any]:
         """The figures of a view, in the order of their declaration; images are made in float32 arithmetic.

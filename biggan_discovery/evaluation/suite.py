@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,14 +11,12 @@ from torch import Tensor
 
 from biggan_discovery.directions.activity import active_first, inactive
 from biggan_discovery.evaluation.estimates import Estimate, Ratio
-from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View, no_images
+from biggan_discovery.evaluation.forecast import Forecast
+from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
 from biggan_discovery.evaluation.metrics.activeness import CHANGE, SCORES
 from biggan_discovery.evaluation.metrics.factors import true_directions
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.output import human_time
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -141,29 +137,30 @@ class Suite:
                     costs[metric.title] = costs.get(metric.title, 0) + images
         return costs
 
-    def measure(self, sets: Sequence[Judged], *, quiet: bool = False, done: Callable[[], None] = lambda: None) -> None:
+    def measure(
+        self,
+        sets: Sequence[Judged],
+        *,
+        quiet: bool = False,
+        forecast: Forecast | None = None,
+        done: Callable[[], None] = lambda: None,
+    ) -> None:
         """Measure the remaining metrics of all sets, in place.
 
         Args:
             sets: sets, possibly with some figures.
             quiet: show no progress.
+            forecast: tells how long all images will take. Defaults to one of the remaining images.
             done: called after each metric.
         """
-        pace = None
+        forecast = forecast or Forecast(sum(self.costs(sets).values()), quiet=quiet)
         for each in sets:
             for name, metric, view in list(self._left(each)):
-                begin = time.monotonic()
-                with metric.progress(view, f"{each.label}: {metric.title}", quiet=quiet) as progress:
+                with metric.progress(view, f"{each.label}: {metric.title}", forecast, quiet=quiet) as progress:
                     each.found.update(metric(replace(view, found=each.found, progress=progress)))
                 if _is_reported(metric):
                     each.measured.append(name)
                 done()
-                if pace is None and metric.cost(view) and metric.shared_cost is no_images:
-                    pace = (time.monotonic() - begin) / metric.cost(view)
-                    if not quiet:
-                        _log.info(
-                            "about %s for the remaining images", human_time(pace * sum(self.costs(sets).values()))
-                        )
             for figure in [figure for figure in each.found if figure.kind is Kind.INTERMEDIATE]:
                 del each.found[figure]
 

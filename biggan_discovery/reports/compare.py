@@ -220,7 +220,7 @@ def _write(comparison: Comparison, folder: Path, progress: Progress) -> None:
         progress.advance(_strips_cost(pair))
     atomic_write(folder / JSON, comparison.to_json())
     atomic_write(folder / MARKDOWN, document.markdown())
-    atomic_write(folder / HTML, document.html())
+    atomic_write(folder / HTML, document.html(folder))
 
 
 _HOW_TO_READ = (

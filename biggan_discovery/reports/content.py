@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
 import math
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import Estimate, Ratio
 from biggan_discovery.evaluation.metric import ARITHMETIC, Figure, Kind
+from biggan_discovery.evaluation.papers import PAPERS
 from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.reports.document import Table, shown
+from biggan_discovery.reports.conclusion import conclusion
+from biggan_discovery.reports.document import Link, Table, shown
 from biggan_discovery.reports.results import Results
 
 _FORMAT = 2
@@ -44,10 +50,16 @@ def table(report: Results) -> Table:
 
 
 def legend(report: Results) -> Table:
-    """A table with the meaning of each figure."""
-    rows = [[figure.title, figure.meaning] for figure in declared(report, Kind.SET)]
-    rows += [[f"{figure.title}, each direction", figure.meaning] for figure in declared(report, Kind.DIRECTION)]
-    return Table(("figure", "what it says"), rows, words=frozenset({1}))
+    """A table with the meaning of each figure and a link to the paper that defines it."""
+    rows = [[figure.title, figure.meaning, _paper(figure)] for figure in declared(report, Kind.SET)]
+    for figure in declared(report, Kind.DIRECTION):
+        rows.append([f"{figure.title}, each direction", figure.meaning, _paper(figure)])
+    return Table(("figure", "what it says", "paper"), rows, words=frozenset({1}))
+
+
+def _paper(figure: Figure) -> str | Link:
+    address = PAPERS.get(figure.paper)
+    return Link(figure.paper, address) if address else figure.paper
 
 
 def to_json(report: Results, *, finished: bool) -> str:
@@ -55,6 +67,8 @@ def to_json(report: Results, *, finished: bool) -> str:
     content = {
         **_circumstances(report),
         **({} if finished else {_UNFINISHED: True}),
+        **occasion(),
+        "conclusion": conclusion(report) if finished else [],
         "command": report.command,
         "metrics": list(report.suite.names),
         "notes": report.notes,
@@ -71,18 +85,65 @@ def to_json(report: Results, *, finished: bool) -> str:
 
 
 def take_over(report: Results, path: Path) -> None:
-    """Take over what an unfinished report of the same sets and circumstances has; another is left alone."""
+    """Take over the figures of an unfinished report. A finished one, or one that cannot be read, is left alone.
+
+    Raises:
+        UserError: if the unfinished report has other settings or other directions, naming them.
+    """
     try:
         content = json.loads(path.read_text())
-        known = plain(_circumstances(report))
-        if not content.get(_UNFINISHED) or {key: content[key] for key in known} != known:
+        if not content.get(_UNFINISHED):
             return
-        for saved in content["sets"]:
-            for each in report.sets:
-                if all(saved[key] == value for key, value in _identity(each).items()):
-                    restore(each, saved)
+        changed = _changed(report, content)
+        if not changed:
+            for saved in content["sets"]:
+                for each in report.sets:
+                    if each.label == saved["label"]:
+                        measured = [name for name in saved["measured"] if name in report.suite.names]
+                        restore(each, {**saved, "measured": measured})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return  # No report, or one that this program did not write: all is measured.
+    if changed:
+        raise UserError(
+            f"{path} is the unfinished report of an evaluation with {changed[0]}; "
+            "give the same settings to go on, or another --out, or delete it to start anew"
+        )
+
+
+def _changed(report: Results, content: dict[str, Any]) -> list[str]:
+    """Settings that differ from those of a report that was read, each with both values."""
+    known = plain(_circumstances(report))
+    theirs, mine = ({**each, **each["conditions"]} for each in (content, known))
+    changed = [
+        f"{name} {theirs[name]} (now {mine[name]})"
+        for name in mine
+        if name not in ("sizes", "conditions") and theirs[name] != mine[name]
+    ]
+    shared = [name for name in mine["sizes"] if name in theirs["sizes"]]
+    changed += [
+        f"sizes {theirs['sizes'][name]} of {name} (now {mine['sizes'][name]})"
+        for name in shared
+        if theirs["sizes"][name] != mine["sizes"][name]
+    ]
+    identities = {each.label: plain(_identity(each)) for each in report.sets}
+    return changed + [
+        f"other directions in the set {saved['label']}"
+        for saved in content["sets"]
+        if any(saved[key] != value for key, value in identities.get(saved["label"], {}).items())
+    ]
+
+
+def occasion() -> dict[str, Any]:
+    """When and on what machine a report was made, as JSON values."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+    }
 
 
 def circumstances(generator: FrozenGenerator) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from biggan_discovery.directions import Directions, pad, random_frame
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metric import PRESETS, View
 from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
@@ -50,11 +51,12 @@ class Report(Results):
         """All figures with their meaning and settings as JSON."""
         return content.to_json(self, finished=True)
 
-    def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
-        """Write report.html, report.md, report.json and figures; generates some images for the pictures.
+    def save(self, folder: str | os.PathLike[str], *, figures: bool = True, quiet: bool = True) -> None:
+        """Write report.html, report.md, report.json, report.csv, report.tex and pictures.
 
         Args:
             folder: created if missing; files of an existing report are replaced.
+            figures: make pictures too, which takes some images.
             quiet: show no progress.
 
         Raises:
@@ -63,8 +65,9 @@ class Report(Results):
         from biggan_discovery.reports.pages import pictures_cost, write_pages
 
         check_writable(Path(folder, HTML))
-        with Progress(pictures_cost(self), "pictures", unit="image", quiet=quiet) as progress:
-            write_pages(self, Path(folder), progress)
+        cost = pictures_cost(self) if figures else 0
+        with Progress(cost, "pictures", unit="image", quiet=quiet or not figures) as progress:
+            write_pages(self, Path(folder), progress, pictures=figures)
         atomic_write(Path(folder, JSON), self.to_json())
 
 
@@ -76,6 +79,7 @@ def evaluate(
     preset: str = "quick",
     labels: Sequence[str] | None = None,
     baselines: bool = False,
+    figures: bool = True,
     classes: str | int | Sequence[int] | None = None,
     path_size: float | None = None,
     epsilon: float | None = None,
@@ -90,13 +94,15 @@ def evaluate(
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts.
         directions: one or more sets, each a `Directions` object or the path of a directions file.
-        out: folder for report.html, report.md, report.json and figures. Each metric is saved when it is finished, so
-            that the same call resumes after an interruption. Defaults to writing nothing.
+        out: folder for report.html (one file with all pictures), report.md, report.json, and all figures as report.csv
+            and report.tex. Each metric is saved when it is finished, so that the same call resumes after an
+            interruption. Defaults to writing nothing.
         metrics: names of the metrics, a list or a string such as "hessian,vp"; see `evaluation.metric_names`. Defaults
             to all. Activeness is always measured, as reports put directions in its order.
         preset: "quick", which takes minutes on two cores for a small generator, or "full", for a GPU.
         labels: label of each set. Defaults to the names of files or their folders.
         baselines: also judge random, coordinate, SeFa and GANSpace directions, and the true ones if known.
+        figures: make pictures for the report. Needs `out`.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
         path_size: η, extent to both sides, > 0. Defaults to that of the search that found the first set, or the
             generator's.
@@ -109,8 +115,8 @@ def evaluate(
         The report: figures by set and metric, `table()`, `to_json()` and `save(folder)`.
 
     Raises:
-        UserError: for an unknown metric or preset, directions that do not fit the generator, or a folder that is not
-            writable.
+        UserError: for an unknown metric or preset, directions that do not fit the generator, a folder that is not
+            writable, or one with an unfinished report that has other settings.
 
     Example:
         >>> found = discover("scenes-64", samples=4)
@@ -156,6 +162,7 @@ def evaluate(
             "metrics": asked and ",".join(asked),
             "preset": preset if preset != "quick" else None,
             "baselines": baselines,
+            "no-figures": not figures,
             "class": classes,
             "path-size": path_size,
             "epsilon": epsilon,
@@ -166,17 +173,17 @@ def evaluate(
     )
     report = Report(sets, suite, [*notes, *suite.left_out(sets)], {}, command)
     report.histories = {each.label: each.history for each in given if each.history is not None}
-    _measure(report, None if out is None else Path(out), quiet=quiet)
+    _measure(report, None if out is None else Path(out), figures=figures, quiet=quiet)
     return report
 
 
-def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
+def _measure(report: Report, out: Path | None, *, figures: bool, quiet: bool) -> None:
     from biggan_discovery.reports.pages import pictures_cost
 
     if out is not None:
         content.take_over(report, out / JSON)
     report.costs = report.suite.costs(report.sets)
-    if out is not None:
+    if out is not None and figures:
         report.costs["pictures"] = pictures_cost(report)
     if not quiet:
         for title, images in [*report.costs.items(), ("in all", sum(report.costs.values()))]:
@@ -187,13 +194,14 @@ def _measure(report: Report, out: Path | None, *, quiet: bool) -> None:
             atomic_write(out / JSON, content.to_json(report, finished=False))
 
     try:
-        report.suite.measure(report.sets, quiet=quiet, done=keep)
+        forecast = Forecast(sum(report.costs.values()), quiet=quiet)
+        report.suite.measure(report.sets, quiet=quiet, forecast=forecast, done=keep)
     except (KeyboardInterrupt, SystemExit) as error:
         if out is not None:
             error.add_note(f"finished metrics are saved in {out}, and the same call continues from there")
         raise
     if out is not None:
-        report.save(out, quiet=quiet)
+        report.save(out, figures=figures, quiet=quiet)
 
 
 def _view_of(view: View, given: DirectionSet) -> View:

@@ -22,9 +22,12 @@ from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.rendering.sheet import to_uint8
 from biggan_discovery.reports import content, figures
+from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.document import (
+    CSV,
     FIGURES,
     HTML,
+    LATEX,
     MARKDOWN,
     Code,
     Document,
@@ -32,6 +35,8 @@ from biggan_discovery.reports.document import (
     Picture,
     Table,
     Text,
+    csv_text,
+    latex,
     shown,
 )
 from biggan_discovery.reports.results import Results
@@ -54,52 +59,86 @@ def strip_scale(generator: FrozenGenerator) -> int:
     return max(1, 64 // generator.resolution)
 
 
-def write_pages(report: Results, folder: Path, progress: Progress) -> None:
-    """Write report.html, report.md and the figures to a folder.
+def write_pages(report: Results, folder: Path, progress: Progress, *, pictures: bool = True) -> None:
+    """Write report.html, report.md, report.csv, report.tex and the pictures to a folder.
 
     Args:
         report: with all that is to be shown.
         folder: made if it does not exist; files of a report in it are replaced.
         progress: advanced by one for each image.
+        pictures: make pictures too.
     """
     sets = report.sets
+    sections = [_Section(folder, f"{index:02d}", report, each) for index, each in enumerate(sets)]
     document = Document(_title(report))
-    document.add(*([Code(report.command)] if report.command else []), Text(_introduction(report)))
-    document.add(*map(Text, report.notes))
-    document.add(Heading(2, "All figures" if len(sets) == 1 else "All sets"))
-    document.add(content.table(report), content.legend(report))
-    if len(sets) > 1:
+    document.add(*map(Text, conclusion(report)))
+    for section in sections:
+        section.add_directions(document, pictures=pictures)
+    every = content.table(report)
+    document.add(Heading(2, "All figures"), Text("± is one standard error. ↑: more is better; ↓: less is better."))
+    document.add(every, content.legend(report))
+    if len(sets) > 1 and pictures:
         scores = {each.label: each.found[SCORES] for each in sets}
         figures.activeness_curves(scores, folder / FIGURES / "activeness.png")
         document.add(Picture(f"{FIGURES}/activeness.png", "Activeness of all sets, directions sorted in each."))
-    for index, each in enumerate(sets):
-        _Section(folder, f"{index:02d}", report, each).add_to(document)
-        progress.advance(_pictures_cost(each))
+    for section in sections:
+        section.add_details(document, pictures=pictures)
+        progress.advance(_pictures_cost(section.judged) if pictures else 0)
     costs = [*report.costs.items(), ("in all", sum(report.costs.values()))]
     document.add(
-        Heading(2, "Cost"),
-        Text("Planned forward passes of one image through the generator; nothing was differentiated."),
+        Heading(2, "How this was measured"),
+        Text(_introduction(report)),
+        *map(Text, report.notes),
+        *([Code(report.command)] if report.command else []),
+        Table(("", ""), _circumstances(report), words=frozenset({1})),
+        Text("Planned forward passes of one image through the generator; nothing was differentiated:"),
         Table(("for", "images"), [(title, f"{images:,}") for title, images in costs]),
     )
+    atomic_write(folder / CSV, csv_text(every))
+    atomic_write(folder / LATEX, latex(every))
     atomic_write(folder / MARKDOWN, document.markdown())
-    atomic_write(folder / HTML, document.html())
+    atomic_write(folder / HTML, document.html(folder))
+
+
+def _circumstances(report: Results) -> list[list[str]]:
+    """Version, device, arithmetic, date and machine, a row each."""
+    known, occasion = content.circumstances(report.generator), content.occasion()
+    machine = occasion["machine"]
+    rows = {
+        "version": f"biggan-discovery {known['version']}, torch {known['torch']}, Python {machine['python']}",
+        "device": f"{known['device']}, {known['arithmetic']} arithmetic",
+        "machine": f"{machine['processor']}, {machine['cores']} cores, {machine['system']}",
+        "date": occasion["date"],
+        "generator": f"{known['generator']}, sha256 {known['generator_sha256']}",
+    }
+    return [list(row) for row in rows.items()]
 
 
 class _Section:
     """What the report shows of one set: its figures are files that begin with its number."""
 
     def __init__(self, folder: Path, number: str, report: Results, judged: Judged):
-        self._folder, self._number, self._report, self._judged = folder, number, report, judged
+        self._folder, self._number, self._report, self.judged = folder, number, report, judged
         self._view = judged.view
         self._order = judged.active_first
         self._names = [judged.name_of(direction) for direction in self._order]
 
-    def add_to(self, document: Document) -> None:
-        judged = self._judged
+    def add_directions(self, document: Document, *, pictures: bool) -> None:
+        """Film strips and a row for each direction."""
+        judged = self.judged
         source = f" ({judged.file})" if judged.file else ""
-        document.add(Heading(2, f"{judged.label}{source}"))
+        document.add(Heading(2, f"Directions of {judged.label}{source}"))
+        if pictures:
+            document.add(self._strips())
+        document.add(self._table())
+
+    def add_details(self, document: Document, *, pictures: bool) -> None:
+        """Pictures of the figures, as far as there are any."""
+        if not pictures:
+            return
+        judged = self.judged
+        document.add(Heading(2, f"Details of {judged.label}"))
         scores = judged.found[SCORES]
-        document.add(self._strips())
         names = [judged.name_of(direction) for direction in range(len(scores))]
         figures.activeness_bars(scores, names, judged.inactive, self._path("activeness"))
         document.add(self._picture("activeness", f"Activeness: {_lowered(SCORES.meaning)}"))
@@ -115,12 +154,11 @@ class _Section:
             figures.search_curve(history, columns[0], self._path("search"))
             document.add(self._picture("search", f"The {columns[0]} over the steps of the search."))
         self._add_factors(document)
-        document.add(self._table())
 
     def _add_factors(self, document: Document) -> None:
-        known = [figure for figure in (RESPONSE, RESPONSE_IN_IMAGES) if figure in self._judged.found]
+        known = [figure for figure in (RESPONSE, RESPONSE_IN_IMAGES) if figure in self.judged.found]
         if known:
-            matrices = {figure.title: self._judged.found[figure][self._order].numpy() for figure in known}
+            matrices = {figure.title: self.judged.found[figure][self._order].numpy() for figure in known}
             factors = self._view.generator.factor_names
             figures.response_matrices(matrices, self._names, factors, self._path("response"))
             caption = "Mean |change| of each true factor, which lies in [0, 1], from -1 to +1 along each direction."
@@ -132,7 +170,7 @@ class _Section:
         directions = Directions(view.Q, view.Q, settings)
         shown_ = self._order[:_STRIPS]
         amounts = strip_amounts(_STRIP_LENGTH, view.path_size)
-        names = self._judged.names
+        names = self.judged.names
         sheet = Sheet(
             [Label(str(direction), names[direction] if names else "") for direction in shown_],
             tile=generator.resolution,
@@ -146,8 +184,10 @@ class _Section:
         with open_writer(self._path("strips"), 1) as writer:
             for frame in film.strip(shown_, amounts, sheet):
                 writer.add(frame)
-        count = "" if len(shown_) == len(self._order) else f" The {len(shown_)} strongest of {len(self._order)}."
-        return self._picture("strips", f"Film strips, most active direction first.{count}")
+        count = "" if len(shown_) == len(self._order) else f" The first {len(shown_)} of {len(self._order)}."
+        return self._picture(
+            "strips", f"Film strips, most active direction first, inactive ones last. Columns: amounts.{count}"
+        )
 
     def _penalty_maps(self) -> Picture:
         view, generator = self._view, self._view.generator
@@ -171,13 +211,17 @@ class _Section:
 
     def _table(self) -> Table:
         """A row for each direction."""
-        found = self._judged.found
+        found = self.judged.found
         columns: list[Figure] = [figure for figure in found if figure.kind is Kind.DIRECTION]
         rows = [
             [name, *(shown(found[figure][direction]) for figure in columns)]
             for name, direction in zip(self._names, self._order, strict=True)
         ]
         header = ["direction", *(figure.title for figure in columns)]
+        idle = set(self.judged.inactive)
+        header.append("")
+        for row, direction in zip(rows, self._order, strict=True):
+            row.append("inactive" if direction in idle else "")
         response = found.get(RESPONSE_IN_IMAGES, found.get(RESPONSE))
         if response is not None:
             header += ["first factor", "leakage"]
@@ -206,9 +250,9 @@ def _introduction(report: Results) -> str:
     classes = [generator.class_names[y] for y in view.classes]
     of = ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
     return (
+        "All sets are judged on the same samples, which are held out from every search. "
         f"Preset {report.suite.preset}, seed {view.seed}; classes: {of}; truncation {generator.truncation:g}; "
-        f"η = {view.path_size:g}, ε = {view.epsilon:g}. "
-        "All sets are judged on the same samples, which no search has seen. ± is one standard error."
+        f"path size η = {view.path_size:g}, finite-difference step ε = {view.epsilon:g}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -60,8 +61,9 @@ def call(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def check_report(folder: Path) -> dict:
     """Check that the pictures shown by a document are exactly those in the folder, and valid; return the JSON."""
     pictures = {f"figures/{path.name}" for path in (folder / "figures").iterdir()}
-    assert set(re.findall(r"]\((\S+)\)", (folder / "report.md").read_text())) == pictures
-    assert set(re.findall(r'src="([^"]+)"', (folder / "report.html").read_text())) == pictures
+    assert set(re.findall(r"!\[.*]\((\S+)\)", (folder / "report.md").read_text())) == pictures
+    inline = re.findall(r'src="data:image/png;base64,([^"]+)"', (folder / "report.html").read_text())
+    assert {base64.b64decode(each) for each in inline} == {(folder / each).read_bytes() for each in pictures}
     for picture in pictures:
         with Image.open(folder / picture) as image:
             image.load()

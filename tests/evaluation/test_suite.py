@@ -190,7 +190,7 @@ def test_one_direction_and_one_class_are_judged_as_far_as_they_can_be() -> None:
     assert set(one.figures) >= ratios | {"inactive directions"}
     notes = suite.left_out([one])
     assert "Not measured: class transfer, which needs a generator with at least 2 classes." in notes
-    assert "Not measured: VP, which needs at least 2 directions." in notes
+    assert "Not measured: variation predictability, which needs at least 2 directions." in notes
     measured = [name for name in NAMES if not metric_named(name).unmet(one.view)]
     assert {*OBJECTIVES, "activeness", "path-length"} <= set(measured)
     assert len(notes) == len(NAMES) - len(measured)

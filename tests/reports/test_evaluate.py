@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from torch import Tensor
 from biggan_discovery import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import Estimate, Ratio
+from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metric import Metric
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.reports.compare import compare
+from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.evaluate import evaluate
 from tests.evaluation.small import small_sizes
 
@@ -61,9 +64,16 @@ def test_a_network_of_ones_own_is_judged_and_nothing_is_written(
     assert json.loads(report.to_json())["sets"][0]["label"] == "one"
     report.save("saved")
     assert {path.name for path in (tmp_path / "saved").iterdir()} == {
-        "report.html", "report.md", "report.json", "figures",
+        "report.html", "report.md", "report.json", "report.csv", "report.tex", "figures",
     }  # fmt: skip
-    assert json.loads((tmp_path / "saved" / "report.json").read_text()) == json.loads(report.to_json())
+    saved, now = json.loads((tmp_path / "saved" / "report.json").read_text()), json.loads(report.to_json())
+    assert saved.pop("date") <= now.pop("date")
+    assert saved == now
+    assert {"version", "torch", "device", "arithmetic", "machine", "conclusion"} <= saved.keys()
+    page = (tmp_path / "saved" / "report.html").read_text()
+    assert "figures/" not in page  # Nothing else is needed.
+    assert page.count("data:image/png;base64,") == len(list((tmp_path / "saved" / "figures").iterdir()))
+    assert page.index("active") < page.index("<img") < page.index("All figures") < page.index("How this was measured")
 
 
 def test_baselines_are_judged_too_and_are_none_of_the_references() -> None:
@@ -101,16 +111,80 @@ def test_a_stopped_evaluation_goes_on_where_it_stopped(
     assert finished.of_directions == whole.of_directions
     # Nothing but image pairs, which are not kept, is made again.
     again = [title for title in measured if title != "image pairs"]
-    assert sorted(again) == sorted(["activeness", "VP", "RCA", "class transfer"] * 2)
+    assert sorted(again) == sorted(
+        ["activeness", "variation predictability", "reconstructor classification accuracy", "class transfer"] * 2
+    )
     assert "unfinished" not in json.loads((tmp_path / "out" / "report.json").read_text())
 
 
-@pytest.mark.parametrize("change", ["seed", "directions", "damaged", "finished", "hostile"])
+CHANGED = {
+    "seed": ("seed 0 (now 1)", {"seed": 1}),
+    "preset": ("preset quick (now full)", {"preset": "full"}),
+    "path size": ("path_size 5.0 (now 2.0)", {"path_size": 2.0}),
+    "classes": ("classes [0, 1] (now [1])", {"classes": [1]}),
+    "directions": ("other directions in the set directions", {"seed": 0}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_other_settings_than_those_of_an_unfinished_evaluation_are_refused_by_name(change: str, tmp_path: Path) -> None:
+    message, settings = CHANGED[change]
+    evaluate(own_network(), directions(), metrics="activeness", quiet=True, out=tmp_path, figures=False)
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"unfinished": True}))
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=re.escape(f"unfinished report of an evaluation with {message}")):
+        evaluate(own_network(), directions(int(change == "directions")), quiet=True, out=tmp_path, **settings)
+    assert file.read_bytes() == before
+
+
+def test_more_metrics_go_on_with_those_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = {"quiet": True, "out": tmp_path, "figures": False}
+    evaluate(own_network(), directions(), metrics="class-transfer", **ask)
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"unfinished": True}))
+    measured: list[str] = []
+    plain = Metric.__call__
+    monkeypatch.setattr(Metric, "__call__", lambda self, view: measured.append(self.title) or plain(self, view))
+    report = evaluate(own_network(), directions(), metrics="class-transfer,contrastive", **ask)
+    assert measured == ["contrastive accuracy"]
+    assert {"class transfer", "contrastive accuracy"} <= report.figures["directions"].keys()
+
+
+def test_without_figures_there_are_numbers_only(tmp_path: Path) -> None:
+    report = evaluate(own_network(), directions(), metrics="activeness", quiet=True, out=tmp_path, figures=False)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html", "report.md", "report.json", "report.csv", "report.tex",
+    }  # fmt: skip
+    assert "<img" not in (tmp_path / "report.html").read_text()
+    assert "pictures" not in report.costs
+
+
+def test_the_time_is_told_after_the_first_images(caplog: pytest.LogCaptureFixture) -> None:
+    forecast = Forecast(1000)
+    with caplog.at_level("INFO"):
+        forecast.made(10, 0.5, last=False)
+        assert not caplog.messages
+        forecast.made(50, 5.5, last=False)
+        forecast.made(100, 50, last=True)
+    assert caplog.messages == ["about 2 min left for 940 images"]
+
+
+def test_a_conclusion_in_sentences() -> None:
+    network = own_network()
+    report = evaluate(network, directions(), directions(1), labels=["one", "other"], metrics="hessian", quiet=True)
+    one, other, best = conclusion(report)
+    assert one.startswith("one: All 3 directions are active. Hessian Penalty ")
+    assert "times that of random directions" in other
+    assert best.startswith("Least Hessian Penalty: o")
+
+
+@pytest.mark.parametrize("change", ["damaged", "finished", "hostile"])
 def test_what_another_evaluation_left_is_not_taken_over(change: str, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     ask = {"metrics": "activeness", "quiet": True, "out": tmp_path}
     expected = evaluate(own_network(), directions(), **{**ask, "out": None}).figures
-    evaluate(own_network(), directions(1 if change == "directions" else 0), seed=int(change == "seed"), **ask)
+    evaluate(own_network(), directions(), **ask)
     content = json.loads(file.read_text())
     content["unfinished"] = change != "finished"
     content["sets"][0]["figures"]["inactive directions"]["mean"] = 77

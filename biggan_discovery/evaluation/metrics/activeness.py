@@ -85,6 +85,7 @@ SCORES = Figure(
     "activeness",
     "Mean variance of pixels over the steps -2, 0 and 2 along the direction.",
     kind=Kind.DIRECTION,
+    paper="Peebles et al. 2020",
 )
 CHANGE = Figure(
     "relative change",
@@ -97,8 +98,8 @@ INACTIVE_DIRECTIONS = Figure(
     "inactive directions",
     "inactive directions",
     f"Number of directions that change the image less than {INACTIVE:g} times as much as random directions do. With i "
-    "inactive ones of n, VP, RCA and contrastive accuracy are capped at about (n - i + 1)/n, (n - i + 1)/n and "
-    "(n - i)/n.",
+    "inactive ones of n, variation predictability, reconstructor accuracy and contrastive accuracy are capped at about "
+    "(n - i + 1)/n, (n - i + 1)/n and (n - i)/n.",
 )
 
 

@@ -101,7 +101,7 @@ def _right(changes: Float[Tensor, "samples ndirs F"], temperature: float) -> Flo
 
 ACCURACY = Figure(
     "contrastive accuracy",
-    "contrastive",
+    "contrastive accuracy",
     "Share of image changes that resemble those of the same direction more than those of others; chance is 0.5.",
     "↑",
 )

@@ -150,26 +150,44 @@ def _ranked(values: Float[Tensor, "N columns"], bins: int) -> Int64[Tensor, "N c
     return values.argsort(dim=0).argsort(dim=0) * bins // len(values)
 
 
+_DCI = "Eastwood & Williams 2018"
 _DISENTANGLEMENT = Figure(
-    "DCI disentanglement", "DCI D", "Each code predicts one factor (1) or all alike (0), by a Lasso's weights.", "↑"
+    "DCI disentanglement",
+    "disentanglement (DCI)",
+    "Whether each direction's coefficient predicts one factor (1) or all alike (0), by the weights of a Lasso "
+    "regression. DCI: disentanglement, completeness and informativeness.",
+    "↑",
+    paper=_DCI,
 )
 _COMPLETENESS = Figure(
-    "DCI completeness", "DCI C", "Each factor is predicted by one code (1) or by all alike (0).", "↑"
+    "DCI completeness",
+    "completeness (DCI)",
+    "Whether each factor is predicted by one direction's coefficient (1) or by all alike (0).",
+    "↑",
+    paper=_DCI,
 )
-_INFORMATIVENESS = Figure("DCI informativeness", "DCI I", "R² of the factors as a linear function of the codes.", "↑")
+_INFORMATIVENESS = Figure(
+    "DCI informativeness",
+    "informativeness (DCI)",
+    "Share of the factors' variance (R²) that a linear function of the coefficients explains.",
+    "↑",
+    paper=_DCI,
+)
 _GAP = Figure(
     "mutual information gap",
-    "MIG",
-    "Gap in mutual information with a factor between the two most informative codes.",
+    "mutual information gap (MIG)",
+    "Gap in mutual information with a factor between the two most informative coefficients, over its entropy.",
     "↑",
+    paper="Chen et al. 2018",
 )
 _OF_LATENTS = (_DISENTANGLEMENT, _COMPLETENESS, _INFORMATIVENESS)
 _IN_IMAGES = tuple(
     Figure(
         f"{figure.key} in images",
-        f"{figure.title} (images)",
+        f"{figure.title}, images",
         f"{figure.title}, with the factors read off images by a predictor.",
         figure.better,
+        paper=figure.paper,
     )
     for figure in _OF_LATENTS
 )
@@ -197,7 +215,7 @@ def _in_images(view: View) -> dict[Figure, Any]:
 
 
 DCI_OF_LATENTS = Metric(
-    "DCI and MIG",
+    "disentanglement, completeness, informativeness",
     figures=(*_OF_LATENTS, _GAP),
     presets={"quick": {"samples": 8000}, "full": {"samples": 8000}},
     cost=no_images,
@@ -206,7 +224,7 @@ DCI_OF_LATENTS = Metric(
     length=lambda _: (1, "step"),
 )
 DCI_IN_IMAGES = Metric(
-    "DCI in images",
+    "disentanglement, completeness, informativeness in images",
     figures=_IN_IMAGES,
     presets={"quick": {"samples": 320}, "full": {"samples": 2000}},
     cost=lambda view: codes_and_predictions_cost(**view.sizes),

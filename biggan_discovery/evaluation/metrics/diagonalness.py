@@ -190,12 +190,17 @@ def _draw_pixels(
 
 
 LARGEST = Figure(
-    "largest on diagonal", "max on diagonal", "Share of pixels whose largest |H| lies on the diagonal.", "↑"
+    "largest on diagonal",
+    "largest second derivative on the diagonal",
+    "Share of pixels whose Hessian H, the matrix of second derivatives along pairs of directions, has its largest "
+    "entry on the diagonal.",
+    "↑",
+    paper="Peebles et al. 2020",
 )
 RATIO = Figure(
     "diagonal / off-diagonal",
-    "diag / off",
-    "Mean |H| on the diagonal over mean |H| off it, averaged over pixels.",
+    "diagonal / off-diagonal",
+    "Mean size of the Hessian's entries on the diagonal over that of the others, averaged over pixels.",
     "↑",
 )
 MAGNITUDES = Figure("mean |H|", "mean |H|", "Mean |H| over samples, channels and pixels.", kind=Kind.MATRIX)

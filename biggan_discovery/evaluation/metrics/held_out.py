@@ -158,12 +158,14 @@ def penalty_map(
 def held_out_metric(objective: Objective) -> Metric:
     """An objective as a metric: on held-out samples, and over its value for random frames on the same samples."""
     meaning = objective.meaning and f"{objective.meaning.rstrip('.')}, on held-out samples."
-    value = Figure(objective.title, objective.title, meaning, "↓")
+    value = Figure(objective.title, objective.title, meaning, "↓", paper=objective.paper)
     relative = Figure(
         f"{objective.title} / random",
         f"{objective.title} / random",
-        "The same over that of random orthonormal directions; ± includes the spread over these.",
+        f"{objective.title} over that of random orthonormal directions; 1 is no better than chance. ± includes the "
+        "spread over these.",
         "↓",
+        paper=objective.paper,
     )
 
     def cost(view: View) -> int:

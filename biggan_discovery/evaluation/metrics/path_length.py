@@ -98,16 +98,19 @@ LENGTH = Figure(
     "path length",
     "Perceptual path length along the direction, with the mean squared error of pixels as the distance.",
     kind=Kind.DIRECTION,
+    paper="Karras et al. 2019",
 )
 LENGTH_LPIPS = Figure(
     "path length (LPIPS)",
     "path length (LPIPS)",
-    "Perceptual path length along the direction, with LPIPS as the distance.",
+    "Perceptual path length along the direction, with LPIPS, the learned perceptual image patch similarity, as the "
+    "distance.",
     kind=Kind.DIRECTION,
+    paper="Zhang et al. 2018",
 )
 CHANGE = Figure(
     "change per unit",
-    "RMS change per unit step",
+    "change per unit step",
     "Root mean squared change of pixels in [-1, 1] per unit step.",
     kind=Kind.DIRECTION,
 )

@@ -51,16 +51,18 @@ def reconstruction(
 
 ACCURACY = Figure(
     "RCA",
-    "RCA",
-    "Accuracy of a reconstructor that guesses the moved direction from an image pair, many training pairs; chance is "
+    "reconstructor classification accuracy (RCA)",
+    "Accuracy of a network that guesses the moved direction from an image pair, many training pairs; chance is "
     "1/directions.",
     "↑",
+    paper="Voynov & Babenko 2020",
 )
 SHIFT_ERROR = Figure(
     "RCA shift error",
-    "shift error",
-    "Error of its estimate of the amount, in units of the path size; about 0.5 by chance.",
+    "reconstructor's error of the amount",
+    "Mean error of the same network's estimate of the amount, in units of the path size; about 0.5 by chance.",
     "↓",
+    paper="Voynov & Babenko 2020",
 )
 
 
@@ -70,7 +72,7 @@ def _measure(view: View) -> dict[Figure, Estimate]:
 
 
 RECONSTRUCTION = Metric(
-    "RCA",
+    "reconstructor classification accuracy",
     figures=(ACCURACY, SHIFT_ERROR),
     presets={"quick": {"epochs": 25}, "full": {"epochs": 40}},
     cost=no_images,

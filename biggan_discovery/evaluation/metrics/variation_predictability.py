@@ -63,13 +63,14 @@ def check_pairs(pairs: ShiftPairs) -> None:
 
 ACCURACY = Figure(
     "VP",
-    "VP",
+    "variation predictability (VP)",
     "Accuracy of a classifier that guesses the moved direction from an image pair, few training pairs; chance is "
     "1/directions.",
     "↑",
+    paper="Zhu et al. 2020",
 )
 VARIATION_PREDICTABILITY = Metric(
-    "VP",
+    "variation predictability",
     figures=(ACCURACY,),
     presets={"quick": {"epochs": 25, "repeats": 3}, "full": {"epochs": 40, "repeats": 5}},
     cost=no_images,

@@ -30,11 +30,11 @@ body { font: 16px/1.55 system-ui, sans-serif; color: #1f2328; background: #fff; 
   padding: 0 1.5rem; }
 h1 { font-size: 1.9rem; line-height: 1.25; } h2 { margin-top: 2.6rem; border-bottom: 1px solid #d8dee4; }
 h3 { margin-top: 2rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: 1.2rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .75rem; border-bottom: 1px solid #d8dee4; text-align: right; white-space: nowrap; }
 th { border-bottom: 2px solid #8c959f; } th:first-child, td:first-child { text-align: left; }
-td.words { text-align: left; white-space: normal; min-width: 22rem; color: #59636e; }
+th.words { text-align: left; } td.words { text-align: left; white-space: normal; min-width: 22rem; color: #59636e; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; }
 figcaption { color: #59636e; font-size: .9rem; }
 code { background: #f3f4f6; padding: .1rem .3rem; border-radius: .25rem; }
@@ -216,7 +216,10 @@ def _html(block: Block, folder: Path) -> str:
         case Code(text):
             return f"<p><code>{_html_text(text)}</code></p>"
         case Table(header, rows, words):
-            head = "".join(f"<th>{_html_text(cell)}</th>" for cell in header)
+            head = "".join(
+                f'<th class="words">{_html_text(cell)}</th>' if column in words else f"<th>{_html_text(cell)}</th>"
+                for column, cell in enumerate(header)
+            )
             body = "\n".join(f"<tr>{_cells(row, words)}</tr>" for row in rows)
             return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
         case Picture(path, caption):

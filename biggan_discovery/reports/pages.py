@@ -212,16 +212,16 @@ class _Section:
     def _table(self) -> Table:
         """A row for each direction."""
         found = self.judged.found
+        idle = set(self.judged.inactive)
         columns: list[Figure] = [figure for figure in found if figure.kind is Kind.DIRECTION]
         rows = [
-            [name, *(shown(found[figure][direction]) for figure in columns)]
+            [
+                f"{name} (inactive)" if direction in idle else name,
+                *(shown(found[figure][direction]) for figure in columns),
+            ]
             for name, direction in zip(self._names, self._order, strict=True)
         ]
         header = ["direction", *(figure.title for figure in columns)]
-        idle = set(self.judged.inactive)
-        header.append("")
-        for row, direction in zip(rows, self._order, strict=True):
-            row.append("inactive" if direction in idle else "")
         response = found.get(RESPONSE_IN_IMAGES, found.get(RESPONSE))
         if response is not None:
             header += ["first factor", "leakage"]

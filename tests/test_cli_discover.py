@@ -131,7 +131,7 @@ def test_progress_is_plain_lines_in_a_pipe_and_nothing_when_quiet(call) -> None:
 
 
 def test_tensorboard_lies_in_the_folder(call, tmp_path: Path) -> None:
-    assert call("--out", "run", "--tensorboard").code == 0
+    assert call("--out", "run", "--tracker", "tensorboard").code == 0
     assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
 
 
@@ -147,7 +147,7 @@ finally: assert not {"torch", "numpy", "safetensors", "scipy"} & set(sys.modules
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     for option in (
         *("generator", "class", "directions", "steps", "batch", "lr", "path-size", "epsilon", "probes", "init"),
-        *("orthogonalize", "truncation", "seed", "device", "out", "save-every", "tensorboard", "quiet", "method"),
+        *("orthogonalize", "truncation", "seed", "device", "out", "save-every", "tracker", "quiet", "method"),
     ):
         assert f"--{option}" in done.stdout
     assert "Examples:" in done.stdout

@@ -17,6 +17,7 @@ from biggan_discovery.cli.options import (
     Grouped,
     IntRange,
     Name,
+    Names,
     class_option,
     generator_option,
     group,
@@ -27,6 +28,7 @@ from biggan_discovery.cli.options import (
     sibling,
 )
 from biggan_discovery.errors import UserError
+from biggan_discovery.runs.trackers import TRACKERS
 from biggan_discovery.search.table import SOLVERS, method_names, settings_by_user
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-_METHOD, _SOLVER = Name(method_names()), Name(tuple(SOLVERS))
+_METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(TRACKERS)
 
 
 @click.command("discover", cls=Grouped, epilog=_EXAMPLES)
@@ -147,7 +149,7 @@ _METHOD, _SOLVER = Name(method_names()), Name(tuple(SOLVERS))
         help="Folder for results.  [default: directions/GENERATOR-CLASSES-LAYERS-METHOD-SEED]",
     ),
     click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between checkpoints."),
-    click.option("--tensorboard", is_flag=True, help="Also write TensorBoard scalars."),
+    click.option("--tracker", type=_TRACKERS, help=_TRACKERS.explain("Also record pictures and figures with")),
     click.option("--judge/--no-judge", default=True, help="Measure held-out penalties (about 1,500 images)."),
     quiet_option,
 )

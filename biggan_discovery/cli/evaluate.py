@@ -13,6 +13,7 @@ from biggan_discovery.cli.options import (
     Grouped,
     IntRange,
     Name,
+    Names,
     class_option,
     group,
     loading_options,
@@ -32,20 +33,6 @@ Examples:
 All sets are judged on the same samples. The cost is printed first. Running the same command again resumes after the
 last finished metric.
 """
-
-
-class Names(Name):
-    """Several of a set of names, separated by commas."""
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """A placeholder; the help line lists the names."""
-        return "NAME,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse the names; fail with one line at the first unknown one."""
-        if not isinstance(value, str):
-            return value
-        return [str(Name.convert(self, piece.strip(), param, ctx)) for piece in value.split(",")]
 
 
 _METRICS, _PRESET = Names(metric_names()), Name(("quick", "full"))

@@ -70,6 +70,20 @@ class Name(click.ParamType):
         return value
 
 
+class Names(Name):
+    """Several of a set of names, separated by commas."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """A placeholder; the help line lists the names."""
+        return "NAME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the names; fail with one line at the first unknown one."""
+        if not isinstance(value, str):
+            return value
+        return [str(Name.convert(self, piece.strip(), param, ctx)) for piece in value.split(",")]
+
+
 class Grouped(click.Command):
     """A command whose help lists options in labelled groups, see `group`.
 

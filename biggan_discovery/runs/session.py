@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from biggan_discovery.memory import OutOfMemoryError, is_out_of_memory, out_of_memory
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from biggan_discovery.runs.pace import Pace
+from biggan_discovery.runs.trackers import Tracker
 
 T = TypeVar("T")
 
@@ -25,19 +24,25 @@ class Session:
     Attributes:
         folder: folder of the run; None to save nothing.
         interrupts: signals that stop the search.
-        board: TensorBoard writer; None to write no events.
+        trackers: what records the search beside its history.
+        picture: function from a state to a picture (H, W, 3) uint8 of its directions, or None where it has none yet.
+        pace: tells the time of the search.
         save_every: steps between checkpoints.
         quiet: if True, show no progress.
     """
 
     folder: Path | None
     interrupts: Interrupts
-    board: SummaryWriter | None
+    trackers: Sequence[Tracker]
+    picture: Callable[[State], Any]
+    pace: Pace
     save_every: int
     quiet: bool
 
     def progress(self, state: State, label: str, unit: str) -> Progress:
         """Progress bar over all steps, starting at the completed ones."""
+        if not self.quiet:
+            self.pace.begin(state, unit)
         return Progress(state.total, label, unit=unit, done=state.step, quiet=self.quiet)
 
     def begin(self, state: State) -> None:
@@ -48,12 +53,14 @@ class Session:
     def after_step(self, state: State, row: list[float], progress: Progress) -> bool:
         """Record the history row of a step, save if due, and return whether to stop."""
         state.history.append(row)
-        if self.board is not None:
-            for column, value in zip(state.columns, row, strict=True):
-                self.board.add_scalar(column, value, state.step)
+        for tracker in self.trackers:
+            tracker.scalars(dict(zip(state.columns, row, strict=True)), state.step)
         progress.advance(1, **{state.columns[0]: row[0]})
+        if not self.quiet:
+            self.pace.after_step(state)
         if state.step % self.save_every == 0 or state.step == state.total or self.interrupts.signal:
             self._save(state)
+            self._show(state)
         return bool(self.interrupts.signal)
 
     def within_memory(self, state: State, work: Callable[[], T]) -> T:
@@ -73,6 +80,12 @@ class Session:
             self._save(state)
             message += f"; {state.step} of {state.total} are saved in {self.folder}, and the same command resumes them"
         raise OutOfMemoryError(message)
+
+    def _show(self, state: State) -> None:
+        pixels = self.picture(state) if self.trackers else None
+        for tracker in self.trackers:
+            if pixels is not None:
+                tracker.picture("directions", pixels, state.step)
 
     def _save(self, state: State) -> None:
         if self.folder is not None:

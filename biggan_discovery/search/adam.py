@@ -71,6 +71,10 @@ class Adam(Method):
         """The fastest precision whose gradient agrees in direction with that in float64."""
         return gradient_precision(generator, settings, self.objective)
 
+    def evaluations(self, settings: AdamSettings) -> int:
+        """A forward and a backward pass of every image."""
+        return 2 * settings.steps * settings.batch * self.objective.passes(settings.probes)
+
     def start_rows(self, generator: FrozenGenerator, settings: AdamSettings) -> int:
         """One row per direction."""
         return settings.directions
@@ -136,8 +140,7 @@ class Adam(Method):
 
     def result(self, generator: FrozenGenerator, settings: AdamSettings, state: State, *, quiet: bool) -> Found:
         """The matrix A after the last step."""
-        images = settings.steps * settings.batch * self.objective.passes(settings.probes)
-        return Found(state.tensors["A"].detach().cpu(), {}, 2 * images)
+        return Found(state.tensors["A"].detach().cpu(), {}, self.evaluations(settings))
 
 
 def adam_step(

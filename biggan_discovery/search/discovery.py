@@ -7,9 +7,9 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,16 +27,25 @@ from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs import processes
-from biggan_discovery.runs.folder import BY_CONTENT, DIRECTIONS, Saved, check_same_run, locked, read_saved, resumed
+from biggan_discovery.runs.folder import (
+    BY_CONTENT,
+    DIRECTIONS,
+    Saved,
+    State,
+    check_same_run,
+    locked,
+    read_saved,
+    resumed,
+)
 from biggan_discovery.runs.interrupts import Interrupts
+from biggan_discovery.runs.pace import Pace
 from biggan_discovery.runs.session import Session
+from biggan_discovery.runs.trackers import tracker_names, trackers
 from biggan_discovery.sealed import DamagedError
+from biggan_discovery.search.announcement import announcement, cheaper
 from biggan_discovery.search.method import Found, Method, Settings
 from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
 from biggan_discovery.search.table import check_request, find_method
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 _RANDOM_STRENGTH_LATENTS = 16
 
@@ -54,7 +63,7 @@ def discover(
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     save_every: int = 100,
-    tensorboard: bool = False,
+    tracker: str | Sequence[str] | None = None,
     judge: bool = True,
     quiet: bool = False,
     **settings: Any,
@@ -88,7 +97,8 @@ def discover(
         out: folder for results. Calling `discover` again with the same arguments resumes the run bit for bit. Defaults
             to writing nothing.
         save_every: number of steps (latents, for joint diagonalization) between checkpoints.
-        tensorboard: also write TensorBoard scalars to the folder; requires `out`.
+        tracker: "tensorboard", "wandb" or both, which also record the search: settings, penalties, film strips of the
+            current directions, and held-out figures. Requires `out`.
         judge: measure the held-out penalty of the result, of random directions, and of Adam's start.
         quiet: show no progress.
         settings: settings of the method, see below. Settings that are None take the default of the generator (see
@@ -139,10 +149,11 @@ def discover(
         raise UserError(f"save_every is {save_every}; it should be at least 1")
     if out is not None and not os.fspath(out):
         raise UserError("out is ''; give a folder, or leave it out")
-    if tensorboard and out is None:
-        raise UserError("tensorboard scalars need a folder; give out")
+    names = tracker_names(tracker)
+    if names and out is None:
+        raise UserError("a tracker needs a folder; give out")
     run = _Run(generator, method, solver, found_by, chosen, None if out is None else Path(out), quiet)
-    return run.directions(save_every, tensorboard=tensorboard, judge=judge)
+    return run.directions(save_every, names, judge=judge)
 
 
 class _Run:
@@ -165,7 +176,7 @@ class _Run:
         self.first = processes.rank() == 0
         self.quiet = quiet or not self.first
 
-    def directions(self, save_every: int, *, tensorboard: bool, judge: bool) -> Directions:
+    def directions(self, save_every: int, tracker: Sequence[str], *, judge: bool) -> Directions:
         """Search or resume, and judge."""
         generator = self.generator
         # A start that cannot be is refused before the folder is made; one that is searched for is kept in the folder.
@@ -187,9 +198,15 @@ class _Run:
                 state = resumed(saved, state)
             interrupts = Interrupts()
             keep = self.folder if self.first else None
-            board = stack.enter_context(_tensorboard(keep, state.step)) if tensorboard and keep else None
+            recorded = [] if keep is None else stack.enter_context(trackers(tracker, keep, state.step, header))
+            if not self.quiet:
+                _log.info(
+                    "%s", announcement(generator, self.name, self.solver, self.method, self.settings, done=state.step)
+                )
             with interrupts.remembered():
-                session = Session(keep, interrupts, board, save_every, self.quiet)
+                session = Session(
+                    keep, interrupts, recorded, self._picture, Pace(cheaper(self.solver)), save_every, self.quiet
+                )
                 self.method.search(generator, self.settings, state, session)
             interrupts.leave()
 
@@ -198,6 +215,9 @@ class _Run:
                 found = self._found(result, cost=result.evaluations + start.evaluations)
                 if judge:
                     self._judge(found, start.A)
+                for each in recorded:
+                    each.picture("found directions", self._strips(found), state.step)
+                    each.finish(_held_out(found))
                 if self.folder is not None:
                     found.save(self.folder / DIRECTIONS)
                 return found
@@ -307,6 +327,17 @@ class _Run:
             found.metadata["random_strength"] = self._random_strength()
         return found
 
+    def _picture(self, state: State) -> Any:
+        """Film strips of the directions of a search by gradient descent; other searches have none before their end."""
+        if "A" not in state.tensors:
+            return None
+        return self._strips(self._found(Found(state.tensors["A"].detach().cpu(), {}, 0), cost=0))
+
+    def _strips(self, found: Directions) -> Any:
+        from biggan_discovery.rendering.strips import direction_strips  # Imported here, as few runs are tracked.
+
+        return direction_strips(self.generator, found)
+
     def _random_strength(self) -> float:
         """Strength of random directions, which tells inactive directions where those found do not span all of z."""
         latents = draw(
@@ -379,13 +410,9 @@ def _of_all_processes(make: Callable[[], Settings]) -> Settings:
     return first
 
 
-@contextlib.contextmanager
-def _tensorboard(folder: Path, step: int) -> Iterator[SummaryWriter]:
-    """A writer of scalars to the run's folder; scalars of steps that are repeated after a kill are dropped."""
-    from torch.utils.tensorboard import SummaryWriter  # Imported here, as it is slow to import and rarely used.
-
-    writer = SummaryWriter(str(folder), purge_step=step + 1)
-    try:
-        yield writer
-    finally:
-        writer.close()
+def _held_out(found: Directions) -> dict[str, float]:
+    """Held-out penalties and recovery of a result, by names for trackers."""
+    penalties = found.metadata.get("held_out_penalty", {})
+    means = {f"held-out penalty/{key}": mean for key, (mean, _) in penalties.items()}
+    recovered = {f"recovery/{key}": value for key, value in found.metadata.get("recovery", {}).items()}
+    return means | recovered

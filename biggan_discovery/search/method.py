@@ -141,6 +141,10 @@ class Method(abc.ABC):
         """Total number of steps; 0 for closed-form methods."""
         return 0
 
+    def evaluations(self, settings: Any) -> int | None:
+        """Generator evaluations of the whole search; None if they are known only after its first step."""
+        return None
+
     def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
         """Resolve `settings.precision`, for methods that have this setting.
 

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
+import re
+import sys
 import threading
 
 import filelock
 import pytest
 import torch
+from PIL import Image
 
 from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.runs import folder as run_folder
+from biggan_discovery.runs import pace
 
 FRAME = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].float()
 MIX = torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
@@ -171,7 +176,7 @@ def test_a_damaged_state_is_one_clear_line(tmp_path, content):
         ({"seed": -1}, "seed is -1"),
         ({"save_every": 0}, "save_every is 0"),
         ({"classes": "9"}, "9"),
-        ({"tensorboard": True}, "give out"),
+        ({"tracker": "tensorboard"}, "give out"),
         ({"init": "rundom"}, "did you mean 'random'"),
     ],
 )
@@ -197,7 +202,65 @@ def test_discovery_works_outside_the_main_thread():
 def test_tensorboard_scalars(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    discover(generator(), out=tmp_path, tensorboard=True, **QUICK)
+    discover(generator(), out=tmp_path, tracker="tensorboard", **QUICK)
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [event.step for event in events.Scalars("penalty")] == [1, 2, 3, 4, 5, 6]
+    assert {"held-out penalty/after", "held-out penalty/random"} <= set(events.Tags()["scalars"])
+    assert set(events.Tags()["images"]) == {"directions", "found directions"}
+    assert [event.step for event in events.Images("directions")] == [2, 4, 6]
+    with Image.open(io.BytesIO(events.Images("directions")[0].encoded_image_string)) as picture:
+        assert min(picture.size) > 100
+    [text] = events.Tensors("settings/text_summary")
+    assert b"| path_size | 5.0 |" in text.tensor_proto.string_val[0]
+
+
+def test_weights_and_biases_offline(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb", reason="the optional package wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    seen = {}
+    original = wandb.init
+
+    def init(**settings):
+        seen["run"] = original(**settings)
+        seen["logged"] = logged = []
+        plain = seen["run"].log
+        monkeypatch.setattr(seen["run"], "log", lambda data, **key: (logged.append((data, key)), plain(data, **key)))
+        return seen["run"]
+
+    monkeypatch.setattr(wandb, "init", init)
+    discover(generator(), out=tmp_path, tracker="wandb", **QUICK)
+    assert [key["step"] for data, key in seen["logged"] if "penalty" in data] == [1, 2, 3, 4, 5, 6]
+    assert [name for data, _ in seen["logged"] for name in data if "directions" in name] == [
+        "directions", "directions", "directions", "found directions",
+    ]  # fmt: skip
+    assert seen["run"].config["path_size"] == 5.0
+    assert "held-out penalty/after" in dict(seen["run"].summary)
+    assert list(tmp_path.glob("wandb/offline-run-*"))
+
+
+def test_a_tracker_that_is_not_installed_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match="the tracker wandb needs a package: pip install wandb"):
+        discover(generator(), out=tmp_path / "run", tracker=["tensorboard", "wandb"], **QUICK)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="did you mean 'tensorboard'"):
+        discover(generator(), out=tmp_path / "run", tracker="tensorbord", **QUICK)
+
+
+def test_a_search_says_what_it_will_do_and_how_long_it_takes(caplog, monkeypatch):
+    monkeypatch.setattr(pace, "_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "_LONG", 0.0)
+    with caplog.at_level("INFO"):
+        discover(generator(), judge=False, **{**QUICK, "quiet": False})
+        discover(generator(), method="orojar", samples=3, judge=False)
+    adam, left, cheaper, joint, latents, *_ = caplog.messages
+    assert re.search(
+        r"hessian by adam, \d+ directions? in layers all, 6 steps of \d+ samples, cpu, float32, .* evaluations$", adam
+    )
+    assert re.fullmatch(r"about \d+ s for the remaining 5 steps", left)
+    assert "cheaper: fewer --steps" in cheaper
+    assert "orojar by joint-diagonalization" in joint
+    assert "3 latents" in joint
+    assert re.search(r"for the remaining 2 latents \(\d+ generator evaluations in all\)", latents)

@@ -120,7 +120,10 @@ def test_the_same_command_again_says_that_all_is_done(call, tmp_path: Path) -> N
 
 def test_progress_is_plain_lines_in_a_pipe_and_nothing_when_quiet(call) -> None:
     shown = call("--out", "a")
-    lines = shown.err.splitlines()
+    announced, *lines = shown.err.splitlines()
+    assert announced.endswith(
+        "6 directions in layers all, 4 steps of 2 samples, cpu, float32, 64 generator evaluations"
+    )
     assert re.fullmatch(rf"searching: 4/4, penalty {NUMBER} \({NUMBER} step/s, 0 s left\)", lines[0])
     assert lines[-1].startswith("judging: ")
     assert "\x1b" not in shown.err

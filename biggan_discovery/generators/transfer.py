@@ -194,7 +194,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _check_answer(url: str, response: requests.Response, part: Path) -> None:
-    if url.startswith("https:") and not response.url.startswith("https:"):
+    schemes = [urllib.parse.urlsplit(each).scheme for each in (url, response.url)]
+    if schemes == ["https", "http"]:
         raise UserError(f"{shown(url)}: the host redirects to {shown(response.url)}, which is not encrypted")
     status = f"{response.status_code} {response.reason or ''}".strip()[:_LONGEST]
     if response.status_code in _RETRIED:

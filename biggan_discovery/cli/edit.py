@@ -59,7 +59,7 @@ Examples:
         "--samples", type=IntRange(*RANGES["samples"]), help="Number of samples.  [default: 1, or all of --latents]"
     ),
     pick_option,
-    click.option("--latents", type=click.Path(), metavar="FILE.npy", help="Latents (N, z_dim) to edit."),
+    click.option("--latents", type=click.Path(), metavar="FILE", help="Latents to edit (.npy, .npz, .pt, .csv, ...)."),
     class_option,
     seed_option,
     of_file_generator_option,

@@ -36,7 +36,9 @@ Examples:
     "What to show",
     class_option,
     click.option("--samples", type=IntRange(*RANGES["samples"]), help="Number of samples.  [default: 64]"),
-    click.option("--latents", type=click.Path(), metavar="FILE.npy", help="Latents (N, z_dim) to show instead."),
+    click.option(
+        "--latents", type=click.Path(), metavar="FILE", help="Latents to show instead (.npy, .npz, .pt, .csv, ...)."
+    ),
     seed_option,
 )
 @group(

@@ -65,6 +65,9 @@ Examples:
         help="Number of samples.  [default: 5; 1 for png and without DIRECTIONS]",
     ),
     pick_option,
+    click.option(
+        "--latents", type=click.Path(), metavar="FILE", help="Latents to draw instead (.npy, .npz, .pt, .csv, ...)."
+    ),
     seed_option,
     of_file_generator_option,
     layers_option("Layers the directions reach", "as in the file"),

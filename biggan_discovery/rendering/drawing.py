@@ -130,6 +130,8 @@ def draw(
     chosen = chosen_samples(
         network, classes, directions, latents=latents, samples=samples, pick=pick, seed=seed, default=count
     )
+    if curved and chosen.z.ndim == 3:
+        raise UserError("the latents differ from layer to layer, and curved paths take one latent for all layers")
     if only is None and directions is not None and not (transfer or per_direction):
         size = (len(chosen), frames or _PICTURES) if target.still else (1, len(chosen))
         only = rows_that_fit(directions, network, target.form, size, blocks=2 if curved else 1, scale=scale)

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from scipy import stats
 
+from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import FunctionGenerator
-from biggan_discovery.rendering import load_latents, sample_classes, sample_latents, save_latents
+from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
+from biggan_discovery.rendering import draw, edit, load_latents, sample_classes, sample_latents, save_latents
 from biggan_discovery.rendering.latents import load_samples
 from tests.rendering.toy import levels, toy_generator
+from tests.tiny import save_tiny_biggan
 
 
 def test_samples_depend_on_the_seed_alone() -> None:
@@ -181,3 +184,29 @@ def test_classes_of_other_tools(tmp_path: Path) -> None:
         torch.save({"z": Z, "y": torch.tensor(wrong)}, tmp_path / "z.pt")
         with pytest.raises(UserError, match=f"classes in .*{said}"):
             load_samples(tmp_path / "z.pt", 16)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> FrozenGenerator:
+    return load_generator(save_tiny_biggan(tmp_path_factory.mktemp("deep")), device="cpu")
+
+
+def _pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def test_a_latent_for_each_layer_is_drawn(tmp_path: Path, deep: FrozenGenerator) -> None:
+    found = Directions(torch.eye(2, 16), metadata={"layers": "1-2"})
+    z = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(0)).repeat(1, deep.num_layers, 1)
+    np.save(tmp_path / "layers.npy", z.numpy())
+    np.save(tmp_path / "one.npy", z[:, 0].numpy())
+    for name, picture in (
+        ("edit", lambda latents, out: edit(deep, found, {0: 2.0}, out, latents=latents, quiet=True)),
+        ("draw", lambda latents, out: draw(deep, found, out, latents=latents, quiet=True)),
+    ):
+        for kind in ("layers", "one"):
+            picture(tmp_path / f"{kind}.npy", tmp_path / f"{name}-{kind}.png")
+        drawn = [_pixels(tmp_path / f"{name}-{kind}.png") for kind in ("layers", "one")]
+        np.testing.assert_allclose(*drawn, atol=1)
+    with pytest.raises(UserError, match="differ from layer to layer"):
+        draw(deep, found, tmp_path / "c.png", latents=tmp_path / "layers.npy", curved=True, quiet=True)

@@ -98,6 +98,7 @@ COMMANDS = [
     ),
     ("visualize scenes-64 --only 0 --samples 1 --frames 4 --out film.gif", "wrote film.gif"),
     ("edit scenes-64 --set 'object hue=2' --out edit.png", "wrote edit.png"),
+    ("samples scenes-64 --samples 2 --out sheet.png", "sheet.png"),
     ("name scenes-64", "hue"),
     ("evaluate scenes-64 --metrics recovery --quiet", "wrote scenes-64-report"),
     ("export scenes-64 scenes.npy", "wrote scenes.npy"),

@@ -59,8 +59,8 @@ Examples:
 
 Running the same command again resumes from the last checkpoint.
 
-Joint diagonalization, the default solver, measures 16 to 96 latents and takes no gradient steps: 221,184 evaluations for
-biggan-deep-128, -256 and -512. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96 (38,400,000
+Joint diagonalization, the default solver, measures 16 to 96 latents and takes no gradient steps: 221,184 evaluations
+for biggan-deep-128, -256 and -512. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96 (38,400,000
 evaluations), runs only with --solver adam. What a search will do is printed first, its time after the first steps.
 """
 
@@ -150,7 +150,7 @@ _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(
         help="Folder for results.  [default: directions/GENERATOR-CLASSES-LAYERS-METHOD-SEED]",
     ),
     click.option("--save-every", type=POSITIVE_INT, default=100, show_default=True, help="Steps between checkpoints."),
-    click.option("--tracker", type=_TRACKERS, help=_TRACKERS.explain("Also record pictures and figures with")),
+    click.option("--tracker", type=_TRACKERS, help="Also record pictures and figures with tensorboard, wandb or both."),
     click.option("--judge/--no-judge", default=True, help="Measure held-out penalties (about 1,500 images)."),
     quiet_option,
 )

@@ -60,8 +60,9 @@ Examples:
 Running the same command again resumes from the last checkpoint.
 
 Joint diagonalization, the default solver, measures 16 to 96 latents and takes no gradient steps: 221,184 evaluations
-for biggan-deep-128, -256 and -512. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96 (38,400,000
-evaluations), runs only with --solver adam. What a search will do is printed first, its time after the first steps.
+for biggan-deep-128, -256 and -512. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96
+(38,400,000 evaluations), runs only with --solver adam. What a search will do is printed first, and its time after the
+first steps.
 """
 
 

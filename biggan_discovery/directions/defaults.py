@@ -121,6 +121,9 @@ def check_fits(directions: Directions, generator: FrozenGenerator) -> None:
             f"{directions.source} has directions for z_dim {directions.z_dim}, but {generator.name} has z_dim "
             f"{generator.z_dim}; give the generator they were found in"
         )
+    prior = directions.metadata.get("prior")
+    if prior and generator.prior and prior != generator.prior:
+        _log.warning("%s was found with the prior %s, not %s", directions.source, prior, generator.prior)
     expected = directions.metadata.get("generator_sha256")
     if expected and generator.sha256 and expected != generator.sha256:
         _log.warning("%s was made for other weights than those of %s", directions.source, generator.name)

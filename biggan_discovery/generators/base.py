@@ -76,6 +76,11 @@ class FrozenGenerator(nn.Module, abc.ABC):
         self.train()
 
     @property
+    def prior(self) -> str:
+        """Distribution of z of a user's own network, for files; "" for that of the family."""
+        return ""
+
+    @property
     def num_classes(self) -> int:
         """Number of classes; y is in [0, num_classes)."""
         return len(self.class_names)

@@ -67,8 +67,8 @@ def load_generator(
         name_or_path: a name that `biggan-discovery generators` lists; a folder with config.json and pytorch_model.bin
             in the layout of `pytorch_pretrained_biggan`; G_ema.pth or G.pth of BigGAN-PyTorch, or a folder or zip with
             one; or Python code, "my_gan.py:G" or "package.module:G", where G is a `FrozenGenerator`, a function or
-            `nn.Module` (see `FunctionGenerator`; its z_dim is read from an attribute z_dim, dim_z, latent_dim or nz),
-            or a class or function without arguments that makes one of these. The code is run.
+            `nn.Module` (see `FunctionGenerator`; its z_dim is read from an attribute z_dim, dim_z, latent_dim or nz,
+            its prior from an attribute prior), or a class or function without arguments that makes one. It is run.
             The generator's `name` is the name, the absolute path, or the importable module as given.
         truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics. Defaults to 1, or to
             the truncation of a `FrozenGenerator` in Python code.

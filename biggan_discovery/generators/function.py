@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -92,7 +93,7 @@ class FunctionGenerator(FrozenGenerator):
         self._fn = fn if self.network is None else None
         self._referred = () if self.network is not None else _modules_of(fn)
         self._takes_y = _takes_y(fn)
-        self._prior = _checked_prior(prior)
+        self._prior, self._prior_name = _checked_prior(prior), prior if isinstance(prior, str) else ""
         # A buffer, so that it follows .to(), .double() and the like.
         weight = None if projections is None else _checked_projections(projections, z_dim).to(self._anchor)
         self.register_buffer("_projections", weight, persistent=False)
@@ -117,6 +118,15 @@ class FunctionGenerator(FrozenGenerator):
             found = f"{latents.dtype} {tuple(latents.shape)}" if isinstance(latents, Tensor) else type(latents).__name__
             raise UserError(f"the prior returned {found}; it should return float latents {tuple(uniform.shape)}")
         return self.truncation * latents
+
+    @property
+    def prior(self) -> str:
+        """Name of the prior; for a function, its name and a checksum of a few latents that it gives."""
+        if self._prior_name:
+            return self._prior_name
+        spread = torch.linspace(0.01, 0.99, 4 * self.z_dim, dtype=torch.float64).view(4, self.z_dim)
+        digest = hashlib.sha256(self._prior(spread).double().cpu().numpy().tobytes()).hexdigest()
+        return f"{getattr(self._prior, '__qualname__', type(self._prior).__name__)} {digest[:16]}"
 
     @property
     def in_train_mode(self) -> bool:

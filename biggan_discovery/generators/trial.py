@@ -10,6 +10,7 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.base import FrozenGenerator
+from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.function import FunctionGenerator
 
 _log = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ def try_out(generator: FrozenGenerator) -> None:
     spread = torch.arange(1, _SAMPLES * generator.z_dim + 1, dtype=torch.float64) * _GOLDEN % 1
     z = generator.latents(spread.view(_SAMPLES, generator.z_dim))
     y = torch.arange(_SAMPLES, device=generator.device) % generator.num_classes
-    first, again = generator(z[:1], y[:1]), generator(z[:1], y[:1])
-    together = generator(z, y)
+    batch = Batch(_SAMPLES)
+    first, again, together = (torch.cat(list(batch.map(generator, z[:n], y[:n]))) for n in (1, 1, _SAMPLES))
     if not together.isfinite().all():
         sample = int((~together.isfinite().flatten(1).all(dim=1)).nonzero()[0])
         raise UserError(f"{generator.name} returns images that are not finite, for sample {sample} of its prior")

@@ -131,6 +131,11 @@ class Adam(Method):
                     raise UserError(
                         f"the penalty became {value} at step {step + 1}; try a smaller --lr or a larger --epsilon"
                     )
+                if not gradient.isfinite().all():
+                    raise UserError(
+                        f"the gradient is not finite at step {step + 1}, though the penalty is ({value:.3g}): the "
+                        "generator has no finite derivative at one of the samples; try another --seed or --epsilon"
+                    )
                 (grad_A,) = torch.autograd.grad(Q, A, gradient[:, space].to(Q.dtype))
                 with torch.no_grad():
                     adam_step(A, grad_A, **moments, step=step + 1, lr=rate)

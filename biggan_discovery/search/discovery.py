@@ -253,6 +253,7 @@ class _Run:
             "generator": self.generator.name,
             "generator_sha256": self.generator.sha256,
             "truncation": self.generator.truncation,
+            **({"prior": self.generator.prior} if self.generator.prior else {}),
             "method": self.name,
             "solver": self.solver,
             **self.settings.header(),
@@ -304,7 +305,7 @@ class _Run:
         """The directions of a finished search, with their metadata."""
         generator, settings, own = self.generator, self.settings, self._header()
         moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
-        origin = {key: own.pop(key) for key in moved}
+        origin = {key: own.pop(key) for key in (*moved, *(["prior"] if "prior" in own else []))}
         space = generator.search_space(settings.layers)
         objective = getattr(self.method, "objective", None)
         metadata = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from biggan_discovery import discover
+from biggan_discovery import Directions, discover, load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FunctionGenerator
 
@@ -89,3 +90,31 @@ def test_samples_of_a_search_come_from_the_prior() -> None:
 def test_bad_priors(prior: Any, said: str) -> None:
     with pytest.raises(UserError, match=said):
         generator(prior=prior).latents(uniform(4))
+
+
+def shifted(numbers: Tensor) -> Tensor:
+    return numbers - 0.5
+
+
+@pytest.mark.parametrize(
+    ("prior", "stored"), [("normal", "normal"), ("uniform", "uniform"), ("sphere", "sphere"), (shifted, "shifted ")]
+)
+def test_the_prior_is_stored_and_compared(prior: Any, stored: str, tmp_path: Path) -> None:
+    def images(z: Tensor) -> Tensor:
+        return torch.sin(z)[:, None, None]
+
+    def found(**arguments: Any) -> Directions:
+        own = FunctionGenerator(images, z_dim=Z_DIM, **arguments)
+        return discover(own, solver="adam", steps=1, batch=1, judge=False, quiet=True, out=tmp_path / "run")
+
+    assert found(prior=prior).metadata["prior"].startswith(stored)
+    assert found(prior=prior).metadata["prior"].startswith(stored)
+    with pytest.raises(UserError, match="contains a run with prior"):
+        found(prior=lambda numbers: 2 * numbers)
+
+
+def test_an_attribute_of_the_network_is_its_prior(tmp_path: Path) -> None:
+    (tmp_path / "gan.py").write_text(
+        "import torch\ndef G(z): return torch.sin(z)[:, None, None]\nG.z_dim, G.prior = 6, 'uniform'\n"
+    )
+    assert load_generator(f"{tmp_path}/gan.py:G", device="cpu").prior == "uniform"

@@ -163,3 +163,21 @@ def test_wrapped_modules_take_what_is_inside(takes_y: bool, wrapper: str) -> Non
     generator = FunctionGenerator(wrappers[wrapper](inside), z_dim=6, num_classes=2)
     z, y = torch.ones(2, 6), torch.tensor([0, 1])
     torch.testing.assert_close(generator(z, y), inside(z, y) if takes_y else inside(z))
+
+
+class _NoGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * float("nan")
+
+
+def test_a_gradient_that_is_not_finite_is_the_generator_s() -> None:
+    generator = FunctionGenerator(lambda z: _NoGradient.apply(plain(z)), z_dim=6)
+    with pytest.raises(UserError, match=r"gradient is not finite at step 1, though the penalty is "):
+        discover(generator, solver="adam", steps=2, batch=2, judge=False, quiet=True, precision="float32")
+    with pytest.raises(UserError, match="derivatives are not finite"):
+        discover(generator, method="jacobian", samples=2, judge=False, quiet=True)

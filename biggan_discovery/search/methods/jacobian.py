@@ -145,6 +145,8 @@ def _of_mean(
             left -= done
             if progress is not None:
                 progress.advance(done)
+        if not result.isfinite().all():
+            raise UserError("the generator's derivatives are not finite at one of the latents; try another --seed")
         return result / count
 
     start = torch.randn(dim, number, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -168,7 +168,7 @@ class _Try:
 
 def _peak(pid: int) -> int:
     try:
-        found = re.search(r"VmPeak:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+        found = re.search(r"VmSize:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return 0
     return 1024 * int(found[1]) if found else 0

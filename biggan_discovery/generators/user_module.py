@@ -221,7 +221,7 @@ def _wrapped(fn: Any, name: str) -> FrozenGenerator:
     with _one_line(name.rpartition(":")[0]):
         network: Any = fn
         prior = getattr(unwrapped(fn), "prior", None)
-        given = {"prior": prior} if isinstance(prior, str) else {}
+        given: dict[str, Any] = {"prior": prior} if isinstance(prior, str) else {}
         return FunctionGenerator(
             network, z_dim=z_dim, num_classes=_size(unwrapped(fn), _NUM_CLASSES), name=name, **given
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import io
 import json
 import os
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -35,6 +37,7 @@ import torch
 from benchmarks.faults import _inputs
 from biggan_discovery import Directions, discover, load_generator
 from biggan_discovery.cli import cli, run
+from biggan_discovery.errors import UserError
 from biggan_discovery.runs.folder import STATE
 from tests.brock_tiny import save_tiny_brock
 from tests.tiny import save_tiny_biggan
@@ -50,13 +53,13 @@ class Target(NamedTuple):
 
     Attributes:
         path: where the file goes, relative to the folder of whole files.
-        command: command line that reads it there.
+        read: reads it there.
         hostile: contents made to harm, by name.
         whole: the whole content.
     """
 
     path: str
-    command: tuple[str, ...]
+    read: Callable[[], object]
     hostile: dict[str, bytes]
     whole: bytes
 
@@ -109,6 +112,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
     (folder / "run" / "directions.safetensors").unlink()
     found = Directions(torch.eye(3, 16), metadata={"generator": str(deep), "settings": {"path_size": 2.0}})
     found.save(folder / "f.safetensors")
+    truth = {"directions": torch.eye(2, 16)}
+    safetensors.torch.save_file(truth, deep / "directions.safetensors", {"names": '["a", "b"]'})
     matrix = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
     np.save(folder / "m.npy", matrix)
     np.savez(folder / "m.npz", directions=matrix)
@@ -124,8 +129,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
     of_safetensors = _inputs.safetensors_files({**found.metadata, "class_names": ["a"], "strength": [1.0, 2.0, 3.0]})
 
     def target(path: str, command: str, hostile: dict[str, bytes]) -> Target:
-        words = tuple(word.replace("@", path) for word in command.split())
-        return Target(path, words, hostile, (folder / path).read_bytes())
+        words = [word.replace("@", path) for word in command.split()]
+        return Target(path, functools.partial(_run, words), hostile, (folder / path).read_bytes())
 
     def of_json(path: str) -> dict[str, bytes]:
         return _inputs.json_files(json.loads((folder / path).read_text()))
@@ -133,6 +138,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
     imported, edited = "import @ --out x.safetensors", "edit f.safetensors --set 0=1 --latents @ --out e.png"
     given = "import m.npy --out x.safetensors --generator"
     resumed = "discover --generator deep --steps 2 --batch 2 --no-judge --quiet --precision float32 --out run"
+    of_truth = {name: content.replace(b'"A"', b'"directions"') for name, content in of_safetensors.items()}
     return {
         "directions, name": target("f.safetensors", "name @", of_safetensors),
         "directions, export": target("f.safetensors", "export @ x.npy", of_safetensors),
@@ -150,6 +156,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
         "weights .pth": target("brock/G_ema.pth", f"{given} ./brock", of_torch),
         "weights .zip": target("brock-zip.zip", f"{given} ./brock-zip.zip", of_zip | of_torch),
         "config.json": target("deep/config.json", f"{given} ./deep", of_json("deep/config.json")),
+        "true directions": target("deep/directions.safetensors", f"{given} ./deep", of_truth),
         "classes.json": target("deep/classes.json", "classes --generator ./deep", of_json("deep/classes.json")),
         "discovery.json": target("deep/discovery.json", f"{given} ./deep", of_json("deep/discovery.json")),
     }
@@ -196,7 +203,7 @@ def _work(folder: Path, targets: dict[str, Target], plan: list[tuple[str, int]],
     os.environ["BIGGAN_DISCOVERY_OFFLINE"] = "1"
     sys.stdin = io.StringIO()
     for name, target in targets.items():
-        kind, detail = _in_folder(folder, target.command)
+        kind, detail = _in_folder(folder, target.read)
         if kind != "exit 0":
             os.write(console, f"{name}: whole files give {kind}: {detail}\n".encode())
     for name, number in plan:
@@ -224,7 +231,7 @@ def _read(folder: Path, target: Target, chance: random.Random, others: list[byte
     Path("/proc/self/clear_refs").write_text("5")  # The peak counts from now.
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + _ADDRESSES, resource.RLIM_INFINITY))
     begin = time.process_time()
-    kind, detail = _in_folder(folder, target.command)
+    kind, detail = _in_folder(folder, target.read)
     seconds, peak = time.process_time() - begin, _memory("VmHWM") - before
     canary = folder / _inputs.CANARY
     if canary.exists():
@@ -244,17 +251,25 @@ def _put_back(folder: Path, target: Target) -> None:
     path.write_bytes(target.whole)
 
 
-def _in_folder(folder: Path, command: tuple[str, ...]) -> tuple[str, str]:
-    """The exit code of a command, or "traceback" and what was raised where."""
+def _in_folder(folder: Path, read: Callable[[], object]) -> tuple[str, str]:
+    """How reading ended: "exit" and its code, or "traceback", with what was raised where."""
     os.chdir(folder)
-    sys.argv = ["biggan-discovery", *command]
     try:
-        run(cli, "biggan-discovery")
+        read()
     except SystemExit as ended:
         return f"exit {ended.code or 0}", ""
+    except (UserError, OSError) as error:  # They are one line where a command is used.
+        return "exit 2", str(error)
     except BaseException as error:
         where: Any = traceback.extract_tb(error.__traceback__)[-1]
         return "traceback", f"{type(error).__name__}: {str(error)[:200]} at {where.filename}:{where.lineno}"
+    return "exit 0", ""
+
+
+def _run(words: list[str]) -> NoReturn:
+    """Run a command as from a terminal; only what `run` lets through is a traceback there."""
+    sys.argv = ["biggan-discovery", *words]
+    run(cli, "biggan-discovery")
 
 
 def _memory(field: str) -> int:

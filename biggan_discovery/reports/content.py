@@ -23,6 +23,7 @@ from biggan_discovery.evaluation.papers import PAPERS
 from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.document import Link, Table, shown
 from biggan_discovery.reports.results import Results
@@ -91,7 +92,7 @@ def take_over(report: Results, path: Path) -> None:
         UserError: if the unfinished report has other settings or other directions, naming them.
     """
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not content.get(_UNFINISHED):
             return
         changed = _changed(report, content)

@@ -211,6 +211,8 @@ def test_bad_settings(copied: Path, content: str, part: str) -> None:
         ({"directions": torch.full((2, 16), float("nan"))}, '["a", "b"]', "not finite"),
         ({"directions": torch.zeros(2, 16)}, '["a"]', "list of 2"),
         ({"directions": torch.zeros(2, 16)}, "a, b", "cannot read"),
+        ({"directions": torch.zeros(2, 16)}, "[" * 100_000, "cannot read"),
+        ({"directions": torch.zeros(2, 16)}, "[" * 500 + "]" * 500, "64 levels"),
         ({"directions": torch.zeros(2, 16)}, None, "list of 2"),
         ({"rows": torch.zeros(2, 16)}, '["a", "b"]', "cannot read"),
     ],
@@ -218,6 +220,11 @@ def test_bad_settings(copied: Path, content: str, part: str) -> None:
 def test_bad_true_directions(copied: Path, tensors: dict[str, torch.Tensor], names: str | None, part: str) -> None:
     save_file(tensors, copied / "directions.safetensors", metadata=None if names is None else {"names": names})
     _refused(copied, "directions.safetensors", part)
+
+
+def test_a_pipe_in_place_of_true_directions_is_not_waited_for(copied: Path) -> None:
+    os.mkfifo(copied / "directions.safetensors")
+    _refused(copied, "directions.safetensors", "a pipe")
 
 
 def test_damaged_true_directions(copied: Path) -> None:

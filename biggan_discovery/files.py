@@ -154,6 +154,23 @@ def is_bad_path(error: OSError) -> bool:
     return error.errno in _BAD_PATH
 
 
+@contextlib.contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Context manager that yields a name of an existing file that is valid UTF-8, which some libraries require.
+
+    Example:
+        >>> with utf8_path(path) as name, safetensors.safe_open(name, framework="pt") as file:
+        ...     names = file.keys()
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield path
+
+
 def _stat(path: Path, verb: str) -> os.stat_result | None:
     """The status of a file; None if it does not exist, and a `UserError` for a path that cannot exist."""
     try:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import HEADER, existing_file
+from biggan_discovery.files import HEADER, existing_file, utf8_path
 from biggan_discovery.json_text import parse_json
 
 CHECKSUM = "checksum"
@@ -112,7 +112,7 @@ def unseal(path: Path, *, most_entries: int | None = None) -> Contents:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with utf8_path(path) as name, safetensors.safe_open(name, framework="pt") as file:
             yield file
     except safetensors.SafetensorError as error:
         raise DamagedError(f"it is not a whole safetensors file: {error}") from error

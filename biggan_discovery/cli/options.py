@@ -17,6 +17,7 @@ from biggan_discovery.errors import near_matches
 from biggan_discovery.rendering.table import RANGES
 
 LARGEST = 3.4e38  # The largest float32, rounded down.
+_INT64 = range(-(2**63), 2**63)
 _LONGEST_METAVAR = 20
 _LONGEST_RANGE = 100_000
 _TYPED = "biggan_discovery.typed"
@@ -146,9 +147,16 @@ def typed_command() -> str:
 
 
 class IntRange(click.IntRange):
-    """An integer in a range."""
+    """An integer in a range, and of 64 bits."""
 
     name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse `value`; fail with one line if it is not an integer in the range."""
+        number = super().convert(value, param, ctx)
+        if number not in _INT64:
+            self.fail(f"{number} is too large; at most {_INT64[-1]}", param, ctx)
+        return number
 
 
 class FiniteRange(click.FloatRange):
@@ -171,7 +179,7 @@ class Seed(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse `value`; fail with one line if it is not an integer in the range."""
-        return IntRange(0, 2**63 - 1).convert(value, param, ctx)
+        return IntRange(0, _INT64[-1]).convert(value, param, ctx)
 
 
 class OrWord(click.ParamType):

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import HEADER
+from biggan_discovery.files import HEADER, utf8_path
 from biggan_discovery.generators import fast, layout, priors
 from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
@@ -286,7 +286,7 @@ def _read_directions(path: Path, z_dim: int) -> tuple[Tensor | None, tuple[str, 
         return None, ()
     try:
         check_regular(path)
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as name, safe_open(name, framework="pt") as file:
             header = file.metadata() or {}
             if HEADER in header:  # the result of a search that somebody keeps here
                 return None, ()

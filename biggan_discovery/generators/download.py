@@ -18,12 +18,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import biggan_deep_files, layout
 from biggan_discovery.generators.remote import DRIVE, REMOTE, RemoteFile
 from biggan_discovery.generators.transfer import discard, part_of, readable_size, receive, shown, silenced
+from biggan_discovery.locks import Lock
 
 _log = logging.getLogger(__name__)
 
@@ -116,12 +115,10 @@ def _locked(name: str, folder: Path) -> Iterator[None]:
     """Let one process at a time download into a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".download.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        lock = Lock(folder / ".download.lock", str(folder))
+        if not lock.acquire():
             _log.info("waiting for another process that is downloading %s", name)
-            lock.acquire()
+            lock.acquire(wait=True)
     except OSError as error:
         raise UserError(
             f"cannot write to {folder}: {error.strerror or error}; set another folder in the environment "

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.files import atomic_path, atomic_write
+from biggan_discovery.files import atomic_path, atomic_write, is_bad_path, make_folder
+from biggan_discovery.locks import Lock
 from biggan_discovery.memory import memory_errors_pass
 from biggan_discovery.sealed import DamagedError, seal, unseal
 
@@ -216,22 +216,46 @@ def _show(settings: dict[str, Any], key: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+class Hold:
+    """Use of the folder of a run by this process alone."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._lock = Lock(folder / ".lock", str(folder))
+
+    def keep(self) -> None:
+        """Create and lock the folder, unless it is locked already. A folder that was removed is locked again.
+
+        Raises:
+            UserError: If another run holds the lock, or the folder is not writable.
+        """
+        if self._lock.is_current():
+            return
+        self._lock.release()
+        make_folder(self._folder)
+        try:
+            if not self._lock.acquire():
+                raise UserError(f"another run is using {self._folder}; wait for it, or choose another --out")
+        except OSError as error:
+            if not is_bad_path(error):
+                raise
+            raise UserError(f"cannot write to {self._folder}: {error.strerror}; choose another --out") from error
+
+    def release(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[Hold]:
     """Context manager that creates and locks the folder of a run. The system releases the lock when the process dies.
 
     Raises:
         UserError: If another run holds the lock, or the folder is not writable.
     """
+    hold = Hold(folder)
+    hold.keep()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise UserError(f"another run is using {folder}; wait for it, or choose another --out") from error
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
-    try:
-        yield
+        yield hold
     finally:
-        lock.release()
+        hold.release()

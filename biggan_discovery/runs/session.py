@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from biggan_discovery.memory import OutOfMemoryError, is_out_of_memory, out_of_memory
 from biggan_discovery.progress import Progress
-from biggan_discovery.runs.folder import State
+from biggan_discovery.runs.folder import Hold, State
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.pace import Pace
 from biggan_discovery.runs.trackers import Tracker
@@ -29,6 +29,7 @@ class Session:
         pace: tells the time of the search.
         save_every: steps between checkpoints.
         quiet: if True, show no progress.
+        hold: keeps the folder to this run.
     """
 
     folder: Path | None
@@ -38,6 +39,7 @@ class Session:
     pace: Pace
     save_every: int
     quiet: bool
+    hold: Hold | None = None
 
     def progress(self, state: State, label: str, unit: str) -> Progress:
         """Progress bar over all steps, starting at the completed ones."""
@@ -89,4 +91,6 @@ class Session:
 
     def _save(self, state: State) -> None:
         if self.folder is not None:
+            if self.hold is not None:
+                self.hold.keep()
             state.save(self.folder)

@@ -30,6 +30,7 @@ from biggan_discovery.runs import processes
 from biggan_discovery.runs.folder import (
     BY_CONTENT,
     DIRECTIONS,
+    Hold,
     Saved,
     State,
     check_same_run,
@@ -173,6 +174,7 @@ class _Run:
         self.settings: Any = settings
         self.facts: dict[str, float] = {}
         self.folder = folder
+        self.hold: Hold | None = None
         self.first = processes.rank() == 0
         self.quiet = quiet or not self.first
 
@@ -205,7 +207,14 @@ class _Run:
                 )
             with interrupts.remembered():
                 session = Session(
-                    keep, interrupts, recorded, self._picture, Pace(cheaper(self.solver)), save_every, self.quiet
+                    keep,
+                    interrupts,
+                    recorded,
+                    self._picture,
+                    Pace(cheaper(self.solver)),
+                    save_every,
+                    self.quiet,
+                    self.hold,
                 )
                 self.method.search(generator, self.settings, state, session)
             interrupts.leave()
@@ -219,6 +228,8 @@ class _Run:
                     each.picture("found directions", self._strips(found), state.step)
                     each.finish(_held_out(found))
                 if self.folder is not None:
+                    if self.hold is not None:
+                        self.hold.keep()
                     found.save(self.folder / DIRECTIONS)
                 return found
 
@@ -228,7 +239,7 @@ class _Run:
         """Lock the folder and read what its checkpoint is for."""
         if self.folder is None:
             return None
-        stack.enter_context(locked(self.folder))
+        self.hold = stack.enter_context(locked(self.folder))
         return read_saved(self.folder)
 
     def _settle_precision(self, saved: Saved | None) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from biggan_discovery.runs.session import Session
 
 
+_INT64 = 2**63 - 1
+
+
 @dataclass(frozen=True)
 class Found:
     """The result of a method.
@@ -225,6 +228,8 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     kinds, word = (int, "an integer") if integral else (int | float, "a number")
     least, most, above = (field.metadata[key] for key in ("least", "most", "above"))
     valid = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if valid and integral and most is None and value > _INT64:
+        most = _INT64
     valid = valid and (least is None or value >= least) and (most is None or value <= most)
     if not valid or (above is not None and not value > above):
         limits = [

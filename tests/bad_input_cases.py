@@ -77,7 +77,7 @@ CASES = {
     # Settings of a search.
     "discover --steps -1": "-1",
     "discover --steps 1.5": "'1.5'",
-    f"discover --steps {HUGE}": "steps is 1000",
+    f"discover --steps {HUGE}": "too large",
     "discover --batch 0": "'--batch': 0",
     "discover --batch 100000000000": "100000000000",
     "discover --probes 1": "'--probes': 1",

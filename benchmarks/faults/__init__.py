@@ -1,1 +1,1 @@
-"""Campaigns of broken inputs and failing machines, a section for each kind: `python -m benchmarks.faults`."""
+"""What goes wrong outside of the mathematics: each section is a file, and prints counts."""

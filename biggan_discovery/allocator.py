@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -40,7 +41,9 @@ def keep_freed_memory() -> bool:
         return True
     if not any(variable in os.environ for variable in _VARIABLES) and "torch" not in sys.modules and _has_glibc():
         os.environ["GLIBC_TUNABLES"] = TUNABLES
-        os.execv(sys.executable, sys.orig_argv)
+        with contextlib.suppress(OSError):  # The interpreter may be out of reach for the user that it runs as.
+            os.execv(sys.executable, sys.orig_argv)
+        del os.environ["GLIBC_TUNABLES"]
     return False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 200  # letters of words that are compared; the time grows with their square
+
 
 class UserError(ValueError):
     """Invalid input. The message is one line: what is wrong, the value, and what is expected. Commands exit with 2."""
@@ -17,6 +19,8 @@ def near_matches(word: str, known: Iterable[str]) -> str:
         >>> near_matches("hesian", ["hessian", "orojar"])
         " (did you mean 'hessian'?)"
     """
-    by_lower = {name.lower(): name for name in known}
+    if len(word) > _LONGEST:
+        return ""
+    by_lower = {name.lower(): name for name in known if len(name) <= _LONGEST}
     close = [by_lower[match] for match in difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)]
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -93,9 +93,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Context manager that yields a temporary path in the folder of `path` to write to.
 
     On success the file is fsynced and renamed to `path`; otherwise it is removed. If `path` is a link, the file that it
-    points to is replaced. The temporary name keeps the suffix of `path`, because encoders infer the format from it;
-    further temporary files may be named by appending to it. What killed processes left of earlier attempts to write
-    `path` is removed.
+    points to is replaced. The temporary name keeps the suffix of `path`, because encoders infer the format from it; a
+    further temporary file or folder may be named by appending to it. What killed processes left of earlier attempts to
+    write `path` is removed.
 
     Raises:
         UserError: If the folder cannot be created or is not writable, or `path` is a folder, a pipe or a device.
@@ -264,10 +264,18 @@ def _sweep(target: Path) -> None:
             found = [match for entry in entries if (match := ours.fullmatch(entry.name))]
     except OSError:
         return
-    for match in sorted(found, key=lambda match: match[0], reverse=True):  # Further files before the first.
+    for match in sorted(found, key=lambda match: (match[2] is None, match[0])):  # The first file last.
         if _is_abandoned(target.with_name(match[1])):
-            with contextlib.suppress(OSError):
-                target.with_name(match[0]).unlink()
+            _remove(target.with_name(match[0]), target.with_name(f"{match[1]}.gone"))
+
+
+def _remove(left: Path, aside: Path) -> None:
+    """Remove a file or folder; a folder is moved aside first, so that no program that was started adds to it."""
+    with contextlib.suppress(OSError):
+        if left.is_dir():
+            shutil.rmtree(left.rename(aside) if left != aside else left)
+        else:
+            left.unlink()
 
 
 def _is_abandoned(temporary: Path) -> bool:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from biggan_discovery import allocator
+
 _PROGRAM = """
 import os, resource, sys
 import numpy as np
@@ -46,3 +48,15 @@ def test_freed_memory_is_used_again_without_page_faults() -> None:
 def test_settings_of_the_environment_are_left_alone() -> None:
     kept, _ = _faults("keep", MALLOC_TRIM_THRESHOLD_="100000")
     assert not kept
+
+
+def test_an_interpreter_that_cannot_be_started_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for variable in allocator._VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(allocator.os, "execv", refused)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert not allocator.keep_freed_memory()
+    assert "GLIBC_TUNABLES" not in os.environ

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biggan_discovery import files
-from biggan_discovery.errors import UserError
+from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_path, atomic_write, check_writable, existing_file, make_folder
 
 UNSUPPORTED = [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF, errno.EROFS]
@@ -150,7 +150,10 @@ def test_the_longest_names_are_written(tmp_path: Path) -> None:
 def _write_and_hang(path: Path, more: str, ready, killed: bool) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(b"half")
-        if more:
+        if more == ".parts":
+            temporary.with_name(temporary.name + more).mkdir()
+            temporary.with_name(temporary.name + more).joinpath("film").write_bytes(b"half")
+        elif more:
             temporary.with_name(temporary.name + more).write_bytes(b"half")
         ready.set()
         if killed:
@@ -165,7 +168,7 @@ class Ready:
 
 
 @pytest.mark.parametrize("name", ["a.gif", "with space.tar.gz", "none", ".hidden", "a[1]*.npy", "ä.npy"])
-@pytest.mark.parametrize("more", ["", ".nut"])
+@pytest.mark.parametrize("more", ["", ".nut", ".parts"])
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path, name: str, more: str, killed: bool) -> None:
     context = multiprocessing.get_context("fork")
@@ -204,3 +207,8 @@ def test_ten_writers_of_one_file(tmp_path: Path) -> None:
         assert writer.exitcode == 0
     assert (tmp_path / "a").read_bytes() in contents
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_similar_names_are_not_sought_for_words_without_end() -> None:
+    assert near_matches("hesian", ["hessian", "x" * 10**6]) == " (did you mean 'hessian'?)"
+    assert near_matches("x" * 10**6, ["hessian"]) == ""

@@ -9,6 +9,8 @@ import io
 import math
 import os
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -97,8 +99,13 @@ class _Ffmpeg:
         messages = self._errors.read().decode(errors="replace").strip().splitlines()
         self._errors.close()
         # The exit code is that of ffmpeg's last error; its message is lost if the disk has no room for it.
-        if code == 256 - errno.ENOSPC or any(os.strerror(errno.ENOSPC) in line for line in messages):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if code == 256 - number or any(os.strerror(number) in line for line in messages):
+                raise OSError(number, os.strerror(number))
+        if code < 0:
+            ended = errno.EFBIG if -code == getattr(signal, "SIGXFSZ", None) else errno.EIO
+            reason = os.strerror(ended) if ended == errno.EFBIG else f"ffmpeg was stopped by {_signal_name(-code)}"
+            raise OSError(ended, reason)
         if code:
             raise OSError(errno.EIO, f"ffmpeg failed: {messages[-1] if messages else f'exit code {code}'}")
         if not (self._output.exists() and self._output.stat().st_size):
@@ -110,6 +117,13 @@ class _Ffmpeg:
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         self._errors.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class _Video(Writer):
@@ -197,9 +211,12 @@ class _Gif(_Video):
 
     def __init__(self, path: Path, fps: float, note: str = ""):
         super().__init__(path, fps, note)
-        self._copy, self._palette = (path.with_name(f"{path.name}.{suffix}") for suffix in ("nut", "png"))
+        # In a folder: what ffmpeg writes after this process was killed and its files were removed has no place to go.
+        self._parts = path.with_name(f"{path.name}.parts")
+        self._copy, self._palette = self._parts / "film.nut", self._parts / "palette.png"
 
     def _outputs(self, height: int, width: int) -> tuple[str | Path, ...]:
+        self._parts.mkdir()
         n = max(1, math.isqrt(height * width // self._enough))
         every_nth = f"scale={max(1, width // n)}:{max(1, height // n)}:flags=neighbor"
         graph = f"split[film][a];[a]{every_nth},palettegen=reserve_transparent=0[palette]"
@@ -221,8 +238,7 @@ class _Gif(_Video):
         self._clear()
 
     def _clear(self) -> None:
-        for file in (self._copy, self._palette):
-            file.unlink(missing_ok=True)
+        shutil.rmtree(self._parts, ignore_errors=True)
 
 
 class _Png(Writer):

@@ -191,6 +191,9 @@ def _script(folder: Path, text: str) -> Path:
         ("av_interleaved_write_frame(): No space left on device", 1, errno.ENOSPC, "No space left"),
         ("", 228, errno.ENOSPC, "No space left"),
         ("odd", 1, errno.EIO, "odd"),
+        ("File too large", 1, errno.EFBIG, "File too large"),
+        ("'; kill -XFSZ $$; echo '", 0, errno.EFBIG, "File too large"),
+        ("'; kill -SEGV $$; echo '", 0, errno.EIO, "stopped by SIGSEGV"),
         ("", 1, errno.EIO, "exit code 1"),
     ],
 )

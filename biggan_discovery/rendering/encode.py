@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
-import io
 import math
 import os
 import re
@@ -17,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_path, atomic_write, check_writable
@@ -276,9 +275,8 @@ class _Frames(Writer):
 
 
 def _png(frame: np.ndarray, note: str) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "png", pnginfo=png_text(note))
-    return content.getvalue()
+    # As bytes, because imageio prints a traceback when it closes a file on a full disk.
+    return iio.imwrite("<bytes>", frame, extension=".png", plugin="pillow", pnginfo=png_text(note))
 
 
 WRITERS: dict[str, type[Writer]] = {".gif": _Gif, ".mp4": _Mp4, ".png": _Png, ".webp": _Webp}

@@ -29,7 +29,7 @@ SLOW = {
 }
 """Modules that take at least a twentieth of a second."""
 
-PICTURES = {"PIL"}
+PICTURES = {"PIL", "imageio"}
 
 PROGRAM = """
 import sys

@@ -232,6 +232,7 @@ def test_a_file_for_layers_that_the_generator_lacks(console: Console, deep: tupl
             message = console(*command, "--out", tmp_path / "no.gif", code=2)
             assert said in message
             assert str(path) in message
+    damage(path, layers="1-2")
     options = "--only 0 --layers coarse --frames 4 --samples 1 --quiet --out"
     console("visualize", path, *options.split(), tmp_path / "yes.gif")
     assert "did you mean 'coarse'" in console("visualize", path, "--layers", "corse", code=2)

@@ -12,7 +12,7 @@ from torch import Tensor
 from biggan_discovery.errors import UserError
 from biggan_discovery.reading.content import Content, of_network, read_content, shown
 from biggan_discovery.reading.limits import MOST_WEIGHTS
-from biggan_discovery.reading.source import Place, open_place
+from biggan_discovery.reading.source import TEXT, Place, form_of, open_place
 
 
 def read_weights(place: Place, marks: Sequence[str]) -> tuple[dict[str, Tensor], str]:
@@ -53,6 +53,8 @@ def read_tensors(file: IO[bytes], origin: object) -> tuple[Content, str]:
     """
     sha256 = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     try:
+        if form_of(file) == TEXT:
+            raise UserError("it is text, or of no known form")
         content = read_content(file, MOST_WEIGHTS)
     except UserError as error:
         raise UserError(f"{origin} is not a file of weights, or is damaged: {error}") from error

@@ -149,7 +149,7 @@ def test_safetensors_instead(host: Host, root: Path, payload: dict[str, bytes], 
     assert torch.equal(load()(z, y), images)
     (root / NAME / "pytorch_model.bin").unlink()
     (root / NAME / name).write_bytes(b"no safetensors")
-    with pytest.raises(UserError, match=f"{name} is not a safetensors file, or is damaged"):
+    with pytest.raises(UserError, match=f"{name} is not a file of weights, or is damaged: it is text"):
         load()
 
 

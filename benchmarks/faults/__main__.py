@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import click
 
+from benchmarks.faults.flips import main as flips
+from benchmarks.faults.fuzz import main as fuzz
 from benchmarks.faults.kills import kills
+from benchmarks.faults.memory import main as memory
 from biggan_discovery.cli import run
 
 
@@ -16,7 +19,8 @@ def faults() -> None:
     """Provoke faults and count what goes wrong."""
 
 
-faults.add_command(kills)
+for name, section in {"flips": flips, "fuzz": fuzz, "kills": kills, "memory": memory}.items():
+    faults.add_command(section, name)
 
 if __name__ == "__main__":
     run(faults, "python -m benchmarks.faults")

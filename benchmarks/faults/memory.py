@@ -42,7 +42,7 @@ COMMANDS = {
     "visualize (png)": "visualize {found} --only 0,1 --samples 2 --out {out}.png --format png",
     "edit": "edit {found} --set 0=1 --samples 2 --out {out}.png",
     "edit (mp4)": "edit {found} --set 0=1 --samples 2 --frames 8 --out {out}.mp4",
-    "evaluate": "evaluate {found} --metrics activeness,hessian --out {out}",
+    "evaluate": "evaluate {found} --metrics activeness --out {out}",
     "evaluate (learned)": "evaluate {found} --metrics rca --out {out}",
     "compare": "compare {found} {found} --out {out}",
     "import": "import {matrix} --generator scenes-64 --out {out}.safetensors",

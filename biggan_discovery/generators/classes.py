@@ -78,7 +78,8 @@ def parse_classes(
     if len(found) != 1:
         pieces = [_parse_piece(names, piece.strip(), generator) for piece in text.split(",")]
         found = list(dict.fromkeys(index for piece in pieces for index in piece))
-    shown = [f"{index} {names[index]}" for index in found[:_MOST_LOGGED]]
+    # Classes without names have their indices as names.
+    shown = [" ".join(dict.fromkeys((str(index), names[index]))) for index in found[:_MOST_LOGGED]]
     more = f" and {len(found) - _MOST_LOGGED} more" * (len(found) > _MOST_LOGGED)
     _log.info("class%s %s%s", "es" * (len(found) > 1), ", ".join(shown), more)
     return found

@@ -85,7 +85,8 @@ def contact_sheet(
     else:
         network, found = open_directions(generator, directions)
     indices = classes_for(found, network, classes)
-    chosen = chosen_samples(network, classes, found, latents=latents, samples=samples, seed=seed, default=_SAMPLES)
+    given = None if classes is None else indices
+    chosen = chosen_samples(network, given, found, latents=latents, samples=samples, seed=seed, default=_SAMPLES)
     names = listed([name for index in indices if (name := class_name(network, index))], "classes")
     source = f"seed {seed}" if latents is None else "given latents"
     sheet = Sheet(
@@ -94,6 +95,7 @@ def contact_sheet(
         above=True,
         across=columns,
         scale=scale,
+        limits=target.limits,
         caption=joined(f"{len(chosen)} samples", place(network), names, f"truncation {network.truncation:g}", source),
     )
     settings = {

@@ -127,8 +127,9 @@ def draw(
         network, directions = open_directions(generator, directions)
     count = 1 if target.still or directions is None else _SAMPLES
     indices = classes_for(directions, network, classes)
+    given = None if classes is None else indices
     chosen = chosen_samples(
-        network, classes, directions, latents=latents, samples=samples, pick=pick, seed=seed, default=count
+        network, given, directions, latents=latents, samples=samples, pick=pick, seed=seed, default=count
     )
     if curved and chosen.z.ndim == 3:
         raise UserError("the latents differ from layer to layer, and curved paths take one latent for all layers")
@@ -201,7 +202,7 @@ def _write(
     """Draw and write each file."""
     shown, names = way.scene.shown, way.scene.names
     groups = [[row] for row in shown] if target.per_direction else [shown]
-    sheets = [_sheet(way, rows, amounts, target.still, columns, scale) for rows in groups]  # Too large ones are refused
+    sheets = [_sheet(way, rows, amounts, target, columns, scale) for rows in groups]  # Too large ones are refused
     walk = way.walk(quiet=quiet)  # before paths are followed.
     files = []
     with Progress(
@@ -219,9 +220,9 @@ def _write(
 
 
 def _sheet(
-    way: Way, rows: list[int], amounts: list[float], still: bool, columns: int | None, scale: int | None
+    way: Way, rows: list[int], amounts: list[float], target: Target, columns: int | None, scale: int | None
 ) -> Sheet:
-    count = len(way.scene.samples)
+    count, still = len(way.scene.samples), target.still
     return Sheet(
         [label for row in rows for label, _ in way.blocks(row)],
         tile=way.scene.generator.resolution,
@@ -231,6 +232,7 @@ def _sheet(
         across=columns or way.across,
         scale=scale,
         caption=way.caption(still),
+        limits=target.limits,
     )
 
 

@@ -116,6 +116,7 @@ def edit(
         scale=scale,
         caption=joined(*said, place(network)),
         comfortable=_COMFORTABLE,
+        limits=target.limits,
     )
     if save_latents is not None:
         write_latents(save_latents, chosen.z, chosen.y)

@@ -23,13 +23,14 @@ import numpy as np
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_path, atomic_write, check_writable
 from biggan_discovery.rendering.settings import append_to_gif, append_to_webp, png_text
-from biggan_discovery.rendering.table import FRAMES
+from biggan_discovery.rendering.table import FRAMES, NO_LIMITS, Limits
 
 
 class Writer(abc.ABC):
     """A sink of frames, see `open_writer`."""
 
     fastest: ClassVar[float] = 1000.0  # The maximum frames per second.
+    limits: ClassVar = NO_LIMITS  # Of a frame.
 
     def __init__(self, path: Path, fps: float, note: str = ""):
         self._path, self._fps, self._note = path, fps, note
@@ -130,6 +131,7 @@ class _Video(Writer):
 
     options: ClassVar[tuple[str, ...]] = ()
     even = False  # whether sides must be even
+    limits = Limits(side=16384, memory=80)  # libx264, which also makes the copies for GIF; measured at 8 megapixels.
 
     _process: _Ffmpeg | None = None
     _shape: tuple[int, ...] = ()
@@ -138,6 +140,11 @@ class _Video(Writer):
         if self.even:
             frame = np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
         if self._process is None:
+            if max(frame.shape) > self.limits.side:
+                raise UserError(
+                    f"a {self._path.suffix} of {frame.shape[1]} x {frame.shape[0]} pixels is too large, a side has at "
+                    f"most {self.limits.side}; write .png"
+                )
             self._shape = frame.shape
             self._process = self._start(*frame.shape[:2])
         if frame.shape != self._shape:
@@ -181,15 +188,7 @@ class _Mp4(_Video):
 
 class _Webp(_Video):
     options = ("-c:v", "libwebp_anim", "-quality", "90", "-compression_level", "4", "-loop", "0")
-    _most = 16383  # pixels of a side
-
-    def add(self, frame: np.ndarray) -> None:
-        if max(frame.shape) > self._most:
-            size = f"{frame.shape[1]} x {frame.shape[0]}"
-            raise UserError(
-                f"a WebP of {size} pixels is too large, a side has at most {self._most}; write .mp4 or .gif"
-            )
-        super().add(frame)
+    limits = Limits(side=16383, memory=80)
 
     def finish(self) -> None:
         super().finish()

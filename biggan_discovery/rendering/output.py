@@ -13,9 +13,9 @@ import numpy as np
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.progress import Progress
-from biggan_discovery.rendering.encode import check_output, open_writer
+from biggan_discovery.rendering.encode import WRITERS, check_output, open_writer
 from biggan_discovery.rendering.settings import settings_text
-from biggan_discovery.rendering.table import FILM, FRAMES, STILL
+from biggan_discovery.rendering.table import FILM, FRAMES, STILL, Limits
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Target:
     def still(self) -> bool:
         """Whether it holds one picture instead of a film."""
         return f".{self.form}" == STILL
+
+    @property
+    def limits(self) -> Limits:
+        """What its format takes; frames of a folder are PNG files."""
+        return WRITERS[STILL if self.form == FRAMES else f".{self.form}"].limits
 
     def file(self, row: int = 0, name: str = "") -> Path:
         """The file of a direction, or of all of them."""

@@ -12,12 +12,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.memory import check_room
 from biggan_discovery.rendering.fonts import Fonts, printable
+from biggan_discovery.rendering.table import NO_LIMITS, Limits
 
 _BACKGROUND, _DARK, _GREY = (255, 255, 255), (32, 32, 32), (112, 112, 112)
 _COMFORTABLE = 128  # pixels; smaller pictures are enlarged to about this
 _COMFORTABLE_BYTES = 3 * 4_000_000  # of a sheet; larger ones are enlarged less
 _MOST_BYTES = 2**29
+_COPIES = 4  # of a sheet in memory while it is drawn
 _NARROWEST_COLUMN, _NARROWEST_CAPTION = 56, 320  # pixels that text may have at the least
 _MOST_LINES = 6  # of a caption
 _BETWEEN = 6  # pixels between labels side by side
@@ -69,9 +72,11 @@ class Sheet:
         above: labels stand above their blocks, which go across and then down. Defaults to labels on the left, and
             blocks that go down and then across.
         comfortable: side of a picture in pixels to enlarge small ones to.
+        limits: what the format of the file takes.
 
     Raises:
-        UserError: if a sheet would take more than half a GiB.
+        UserError: if a sheet would take more than half a GiB, or have a side that the format does not take.
+        OutOfMemoryError: if drawing and writing a sheet would take more memory than is free.
     """
 
     def __init__(
@@ -87,17 +92,14 @@ class Sheet:
         caption: str = "",
         above: bool = False,
         comfortable: int = _COMFORTABLE,
+        limits: Limits = NO_LIMITS,
     ):
         self._tile, self._rows, self._columns, self._above = tile, rows, columns, above
         for factor in [scale] if scale else range(comfortable_scale(tile, comfortable), 0, -1):
             self._arrange(labels, header, across, factor, caption)
-            if self.nbytes <= _COMFORTABLE_BYTES:
+            if self.nbytes <= _COMFORTABLE_BYTES and self._longest <= limits.side:
                 break
-        if self.nbytes > _MOST_BYTES:
-            raise UserError(
-                f"a sheet of {self.width} x {self.height} pixels is too large; show fewer directions or samples, or a "
-                "smaller scale"
-            )
+        self._check_size(limits)
         self._blank = self._drawn_texts()
         self._fonts.warn_of_boxes()
 
@@ -143,6 +145,24 @@ class Sheet:
         caption_height = len(self._caption) * self._line_height + (self._gap if text else 0)
         self._top = self._gap + caption_height + self._header_height
         self.height = self._top + self._down * self._block_height
+
+    def _check_size(self, limits: Limits) -> None:
+        """Refuse what cannot be drawn or written, before anything is generated."""
+        lower = "show fewer directions or samples, or a smaller scale"
+        sheet = f"a sheet of {self.width} x {self.height} pixels"
+        if self.nbytes > _MOST_BYTES:
+            raise UserError(f"{sheet} is too large; {lower}")
+        if self._longest > limits.side:
+            raise UserError(
+                f"{sheet} is too large for this format, in which a side has at most {limits.side}; {lower}, or set the "
+                "columns, or write .png"
+            )
+        if self.nbytes > _COMFORTABLE_BYTES:
+            check_room(_COPIES * self.nbytes + limits.memory * self.width * self.height, sheet, lower)
+
+    @property
+    def _longest(self) -> int:
+        return max(self.width, self.height)
 
     @property
     def nbytes(self) -> int:

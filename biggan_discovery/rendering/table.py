@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from biggan_discovery.errors import UserError
 
@@ -31,6 +32,16 @@ RANGES: dict[str, tuple[int, int | None]] = {
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each integer that drawing takes."""
+
+
+class Limits(NamedTuple):
+    """What a file format takes: pixels of a side at most, and bytes of memory to write each pixel of a frame."""
+
+    side: int = 2**31 - 1
+    memory: int = 0
+
+
+NO_LIMITS = Limits()
 
 
 def check_integers(**values: object) -> None:

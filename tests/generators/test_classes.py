@@ -131,6 +131,12 @@ def test_the_classes_taken_are_logged(text: str, line: str, caplog: pytest.LogCa
     assert caplog.messages == [line]
 
 
+def test_classes_without_names_are_logged_by_index(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    parse_classes([str(index) for index in range(5)], "3,1-2")
+    assert caplog.messages == ["classes 3, 1, 2"]
+
+
 def test_indices_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     generator = FunctionGenerator(lambda z: z[:, None, None], z_dim=2, class_names=("dog", "cat"))

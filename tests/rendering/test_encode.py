@@ -147,10 +147,20 @@ def test_bad_output(path: str, fps: float, said: str) -> None:
         check_output(path, fps)
 
 
-def test_a_webp_too_large_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="16383"), open_writer(tmp_path / "a.webp", 20) as writer:
-        writer.add(np.zeros((16384, 2, 3), np.uint8))
+@pytest.mark.parametrize("suffix", MOVING)
+def test_a_film_too_large_is_refused(tmp_path: Path, suffix: str) -> None:
+    side = encode.WRITERS[suffix].limits.side
+    with pytest.raises(UserError, match=f"at most {side}"), open_writer(tmp_path / f"a{suffix}", 20) as writer:
+        writer.add(np.zeros((side + 1, 2, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", MOVING)
+def test_the_largest_side_is_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with open_writer(path, 20) as writer:
+        writer.add(np.zeros((16, encode.WRITERS[suffix].limits.side, 3), np.uint8))
+    assert path.stat().st_size
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:

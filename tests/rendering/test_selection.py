@@ -110,3 +110,34 @@ def test_large_contact_sheets_are_enlarged_less(tmp_path: Path) -> None:
     small = FunctionGenerator(lambda z: z[:, :1, None, None].expand(-1, 3, 8, 8), z_dim=Z_DIM)
     sheet = sheet_of(contact_sheet(small, tmp_path / "a.png", samples=900, quiet=True))
     assert sheet.nbytes <= 3 * 4_000_000
+
+
+@pytest.mark.parametrize("form", ["mp4", "gif", "webp"])
+@pytest.mark.parametrize("job", ["draw", "edit"])
+def test_films_too_large_for_their_format_are_refused_before_drawing(form: str, job: str, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def images(z: torch.Tensor) -> torch.Tensor:
+        asked.append(len(z))
+        return z[:, :1, None, None].expand(-1, 3, 16, 16)
+
+    network, found = FunctionGenerator(images, z_dim=2), Directions(torch.eye(2))
+    jobs = {
+        "draw": lambda: draw(network, found, tmp_path / f"a.{form}", samples=1000, quiet=True),
+        "edit": lambda: edit(network, found, {0: 1.0}, tmp_path / f"a.{form}", samples=1000, columns=1000, quiet=True),
+    }
+    with pytest.raises(UserError, match=r"too large for this format, .* at most 1638\d; show fewer .*samples"):
+        jobs[job]()
+    assert sum(asked) < 50
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["png", "mp4"])
+def test_a_class_is_logged_once(form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    network = FunctionGenerator(Network(SIDE, 3, classes=3), z_dim=Z_DIM, num_classes=3)
+    found = Directions(torch.eye(Z_DIM))
+    if form == "png":
+        contact_sheet(network, tmp_path / "a.png", classes="2", samples=2, quiet=True)
+    draw(network, found, tmp_path / f"b.{form}", classes="2", samples=2, frames=4, quiet=True)
+    assert caplog.messages.count("class 2") == (2 if form == "png" else 1)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.memory import OutOfMemoryError
 from biggan_discovery.rendering import Label, Sheet, to_uint8
+from biggan_discovery.rendering.table import Limits
 
 LABELS = [Label("0"), Label("1", "camera height"), Label("2", "an unreasonably-long-word-that-cannot-be-broken")]
 
@@ -77,3 +79,27 @@ def test_the_number_of_pictures_must_fit() -> None:
 def test_a_sheet_too_large_is_refused() -> None:
     with pytest.raises(UserError, match="too large"):
         Sheet([Label(str(i)) for i in range(1000)], tile=512, columns=100)
+
+
+def test_a_side_that_the_format_does_not_take_is_refused_before_drawing() -> None:
+    labels = [Label(str(i)) for i in range(300)]
+    assert Sheet(labels, tile=64, across=1, scale=1, limits=Limits(20_000)).height > 19_000
+    with pytest.raises(UserError, match=r"too large for this format, in which a side has at most 16384; show fewer"):
+        Sheet(labels, tile=64, across=1, scale=1, limits=Limits(16_384))
+
+
+def test_pictures_are_enlarged_less_where_a_side_would_be_too_long() -> None:
+    labels = [Label(str(i)) for i in range(20)]
+    wide = Sheet(labels, tile=16, across=1)
+    narrow = Sheet(labels, tile=16, across=1, limits=Limits(side=wide.height - 1))
+    assert narrow.height < wide.height
+
+
+def test_a_sheet_for_which_memory_is_missing_is_refused_before_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [Label(str(i)) for i in range(1000)]
+    sheet = Sheet(labels, tile=64, scale=1, limits=Limits(memory=80))
+    monkeypatch.setattr("biggan_discovery.memory.free_memory", lambda: 90 * sheet.width * sheet.height)
+    with pytest.raises(OutOfMemoryError, match=r"pixels would take at least .* free; show fewer directions or samples"):
+        Sheet(labels, tile=64, scale=1, limits=Limits(memory=80))
+    Sheet(labels, tile=64, scale=1)
+    Sheet(labels[:10], tile=64, limits=Limits(memory=80))

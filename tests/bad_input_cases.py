@@ -232,7 +232,7 @@ CASES = {
     "edit found.safetensors --set 0=1 --save-latents z.npy --out /dev/null/x.gif": "/dev/null/x.gif",
     "edit found.safetensors --set 0=1 --save-latents /dev/null/z.npy --out x.png": "/dev/null/z.npy",
     "edit found.safetensors --set 0=1 --out e.bmp": "'.bmp'",
-    "edit found.safetensors --set 0=1 --fps 100": "at most 50",
+    "edit found.safetensors --set 0=1 --fps 100 --out e.gif": "at most 50",
     # Matrices of other tools.
     "export found.safetensors": "OUT",
     "export found.safetensors x.txt": "x.txt",

@@ -18,8 +18,9 @@ def joined(*parts: str) -> str:
 
 
 def class_name(generator: FrozenGenerator, index: int) -> str:
-    """The name of a class; nothing for a generator without classes."""
-    return "" if generator.num_classes == 1 else generator.class_names[index]
+    """The name of a class, such as "cone", or "class 3" without one; nothing for a generator without classes."""
+    name = generator.class_names[index]
+    return "" if generator.num_classes == 1 else f"class {name}" if name == str(index) else name
 
 
 def listed(names: Sequence[str], what: str) -> str:

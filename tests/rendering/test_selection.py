@@ -141,3 +141,9 @@ def test_a_class_is_logged_once(form: str, tmp_path: Path, caplog: pytest.LogCap
         contact_sheet(network, tmp_path / "a.png", classes="2", samples=2, quiet=True)
     draw(network, found, tmp_path / f"b.{form}", classes="2", samples=2, frames=4, quiet=True)
     assert caplog.messages.count("class 2") == (2 if form == "png" else 1)
+
+
+def test_classes_without_names_are_called_classes(tmp_path: Path) -> None:
+    network = FunctionGenerator(Network(SIDE, 3, classes=4), z_dim=Z_DIM, num_classes=4)
+    sheet = contact_sheet(network, tmp_path / "a.png", classes=3, samples=2, quiet=True)
+    assert settings_of(sheet)["samples"] == ["0 class 3", "1 class 3"]

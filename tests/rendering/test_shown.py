@@ -15,7 +15,7 @@ from tests.rendering.tiles import sheet_of
 
 
 def generator(z_dim: int, side: int) -> FunctionGenerator:
-    return FunctionGenerator(lambda z: z[:, :3, None, None].expand(-1, -1, side, side), z_dim=z_dim)
+    return FunctionGenerator(lambda z: z[:, :3, None, None].tanh().expand(-1, -1, side, side), z_dim=z_dim)
 
 
 def with_strength(strength: list[float]) -> Directions:

@@ -36,7 +36,7 @@ class Agreement(NamedTuple):
         return sum(map(abs, self.cosines)) / len(self.cosines)
 
     def weighted_mean(self, weights: Tensor) -> float:
-        """Mean |cos| of the pairs, each as important as `weights` (rows of the first set,) ≥ 0 say."""
+        """Mean |cos| of the pairs, weighted by `weights` (rows of the first set,) ≥ 0; nan if all of them are 0."""
         each = torch.tensor([weights[row].item() for row, _ in self.partners], dtype=torch.float64)
         return ((each @ torch.tensor(self.cosines, dtype=torch.float64).abs()) / each.sum()).item()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.agreement import Agreement, agreement, chance_agreement
 from biggan_discovery.evaluation.estimates import Estimate
+from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metrics.activeness import activeness, activeness_cost
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
@@ -26,7 +28,7 @@ from biggan_discovery.generators.trial import try_out
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, strip_amounts, to_uint8, traversal
 from biggan_discovery.reports import figures
-from biggan_discovery.reports.content import circumstances
+from biggan_discovery.reports.content import circumstances, occasion, plain
 from biggan_discovery.reports.document import (
     FIGURES,
     HTML,
@@ -42,8 +44,10 @@ from biggan_discovery.reports.document import (
     shown,
 )
 from biggan_discovery.reports.pages import strip_scale
-from biggan_discovery.reports.sets import command_line, open_sets, setting
+from biggan_discovery.reports.pieces import Scores, save_scores, saved_scores
+from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
 
+_log = logging.getLogger(__name__)
 _SAMPLES = 8  # of activeness
 _STRIPS, _STRIP_LENGTH = 24, 7
 _ANGLE = 1.0  # degrees; spaces that are closer are the same
@@ -99,7 +103,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """All results as JSON."""
-        return json.dumps(_content(self), indent=1) + "\n"
+        return json.dumps(plain(_content(self)), indent=1, allow_nan=False) + "\n"
 
     def save(self, folder: str | os.PathLike[str], *, quiet: bool = True) -> None:
         """Write report.html, report.md, report.json and figures; generates some images for the film strips.
@@ -112,7 +116,7 @@ class Comparison:
             UserError: if the folder is not writable.
         """
         check_writable(Path(folder, HTML))
-        images = sum(map(_strips_cost, self.pairs))
+        images = sum(map(_cost, self.pairs))
         with Progress(images, "pictures", unit="image", quiet=quiet) as progress:
             _write(self, Path(folder), progress)
 
@@ -134,18 +138,20 @@ def compare(
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts.
         directions: two or more sets, each a `Directions` object or the path of a directions file.
-        out: folder for report.html, report.md, report.json and figures. Defaults to writing nothing.
+        out: folder for report.html, report.md, report.json and figures. What is measured of a set is saved when it is
+            finished, so that the same call resumes after an interruption. Defaults to writing nothing.
         labels: label of each set. Defaults to the names of files or their folders.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
         path_size: extent of the film strips, > 0. Defaults to that of the search that found the first set.
         seed: random seed of the samples for activeness and of the random sets.
-        quiet: show no progress.
+        quiet: log no costs and show no progress.
 
     Returns:
         The comparison: `pairs`, `table()`, `to_json()` and `save(folder)`.
 
     Raises:
-        UserError: for fewer than two sets, directions that do not fit the generator, or a folder that is not writable.
+        UserError: for fewer than two sets, directions that do not fit the generator, or a folder that is not writable,
+            or one with an unfinished comparison that has other settings.
 
     Example:
         >>> one, other = (discover("scenes-64", samples=4, seed=seed) for seed in range(2))
@@ -163,20 +169,7 @@ def compare(
     given = open_sets(generator, directions, labels)
     chosen = classes_for(given[0].directions, generator, classes)
     extent = setting("path_size", path_size, given[0], generator)
-    cost = sum(activeness_cost(len(each.directions), samples=_SAMPLES) for each in given[:-1])
-    with Progress(cost, "measuring", unit="image", quiet=quiet) as progress:
-        scores = {
-            each.label: activeness(
-                generator,
-                each.directions.Q,
-                classes=chosen,
-                samples=_SAMPLES,
-                layers=each.layers,
-                seed=seed,
-                progress=progress,
-            )
-            for each in given[:-1]
-        }
+    scores = _measured(generator, given, chosen, seed=seed, out=out, quiet=quiet)
     pairs = []
     for one, other in itertools.combinations(given, 2):
         space = one.directions.search_space
@@ -199,9 +192,69 @@ def compare(
     return comparison
 
 
-def _strips_cost(pair: Pair) -> int:
-    """Images for the film strips of two sets."""
-    return min(len(pair.agreement.partners), _STRIPS) * 2 * _STRIP_LENGTH
+def _measured(
+    generator: FrozenGenerator,
+    given: Sequence[DirectionSet],
+    classes: list[int],
+    *,
+    seed: int,
+    out: str | os.PathLike[str] | None,
+    quiet: bool,
+) -> Scores:
+    """Activeness of all sets but the last, resumed where an unfinished report has some; says first what it takes."""
+    file = None if out is None else Path(out, JSON)
+    conditions = {**circumstances(generator), "classes": classes, "samples": _SAMPLES, "seed": seed}
+    scores = {} if file is None else saved_scores(file, conditions, given)
+    costs = {
+        each.label: activeness_cost(len(each.directions), samples=_SAMPLES)
+        for each in given[:-1]
+        if each.label not in scores
+    }
+    pictures = 0 if out is None else sum(_strips_cost(*sizes) for sizes in itertools.combinations(map(_size, given), 2))
+    if not quiet:
+        sets = ", ".join(f"{each.label} ({_size(each)})" for each in given)
+        done = f"{len(scores)} of {len(given) - 1} measured before, " if scores else ""
+        _log.info(
+            "comparing %d sets of directions in %s: %s; %s%s images for activeness, %s for pictures",
+            len(given), generator.name, sets, done, f"{sum(costs.values()):,}", f"{pictures:,}",
+        )  # fmt: skip
+    forecast = Forecast(sum(costs.values()) + pictures, quiet=quiet)
+    try:
+        for each in given[:-1]:
+            if each.label in scores:
+                continue
+            cost = costs[each.label]
+            label = f"{each.label}: activeness"
+            with forecast.progress(cost, label, unit="image", images=cost, quiet=quiet) as progress:
+                scores[each.label] = activeness(
+                    generator,
+                    each.directions.Q,
+                    classes=classes,
+                    samples=_SAMPLES,
+                    layers=each.layers,
+                    seed=seed,
+                    progress=progress,
+                )
+            if file is not None:
+                save_scores(file, conditions, given, scores)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if out is not None:
+            error.add_note(f"finished sets are saved in {out}, and the same call continues from there")
+        raise
+    return scores
+
+
+def _size(given: DirectionSet) -> int:
+    return len(given.directions)
+
+
+def _strips_cost(one: int, other: int) -> int:
+    """Images for the film strips of two sets of so many directions."""
+    return min(one, other, _STRIPS) * 2 * _STRIP_LENGTH
+
+
+def _cost(pair: Pair) -> int:
+    return _strips_cost(len(pair.agreement.partners), len(pair.agreement.partners))
 
 
 def _write(comparison: Comparison, folder: Path, progress: Progress) -> None:
@@ -217,7 +270,7 @@ def _write(comparison: Comparison, folder: Path, progress: Progress) -> None:
         document.add(Heading(2, " and ".join(pair.labels)))
         strips = section.strips(generator, z, y, comparison.path_size)
         document.add(strips, section.heat_map(), section.angles(), section.table())
-        progress.advance(_strips_cost(pair))
+        progress.advance(_cost(pair))
     atomic_write(folder / JSON, comparison.to_json())
     atomic_write(folder / MARKDOWN, document.markdown())
     atomic_write(folder / HTML, document.html(folder))
@@ -353,6 +406,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "format": 2,
         "command": comparison.command,
         **circumstances(comparison.generator),
+        **occasion(),
         "sets": {label: {"directions": len(each), "names": each.names} for label, each in comparison.sets.items()},
         "comparisons": [
             {

@@ -23,13 +23,15 @@ from biggan_discovery.evaluation.papers import PAPERS
 from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.document import Link, Table, shown
 from biggan_discovery.reports.results import Results
 
 _FORMAT = 2
-_UNFINISHED = "unfinished"
+UNFINISHED = "unfinished"
+"""Key that marks a report whose measurement goes on."""
 _SECTIONS = {Kind.SET: "figures", Kind.DIRECTION: "of_directions", Kind.MATRIX: "matrices"}
 
 
@@ -67,7 +69,7 @@ def to_json(report: Results, *, finished: bool) -> str:
     """The report as strict JSON: neither nan nor infinity."""
     content = {
         **_circumstances(report),
-        **({} if finished else {_UNFINISHED: True}),
+        **({} if finished else {UNFINISHED: True}),
         **occasion(),
         "conclusion": conclusion(report) if finished else [],
         "command": report.command,
@@ -93,7 +95,7 @@ def take_over(report: Results, path: Path) -> None:
     """
     try:
         content = read_json(path)
-        if not content.get(_UNFINISHED):
+        if not content.get(UNFINISHED):
             return
         changed = _changed(report, content)
         if not changed:
@@ -180,10 +182,15 @@ def _circumstances(report: Results) -> dict[str, Any]:
 
 
 def _identity(judged: Judged) -> dict[str, Any]:
-    Q = judged.view.Q.detach().cpu().contiguous()
+    return identity(judged.label, judged.view.Q, judged.view.layers)
+
+
+def identity(label: str, Q: Tensor, layers: LayerRange | str) -> dict[str, Any]:
+    """What tells a set of directions from others, as JSON values."""
+    Q = Q.detach().cpu().contiguous()
     return {
-        "label": judged.label,
-        "layers": str(judged.view.layers),
+        "label": label,
+        "layers": str(layers),
         "directions": len(Q),
         "sha256": hashlib.sha256(Q.numpy().tobytes()).hexdigest(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import hashlib
 import inspect
@@ -25,9 +26,10 @@ class FunctionGenerator(FrozenGenerator):
     """Any function from latents to images as a generator, so that every tool here works on a user's own network.
 
     Args:
-        fn: fn(z, y) or fn(z), returning images (N, C, H, W) of any number of channels and any size, displayed as
-            [-1, 1]. y is passed if the second positional argument is required or is called "y"; of
-            `nn.DataParallel` and compiled modules, that of the module inside counts.
+        fn: fn(z, y), fn(z, y=y) or fn(z), returning images (N, C, H, W) of any number of channels and any size,
+            displayed as [-1, 1]. y is passed if the second positional argument is required or is called "y", or an
+            argument by keyword only is; of `nn.DataParallel` and compiled modules, those of the module inside count. A
+            function of *args is called to find out; where it takes z alone as well, it gets y if there are classes.
             z is (N, z_dim); with `num_layers` > 1 it is always (N, num_layers, z_dim). An `nn.Module` is put in eval
             mode and frozen, in place. Weights that a plain function refers to are not touched; their modules are in
             eval mode during each call, so that running statistics stay as they are, and in the mode before after it.
@@ -92,7 +94,7 @@ class FunctionGenerator(FrozenGenerator):
         )
         self._fn = fn if self.network is None else None
         self._referred = () if self.network is not None else _modules_of(fn)
-        self._takes_y = _takes_y(fn)
+        self._form = _form_of(fn)
         self._prior, self._prior_name = _checked_prior(prior), prior if isinstance(prior, str) else ""
         # A buffer, so that it follows .to(), .double() and the like.
         weight = None if projections is None else _checked_projections(projections, z_dim).to(self._anchor)
@@ -100,6 +102,8 @@ class FunctionGenerator(FrozenGenerator):
         self._projections: Tensor | None
         if device is not None:
             self.to(device)
+        if self._form is _Form.UNKNOWN:
+            self._form = self._form_by_calling()
         if not (resolution and channels):
             self._probe(resolution, channels)
 
@@ -153,15 +157,35 @@ class FunctionGenerator(FrozenGenerator):
         fn = self.network if self._fn is None else self._fn
         assert fn is not None
         with _in_eval_mode(self._referred):
-            return fn(z, y) if self._takes_y else fn(z)
+            match self._form:
+                case _Form.Z:
+                    return fn(z)
+                case _Form.KEYWORD:
+                    return fn(z, y=y)
+                case _:
+                    return fn(z, y)
+
+    def _form_by_calling(self) -> _Form:
+        """The form of a function whose signature does not say whether it takes y, found by calling it."""
+        with_y = (_Form.BOTH, _Form.KEYWORD)
+        preferred = (*with_y, _Form.Z) if self.num_classes > 1 else (_Form.Z, *with_y)
+        for form in preferred:
+            self._form = form
+            with contextlib.suppress(TypeError):
+                self._one_image()
+                return form
+        return preferred[0]  # Its own error is shown when it is called.
 
     def _probe(self, resolution: int | None, channels: int | None) -> None:
-        with torch.no_grad():
-            z = torch.zeros(1, self.z_dim, device=self.device, dtype=self.dtype)
-            images = self._call(z, torch.zeros(1, device=self.device, dtype=torch.int64))
+        images = self._one_image()
         _check_images(images, 1)
         self.channels = channels or images.shape[1]
         self.resolution = resolution or images.shape[2]
+
+    @torch.no_grad()
+    def _one_image(self) -> Tensor:
+        z = torch.zeros(1, self.z_dim, device=self.device, dtype=self.dtype)
+        return self._call(z, torch.zeros(1, device=self.device, dtype=torch.int64))
 
 
 def _check_size(key: str, size: Any) -> None:
@@ -253,25 +277,41 @@ def _in_eval_mode(networks: tuple[nn.Module, ...]) -> Iterator[None]:
             module.training = True
 
 
-def _takes_y(fn: Callable[..., Tensor]) -> bool:
+class _Form(enum.Enum):
+    """How a function takes latents and classes."""
+
+    Z = enum.auto()
+    BOTH = enum.auto()
+    KEYWORD = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def _form_of(fn: Callable[..., Tensor]) -> _Form:
     if not callable(fn):
         raise UserError(f"fn is {type(fn).__name__}; it should be a function fn(z, y) or fn(z) to images")
     inner = unwrapped(fn)
     schema = getattr(getattr(inner, "forward", None), "schema", None)
     if schema is not None:  # A traced module, whose signature takes anything.
-        return len(schema.arguments) > 2  # Itself, z, and y.
+        return _Form.BOTH if len(schema.arguments) > 2 else _Form.Z  # Itself, z, and y.
     try:
         signature = _signature(inner)
     except ValueError:  # Some built-in functions have no signature.
-        return False
+        return _Form.Z
+    kinds = [p.kind for p in signature.parameters.values()]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     arguments = [p for p in signature.parameters.values() if p.kind in positional]
-    if len(arguments) > 1:
-        takes_y = arguments[1].name == "y" or arguments[1].default is inspect.Parameter.empty
+    keyword = signature.parameters.get("y")
+    if keyword is not None and keyword.kind is inspect.Parameter.KEYWORD_ONLY:
+        form = _Form.KEYWORD
+    elif len(arguments) > 1:
+        wanted = arguments[1].name == "y" or arguments[1].default is inspect.Parameter.empty
+        form = _Form.BOTH if wanted else _Form.Z
     else:
-        takes_y = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
+        form = _Form.UNKNOWN if inspect.Parameter.VAR_POSITIONAL in kinds else _Form.Z
     try:
-        signature.bind(*((None, None) if takes_y else (None,)))
+        signature.bind(
+            *((None, None) if form is _Form.BOTH else (None,)), **({"y": None} if form is _Form.KEYWORD else {})
+        )
     except TypeError as error:
-        raise UserError(f"fn{signature} cannot be called as fn(z, y) or fn(z): {error}") from error
-    return takes_y
+        raise UserError(f"fn{signature} cannot be called as fn(z, y), fn(z, y=y) or fn(z): {error}") from error
+    return form

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.fast import Recorded
@@ -175,16 +176,30 @@ def _part(
     for rest in zip(*(each.split(together * evaluations) for each in begun), strict=True):
         leaves = [each.detach().requires_grad_(each.requires_grad) for each in rest]
         images = _finished(generator, leaves, micro_batch)
+        if not images.requires_grad:
+            raise _without_gradient(generator)
         each = objective.of_rows(images, evaluations, epsilon)
         (weight.to(each.dtype) * each.sum()).backward()
         values.append(each.detach())
         gradients.append([leaf.grad for leaf in leaves])
+    # Tensors that the images do not depend on have no gradient.
     used = [
-        (each, parts) for each, parts in zip(begun, zip(*gradients, strict=True), strict=True) if each.requires_grad
+        (each, parts)
+        for each, parts in zip(begun, zip(*gradients, strict=True), strict=True)
+        if each.requires_grad and all(part is not None for part in parts)
     ]
+    if not used:
+        raise _without_gradient(generator)
     torch.autograd.backward([each for each, _ in used], [torch.cat(parts) for _, parts in used])
     assert rows.grad is not None
     return torch.cat(values), rows.grad
+
+
+def _without_gradient(generator: FrozenGenerator) -> UserError:
+    return UserError(
+        f"the images of {generator.name} have no gradient with respect to z: they do not depend on it, or its code "
+        "detaches them (torch.no_grad, .detach(), .numpy()); mend that, or use a solver or method without gradients"
+    )
 
 
 def _finished(generator: FrozenGenerator, state: list[Tensor], at_once: int) -> Tensor:

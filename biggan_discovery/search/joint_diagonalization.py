@@ -205,8 +205,11 @@ def span(init: str, space: slice) -> int:
 def _add(state: State, measured: Measured) -> list[float]:
     """Add the matrices of the next latent to the state; return its row of the history."""
     value, evaluations, gram, matrices = measured
-    if not math.isfinite(value):
-        raise UserError(f"the penalty became {value} at latent {state.step + 1}; try a larger --epsilon")
+    if not (math.isfinite(value) and gram.isfinite().all() and matrices.isfinite().all()):
+        raise UserError(
+            f"the derivatives of the images are not finite at latent {state.step + 1} (penalty {value:.3g}): the "
+            "generator's images or their differences are not finite near it; try another --seed, or another --epsilon"
+        )
     state.tensors["gram"] += gram
     if "moments" in state.tensors:
         state.tensors["moments"] += matrices

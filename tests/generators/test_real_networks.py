@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from biggan_discovery import discover, load_generator
+from biggan_discovery import contact_sheet, discover, draw, edit, load_generator
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator
+from biggan_discovery.rendering import settings_of
 from tests.generators import real_networks
 
 NAMES = ("celeba64-dcgan", "celeba32-dcgan", "mnist28-cwgan")
@@ -85,3 +86,22 @@ def test_closed_forms_take_the_first_layer_of_a_dcgan(fixtures_dir: Path) -> Non
     for method in ("sefa", "ganspace"):
         found = discover(generator, method=method, directions=3, judge=False, quiet=True)
         torch.testing.assert_close(found.Q @ found.Q.T, torch.eye(3), atol=1e-4, rtol=0)
+
+
+def test_a_users_file_is_searched_and_drawn(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    (tmp_path / "my_gan.py").write_text(
+        f"from tests.generators import real_networks\nnetwork = real_networks.load({name!r})\n"
+    )
+    generator = load_generator(f"{tmp_path}/my_gan.py:network", device="cpu")
+    found = discover(generator, method="jacobian", samples=2, directions=3, judge=False, quiet=True)
+    file = tmp_path / "found.safetensors"
+    found.save(file)
+    contact_sheet(generator, tmp_path / "samples.png", samples=3, quiet=True)
+    draw(generator, file, tmp_path / "strip.png", frames=3, quiet=True)
+    edit(generator, file, {0: 2.0}, tmp_path / "edit.png", pick=[1], quiet=True)
+    digits = name == "mnist28-cwgan"
+    assert settings_of(tmp_path / "samples.png")["samples"] == [
+        f"{i} class {i}" if digits else str(i) for i in range(3)
+    ]
+    assert settings_of(tmp_path / "edit.png")["generator_sha256"] == found.metadata["generator_sha256"]

@@ -13,6 +13,7 @@ from biggan_discovery.cli.options import (
     Grouped,
     class_option,
     group,
+    layers_option,
     loading_options,
     of_file_generator_option,
     quiet_option,
@@ -34,6 +35,7 @@ Examples:
 @group(
     "Where to compare",
     of_file_generator_option,
+    layers_option("Directions for these layers", "all directions"),
     class_option,
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent of the film strips.  [default: as in A's search]"),
     seed_option,

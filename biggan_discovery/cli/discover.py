@@ -54,6 +54,8 @@ Examples:
       an ImageNet BigGAN, golden retrievers
   COMMAND --generator brock-128 --class 207 --layers mid
       only the middle layers
+  COMMAND --generator brock-128 --class 207 --layers each
+      every layer by itself
   torchrun --nproc-per-node 4 -m biggan_discovery discover
       four GPUs
 
@@ -126,7 +128,7 @@ _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(
     generator_option,
     class_option,
     click.option("--each", is_flag=True, help="One separate run per class."),
-    layers_option("Layers the directions reach", "all"),
+    layers_option("Layers the directions reach", "all", "; each: layer by layer, one file"),
     click.option(
         "--directions", type=POSITIVE_INT, help="Number of directions.  [default: one per searched coordinate]"
     ),
@@ -175,7 +177,7 @@ def discover_command(
     directions.safetensors, history.csv and a checkpoint to resume from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
-    from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.generators.layer_range import ALL, EACH, is_each, parse_layers
     from biggan_discovery.runs.processes import first_then_others, own_device
     from biggan_discovery.search.table import check_request
 
@@ -185,7 +187,7 @@ def discover_command(
         lambda: load_generator(generator, truncation=truncation, device=place, offline=offline, mirror=mirror)
     )
     chosen = None if classes is None else parse_classes(loaded, classes)
-    settings["layers"] = str(parse_layers(layers or "all", loaded.num_layers))
+    settings["layers"] = EACH if is_each(layers) else str(parse_layers(layers or ALL, loaded.num_layers))
     if out is None:
         name = _run_name(loaded.name, classes, settings)
         out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118
@@ -237,10 +239,12 @@ def _modified(path: str) -> int | None:
 
 
 def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> str:
+    from biggan_discovery.generators.layer_range import is_each
+
     words = [os.path.basename(generator), classes or "all", settings["method"], f"seed{settings['seed']}"]  # noqa: PTH119
     layers = settings["layers"]
     if layers != "all":
-        words.insert(2, f"layers_{layers}" if layers[0].isdigit() else layers)
+        words.insert(2, f"layers_{layers}" if layers[0].isdigit() or is_each(layers) else layers)
     return "-".join(map(_plain, words))
 
 

@@ -16,6 +16,7 @@ from biggan_discovery.cli.options import (
     Names,
     class_option,
     group,
+    layers_option,
     loading_options,
     of_file_generator_option,
     quiet_option,
@@ -51,6 +52,7 @@ _METRICS, _PRESET = Names(metric_names()), Name(("quick", "full"))
 @group(
     "Where to measure",
     of_file_generator_option,
+    layers_option("Directions for these layers", "all directions"),
     class_option,
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent to each side.  [default: as in the first search]"),
     click.option("--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step.  [default: as in the first search]"),

@@ -32,7 +32,8 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--raw", is_flag=True, help="Write the raw matrix A instead of Q.")
-def export_command(file: Path, out: Path, raw: bool) -> None:
+@click.option("--layers", metavar="LAYERS", help="Of a file for each layer: only the directions for these.")
+def export_command(file: Path, out: Path, raw: bool, layers: str | None) -> None:
     """Write the matrix of a directions file for other tools.
 
     OUT is a .npy, .npz, .pt or .csv file with one row per direction. Nothing is rounded: `biggan-discovery import`
@@ -40,13 +41,21 @@ def export_command(file: Path, out: Path, raw: bool) -> None:
     of brock-128 give rows of 40, the form that the papers' scripts read. Import them with the same --layers.
     """
     from biggan_discovery.directions import Directions, export
+    from biggan_discovery.directions.layers import rows_named, subset
 
     directions = Directions.load(file)
     _refuse_same_file(file, out)
+    if layers is not None:
+        directions = subset(directions, rows_named(directions, layers))
     export(directions, out, raw)
     space = directions.search_space
     width = space.stop - space.start if raw else directions.z_dim
     output.status(f"wrote {out}: {'A' if raw else 'Q'}, {len(directions)} directions × {width}")
+    if len(directions.layer_groups) > 1:
+        several = ", ".join(directions.layer_groups)
+        output.status(
+            f"the matrix does not say which layers its rows are for ({several}); --layers writes those of one"
+        )
 
 
 _IMPORT_EXAMPLES = """

@@ -130,7 +130,8 @@ def _listing(directions: Directions, index: int | None) -> list[str]:
     if index is not None:
         return _row(directions, index)
     rows = [line for each in range(len(directions)) for line in _row(directions, each)]
-    title = [_columns(directions, "", "strength", "name")] if directions.strengths else []
+    several = directions.strengths or any(_layers(directions))
+    title = [_columns(directions, "", "strength", "layers", "name")] if several else []
     about = _about(directions)
     return [*about, *([""] if about else []), *title, *rows]
 
@@ -142,7 +143,7 @@ def _about(directions: Directions) -> list[str]:
     facts = {
         "generator": known.get("generator"),
         "classes": ", ".join(classes) if len(classes) <= _MOST_CLASSES else f"{len(classes):,}",
-        "layers": known.get("layers"),
+        "layers": directions.layers if "layers" in known else None,
         "method": ", ".join(filter(None, (known.get("method"), known.get("solver")))),
         "author": known.get("author"),
         "licence": known.get("licence"),
@@ -154,8 +155,9 @@ def _row(directions: Directions, index: int) -> list[str]:
     """A line for a direction, and lines for its note and range."""
     strength = "" if directions.strengths is None else f"{directions.strengths[index]:.3g}"
     flag = "  (inactive)" if index in _inactive(directions) else ""
-    room = _width() - len(_columns(directions, "", strength, "")) - len(flag)
-    lines = [_columns(directions, str(index), strength, _cut(directions.names[index] or "-", room) + flag)]
+    layers = _layers(directions)[index]
+    room = _width() - len(_columns(directions, "", strength, layers, "")) - len(flag)
+    lines = [_columns(directions, str(index), strength, layers, _cut(directions.names[index] or "-", room) + flag)]
     indent = " " * (2 + len(str(len(directions) - 1)))
     if directions.notes[index]:
         lines += _wrapped(f"{indent}note: ", directions.notes[index])
@@ -164,9 +166,22 @@ def _row(directions: Directions, index: int) -> list[str]:
     return lines
 
 
-def _columns(directions: Directions, number: str, strength: str, name: str) -> str:
+def _columns(directions: Directions, number: str, strength: str, layers: str, name: str) -> str:
     shown = f"{strength:>9}  " if directions.strengths is not None else ""
+    wide = max(map(len, _layers(directions)))
+    shown += f"{layers:<{max(wide, len('layers'))}}  " if wide else ""
     return f"{number:>{len(str(len(directions) - 1))}}  {shown}{name}"
+
+
+def _layers(directions: Directions) -> list[str]:
+    """For each direction its layers, or how it is spread over layers; nothing where all are for the same ones."""
+    from biggan_discovery.directions.layers import shares_text
+    from biggan_discovery.generators.layer_range import EACH
+
+    shares = directions.metadata.get("layer_shares")
+    if directions.layers == EACH:
+        return [directions.layers_of(row) for row in range(len(directions))]
+    return [shares_text(shares, row) if shares else "" for row in range(len(directions))]
 
 
 def _inactive(directions: Directions) -> list[int]:

@@ -245,17 +245,18 @@ def loading_options(truncation: str) -> Callable[[Any], Any]:
     return group("Loading the generator", *options)
 
 
-def layers_option(what: str, default: str) -> Callable[[Any], Any]:
+def layers_option(what: str, default: str, also: str = "") -> Callable[[Any], Any]:
     """`--layers`.
 
     Args:
         what: its purpose, the beginning of the help text.
         default: the default in words.
+        also: what else it takes.
     """
     return click.option(
         "--layers",
         metavar="LAYERS",
-        help=f"{what}: all, coarse, mid, fine (thirds), or a range (4-8).  [default: {default}]",
+        help=f"{what}: all, coarse, mid, fine (thirds), or a range (4-8){also}.  [default: {default}]",
     )
 
 

@@ -37,8 +37,8 @@ _EXAMPLES = """
 Examples:
   COMMAND scenes-64
   COMMAND scenes-64 --only 0,3,8-12 --out some.mp4
-  COMMAND scenes-64 --path-size auto
-      all directions equally strong
+  COMMAND scenes-64 --path-size 3
+      the same extent for all directions
   COMMAND scenes-64 --per-direction --format png
       one strip of stills per direction
   COMMAND scenes-64 --only 3 --transfer --format png
@@ -70,14 +70,16 @@ Examples:
     ),
     seed_option,
     of_file_generator_option,
-    layers_option("Layers the directions reach", "as in the file"),
+    layers_option(
+        "Layers the directions reach", "as in the file", "; of a file for each layer: its directions to draw"
+    ),
 )
 @group(
     "How to draw",
     click.option(
         "--path-size",
         type=PATH_SIZE,
-        help="Extent to each side; auto: equal change of the image.  [default: as in the search]",
+        help="Extent to each side; auto: equal change of the image.  [default: auto; as in the search with --curved]",
     ),
     click.option("--centred", is_flag=True, help="Remove each sample's own component first, as the papers do."),
     click.option("--transfer", is_flag=True, help="Show one direction on many classes."),

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from biggan_discovery.directions.directions import Directions
+from biggan_discovery.directions.layers import rows_of, together
 from biggan_discovery.directions.metadata import short
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
 from biggan_discovery.generators.classes import class_indices
-from biggan_discovery.generators.layer_range import LayerRange, parse_layers
+from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange, parse_layers
 from biggan_discovery.generators.trial import try_out
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ def classes_for(
 def layers_for(
     directions: Directions | None, generator: FrozenGenerator, layers: LayerRange | str | None = None
 ) -> LayerRange:
-    """Layers that directions reach.
+    """Layers that all directions of a set reach.
+
+    Directions for different layers reach all, if each is zero outside the part of z that only its own layers see.
 
     Args:
         directions: the directions, or None.
@@ -168,7 +171,8 @@ def layers_for(
         layers: a range, or a string; see `parse_layers`. Defaults to the layers of the search, or all.
 
     Raises:
-        UserError: If the generator does not have these layers; names the file if the layers come from it.
+        UserError: If the generator does not have these layers; names the file if the layers come from it. Or if the
+            directions are for different layers that see the same parts of z.
 
     Example:
         >>> str(layers_for(None, generator))
@@ -176,8 +180,49 @@ def layers_for(
     """
     if layers is not None or directions is None:
         return parse_layers("all" if layers is None else str(layers), generator.num_layers)
+    if directions.layers != EACH:
+        return _of_file(directions, directions.layers, generator)
+    if together(directions, generator):
+        return parse_layers(ALL, generator.num_layers)
+    raise UserError(
+        f"{directions.source} has directions for different layers, which are not orthogonal to each other; choose one "
+        f"of the layers {', '.join(directions.layer_groups)}"
+    )
+
+
+def layers_of(
+    directions: Directions, generator: FrozenGenerator, row: int, layers: LayerRange | str | None = None
+) -> LayerRange:
+    """Layers that one direction reaches.
+
+    Args:
+        directions: the directions.
+        generator: the generator.
+        row: index of the direction.
+        layers: a range, or a string. Defaults to the direction's own, see `Directions.layers_of`.
+
+    Raises:
+        UserError: If the generator does not have these layers.
+    """
+    if layers is not None:
+        return parse_layers(str(layers), generator.num_layers)
+    return _of_file(directions, directions.layers_of(row), generator)
+
+
+def rows_for(directions: Directions, generator: FrozenGenerator, layers: LayerRange | str | None) -> list[int]:
+    """Indices of the directions that `layers` chooses: in a file of directions for different layers, those for these.
+
+    Raises:
+        UserError: If none is for these layers.
+    """
+    if layers is None or directions.layers != EACH:
+        return list(range(len(directions)))
+    return rows_of(directions, parse_layers(str(layers), generator.num_layers))
+
+
+def _of_file(directions: Directions, layers: str, generator: FrozenGenerator) -> LayerRange:
     try:
-        return parse_layers(directions.layers, generator.num_layers)
+        return parse_layers(layers, generator.num_layers)
     except UserError as error:
         raise UserError(f"{directions.source}: {error}; give the generator they were found in") from error
 

@@ -27,6 +27,7 @@ from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import HEADER, atomic_write, existing_file
 from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
+from biggan_discovery.generators.layer_range import ALL, EACH
 from biggan_discovery.json_text import well_formed
 from biggan_discovery.memory import memory_errors_pass
 from biggan_discovery.sealed import DamagedError, ForeignError, seal, unseal
@@ -53,8 +54,8 @@ class Directions:
 
     Args:
         A: (ndirs, z_dim), any floating-point dtype, finite.
-        Q: (ndirs, z_dim). Its rows must be orthonormal unless metadata["settings"]["orthogonalize"] is "none". Defaults
-            to `orthonormalize(A)`.
+        Q: (ndirs, z_dim). Its rows must be orthonormal unless metadata["settings"]["orthogonalize"] is "none"; with
+            metadata["direction_layers"], those of equal layers. Defaults to `orthonormalize(A)`.
         metadata: copied. "names" and "notes" are lists of ndirs strings, which may be empty.
 
     Raises:
@@ -90,7 +91,8 @@ class Directions:
             self.metadata.setdefault(key, [""] * len(A))
         check_metadata(self.metadata, len(A), self.z_dim)
         if self.metadata.get("settings", {}).get("orthogonalize") != "none":
-            _check_orthonormal(self.Q)
+            for rows in self.layer_groups.values():
+                check_orthonormal(self.Q[rows])
 
     def __len__(self) -> int:
         return len(self.Q)
@@ -117,8 +119,37 @@ class Directions:
 
     @property
     def layers(self) -> str:
-        """Layers of the generator that the directions are for; see `parse_layers`. Defaults to "all"."""
-        return self.metadata.get("layers") or "all"
+        """Layers of the generator that the directions are for; see `parse_layers`. Defaults to "all".
+
+        If directions are for different layers, "each"; see `layers_of`.
+        """
+        own = self.metadata.get("direction_layers")
+        if own:
+            return own[0] if len(set(own)) == 1 else EACH
+        return self.metadata.get("layers") or ALL
+
+    def layers_of(self, direction: int) -> str:
+        """Layers of the generator that a direction is for.
+
+        Raises:
+            UserError: If there is no such direction.
+
+        Example:
+            >>> found = Directions(torch.eye(2, 128), metadata={"direction_layers": ["0", "3"]})
+            >>> found.layers, found.layers_of(1)
+            ('each', '3')
+        """
+        self._check_index(direction)
+        own = self.metadata.get("direction_layers")
+        return own[direction] if own else self.layers
+
+    @property
+    def layer_groups(self) -> dict[str, list[int]]:
+        """Indices of the directions by their layers, in the order of the first direction of each."""
+        groups: dict[str, list[int]] = {}
+        for index in range(len(self)):
+            groups.setdefault(self.layers_of(index), []).append(index)
+        return groups
 
     @property
     def search_space(self) -> slice:
@@ -373,7 +404,12 @@ def _check_matrix(letter: str, matrix: Tensor) -> None:
         raise UserError(f"{letter} contains nan or infinite entries")
 
 
-def _check_orthonormal(Q: Float[Tensor, "ndirs z_dim"]) -> None:
+def check_orthonormal(Q: Float[Tensor, "ndirs z_dim"]) -> None:
+    """Check that rows are orthonormal to within 1e-4.
+
+    Raises:
+        UserError: If they are not.
+    """
     if len(Q) > Q.shape[1]:
         raise UserError(f"{len(Q)} rows of Q cannot be orthonormal in {Q.shape[1]} dimensions")
     exact, error = Q.double(), 0.0

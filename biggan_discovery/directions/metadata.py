@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.layer_range import is_layers
 
 LONGEST_NAME = 100
 LONGEST_NOTE = 1_000
@@ -16,8 +17,11 @@ TEXTS = ("names", "notes", "class_names", "author", "licence", "provenance", "ob
 """Keys with text for people; other strings may be file names."""
 _NUMBER = re.compile(r"[+-]?\d{1,18}")
 _MOST = 2**63 - 1
+_LARGEST_SHARE = 1 + 1e-3
 STRENGTHS = ("strength", "singular_values", "eigenvalues", "explained_variance")
 """Names that methods give to the strengths of directions."""
+PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", *STRENGTHS)
+"""Keys whose values are lists with one item per direction."""
 
 
 def check_metadata(metadata: dict[str, Any], ndirs: int, z_dim: int) -> None:
@@ -49,6 +53,16 @@ def check_metadata(metadata: dict[str, Any], ndirs: int, z_dim: int) -> None:
         raise UserError(
             f"recommended_range must be {ndirs} pairs [low, high] with low < high, or null; "
             f"found {short(metadata['recommended_range'])}"
+        )
+    if "direction_layers" in metadata and not _is_list(metadata["direction_layers"], is_layers, ndirs):
+        raise UserError(
+            f"direction_layers must be {ndirs} strings such as 3 or 4-8, one per direction; "
+            f"found {short(metadata['direction_layers'])}"
+        )
+    if "layer_shares" in metadata and not _are_shares(metadata["layer_shares"], ndirs):
+        raise UserError(
+            f"layer_shares must have for each layer {ndirs} numbers from 0 to 1, one per direction; "
+            f"found {short(metadata['layer_shares'])}"
         )
     coordinates(metadata, z_dim)
 
@@ -128,6 +142,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_range(value: Any) -> bool:
     return value is None or (_is_list(value, _is_number, 2) and value[0] < value[1])
+
+
+def _are_shares(value: Any, ndirs: int) -> bool:
+    """Shares of layers, which may exceed 1 by rounding."""
+    return isinstance(value, dict) and all(
+        is_layers(layer) and _is_list(shares, lambda each: _is_number(each) and 0 <= each <= _LARGEST_SHARE, ndirs)
+        for layer, shares in value.items()
+    )
 
 
 def _is_dict_of(valid: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from biggan_discovery.directions import Directions
-from biggan_discovery.directions.defaults import check_fits
+from biggan_discovery.directions.defaults import check_fits, layers_for
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.metrics.recovery import recovery
 from biggan_discovery.generators import FrozenGenerator
@@ -35,7 +35,7 @@ def suggest_names(directions: Directions, generator: FrozenGenerator) -> list[in
     check_fits(directions, generator)
     if generator.true_directions is None:
         raise UserError(f"the factors of {generator.name} are not known; look at the directions and name them yourself")
-    if directions.metadata.get("layers", "all") != "all":
+    if not layers_for(directions, generator).covers_all:
         raise UserError(f"{directions.source} is for some layers only, but the known factors are for all")
     matched = recovery(directions.Q, generator.true_directions)
     named = []

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from biggan_discovery.errors import UserError, near_matches
 
 ALL = "all"
+EACH = "each"
+"""What a search layer by layer is asked for with, and what a file of directions for different layers says."""
 THIRDS = ("coarse", "mid", "fine")
 _RANGE = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
 
@@ -87,6 +89,21 @@ def parse_layers(text: str, num_layers: int) -> LayerRange:
     if last > last_layer:
         raise UserError(f"layers {word!r}: this generator has layers 0 to {last_layer}")
     return LayerRange(first, last, num_layers)
+
+
+def is_each(text: str | None) -> bool:
+    """Whether a string asks for every layer by itself. Case and spaces do not matter, as in `parse_layers`."""
+    return text is not None and text.strip().lower() == EACH
+
+
+def is_layers(text: object) -> bool:
+    """Whether a value is a string that `parse_layers` reads for some generator.
+
+    Example:
+        >>> is_layers("4-8"), is_layers("each")
+        (True, False)
+    """
+    return isinstance(text, str) and (text in (ALL, *THIRDS) or _RANGE.fullmatch(text) is not None)
 
 
 def to_layer_range(layers: LayerRange | str, num_layers: int) -> LayerRange:

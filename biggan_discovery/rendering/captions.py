@@ -7,7 +7,7 @@ from pathlib import Path
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
 
 _MOST = 6  # names in a list
 
@@ -46,8 +46,9 @@ def direction_title(number: int, name: str) -> str:
 
 
 def place(generator: FrozenGenerator, layers: LayerRange | str = "all") -> str:
-    """The generator, and the layers that are reached if they are not all."""
-    return joined(Path(generator.name).name, "" if str(layers) == "all" else f"layers {layers}")
+    """The generator, and the layers that are reached if they are not all; "each" for those of each direction."""
+    reached = {ALL: "", EACH: "each in its own layers"}.get(str(layers), f"layers {layers}")
+    return joined(Path(generator.name).name, reached)
 
 
 def directions_settings(directions: Directions | None, generator: FrozenGenerator) -> dict[str, object]:

@@ -16,11 +16,12 @@ from biggan_discovery.directions.defaults import (
     layers_for,
     load_generator_for,
     open_directions,
+    rows_for,
     setting_for,
 )
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import class_name, directions_settings
 from biggan_discovery.rendering.motion import easing_named, loop_amounts, strip_amounts
@@ -30,7 +31,7 @@ from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
 from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
 from biggan_discovery.rendering.table import check_integers
-from biggan_discovery.rendering.ways import Curved, Scene, Straight, Transfer, Way, equal_reach
+from biggan_discovery.rendering.ways import Curved, Scene, Straight, Transfer, Way, equal_reach, equal_reach_cost
 
 _LARGEST = 3.4e38  # of what float32 holds
 _SAMPLES, _FRAMES, _PICTURES, _LEADING = 5, 60, 7, 3
@@ -81,13 +82,16 @@ def draw(
             `directions`.
         frames: frames of the loop, 4 to 100,000, or pictures of a strip, 2 or more. Defaults to 60, or 7.
         fps: frames per second, above 0; a GIF takes up to 50.
-        path_size: extent to each side, above 0, in units of z. "auto" scales it per direction so that all directions
-            change the image equally, see `equal_path_sizes`. Defaults to that of the search.
+        path_size: extent to each side, above 0, in units of z. "auto", the default except with `curved`, scales it per
+            direction so that all directions change the image equally, by the standard deviation of the generator's
+            images, see `equal_path_sizes`; at most twice that of the search. With `curved`, defaults to that of the
+            search.
         easing: speed profile of the loop, "sine", "linear" or "smooth".
         transfer: show one direction on many classes: rows are classes, with the same samples.
         curved: also show, below each straight line, the path that follows the generator's singular vectors, see
             `curved_paths`. Both start at the sample itself.
-        layers: layers of the generator that the directions reach. Defaults to those of the search.
+        layers: layers of the generator that the directions reach. Defaults to those of the search. In a file of
+            directions for different layers, these choose the directions to draw.
         classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those of
             the search.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
@@ -135,8 +139,9 @@ def draw(
         raise UserError("the latents differ from layer to layer, and curved paths take one latent for all layers")
     if only is None and directions is not None and not (transfer or per_direction):
         size = (len(chosen), frames or _PICTURES) if target.still else (1, len(chosen))
-        only = rows_that_fit(directions, network, target.form, size, blocks=2 if curved else 1, scale=scale)
-    scene = _scene(network, directions, only=only, classes=indices, layers=layers, samples=chosen)
+        rows = rows_for(directions, network, layers)
+        only = rows_that_fit(directions, network, target.form, size, rows=rows, blocks=2 if curved else 1, scale=scale)
+    scene = _scene(network, directions, only=only, classes=indices, layers=layers, samples=chosen, curved=curved)
     if transfer and len(scene.shown) > 1 and not per_direction:
         raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
     way = _way(
@@ -158,12 +163,12 @@ def draw(
         "command": command,
         "picture": "curved paths" if curved else "directions on classes" if transfer else "directions",
         **directions_settings(directions, network),
-        "layers": str(scene.layers),
+        "layers": EACH if scene.layers is None else str(scene.layers),
         "seed": seed,
         "latents": os.fspath(latents) if isinstance(latents, str | os.PathLike) else None,
         "samples": chosen.titles(),
         "classes": [name for index in indices if (name := class_name(network, index))] if transfer else None,
-        "path_size": path_size if path_size == "auto" else way.path_size,
+        "path_size": "auto" if isinstance(way, Straight) and way.reach else way.path_size,
         "reach": {str(row): reach for row, reach in way.reach.items()} if isinstance(way, Straight) else None,
         "amounts": amounts if target.still else None,
         "centred": centred,
@@ -258,27 +263,38 @@ def _scene(
     classes: list[int],
     layers: LayerRange | str | None,
     samples: Samples,
+    curved: bool,
 ) -> Scene:
-    reached = layers_for(directions, generator, layers)
+    reached = _reached(generator, directions, layers, curved=curved)
     if directions is None:
-        space = generator.search_space(reached)
+        space = generator.search_space(reached or ALL)
         names = [""] * (space.stop - space.start)
         shown = range(min(_LEADING, len(names)))
     else:
-        names, shown = directions.names, range(len(directions))
+        names, shown = directions.names, rows_for(directions, generator, layers)
     if only is not None and only != "all":
         source = generator.name if directions is None else directions.source
-        shown = _existing(only, len(names), source)
+        shown = _existing(only, shown, source, layers)
     return Scene(generator, directions, list(shown), names, classes, reached, samples, inactive_rows(directions))
 
 
-def _existing(only: Sequence[int], count: int, source: str) -> list[int]:
+def _reached(
+    generator: FrozenGenerator, directions: Directions | None, layers: LayerRange | str | None, *, curved: bool
+) -> LayerRange | None:
+    """The layers that all directions reach; None if each reaches its own."""
+    several = directions is not None and directions.layers == EACH
+    return None if several and layers is None and not curved else layers_for(directions, generator, layers)
+
+
+def _existing(only: Sequence[int], known: Sequence[int], source: str, layers: LayerRange | str | None) -> list[int]:
     """Each index once, in the order given."""
     if not len(only):
         raise UserError("only is empty; give at least one direction, or leave it out")
     for index in only:
-        if not 0 <= index < count:
-            raise UserError(f"there is no direction {index}; {source} has 0 to {count - 1}")
+        if index not in known:
+            of_layers = "" if len(known) == known[-1] + 1 else f" for the layers {layers}"
+            count = f"{known[0]} to {known[-1]}" if not of_layers else ", ".join(map(str, known))
+            raise UserError(f"there is no direction {index}{of_layers}; {source} has {count}")
     return list(dict.fromkeys(map(int, only)))
 
 
@@ -292,12 +308,23 @@ def _way(
     seed: int,
     quiet: bool,
 ) -> Way:
-    known = isinstance(path_size, int | float)
-    size = float(path_size) if known else setting_for(scene.directions, scene.generator, "path_size")
+    straight = Transfer if transfer else Straight
+    if isinstance(path_size, int | float):
+        return Curved(scene, float(path_size)) if curved else straight(scene, float(path_size), centred)
+    size = setting_for(scene.directions, scene.generator, "path_size")
     if curved:
         return Curved(scene, size)
-    reach: dict[int, float] = {}
-    if path_size == "auto":
-        reach = equal_reach(scene, size, centred=centred, seed=seed, quiet=quiet)
-        size = 1.0
-    return (Transfer if transfer else Straight)(scene, size, centred, reach)
+    assert scene.directions is not None  # Only curved paths go without.
+    with Progress(equal_reach_cost(len(scene.shown)), "measuring", unit="image", quiet=quiet) as progress:
+        reach = equal_reach(
+            scene.generator,
+            scene.directions,
+            scene.shown,
+            classes=scene.classes,
+            path_size=size,
+            layers=scene.layers,
+            centred=centred,
+            seed=seed,
+            progress=progress,
+        )
+    return straight(scene, 1.0, centred, reach)

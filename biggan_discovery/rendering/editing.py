@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
-from biggan_discovery.directions.defaults import layers_for, open_directions
+from biggan_discovery.directions.defaults import layers_of, open_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.progress import Progress
@@ -148,7 +148,7 @@ def _checked(edits: Sequence[Edit], directions: Directions, generator: FrozenGen
             raise UserError(f"direction {row} is set twice; give one amount")
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not abs(amount) <= _LARGEST:
             raise UserError(f"the amount of direction {row} is {amount!r}; it should be a number, finite in float32")
-        checked[row] = Edit(row, float(amount), layers_for(directions, generator, layers))
+        checked[row] = Edit(row, float(amount), layers_of(directions, generator, row, layers))
     if not checked:
         raise UserError("no edits are given; give a direction and an amount, such as {3: 2.0}")
     return list(checked.values())

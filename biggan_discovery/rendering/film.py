@@ -87,7 +87,7 @@ class Film(Walk):
         directions: the directions.
         z: (N, z_dim) latents of the samples.
         y: see `Walk`.
-        layers: layers that the directions reach. Defaults to those of `directions`.
+        layers: layers that the directions reach. Defaults to each direction's own.
         centred: see `move`.
         batch: images generated at once, see `generate`.
         reach: distance of an amount of 1 along a direction. Defaults to 1 for missing directions.

@@ -106,7 +106,7 @@ def move(
         z: (N, z_dim) or (N, num_layers, z_dim) latents, on any device.
         direction: row of `directions`.
         amount: in units of z.
-        layers: which layers the direction reaches. Defaults to those that `directions` are for.
+        layers: which layers the direction reaches. Defaults to its own, see `Directions.layers_of`.
         centred: measure from the centre, as in the papers: remove the latent's own component along the direction first,
             z - (z·q/|q|²)q + amount·q, so that all samples move over the same stretch.
 
@@ -117,7 +117,7 @@ def move(
     row = directions.row(direction).to(z)
     own = z @ row / row.square().sum() if centred else 0
     amounts = z.new_full(z.shape[:-1], amount) - own
-    return generator.shift(z, amounts[..., None] * row, layers or directions.layers)
+    return generator.shift(z, amounts[..., None] * row, layers or directions.layers_of(direction))
 
 
 class Edit(NamedTuple):
@@ -126,7 +126,7 @@ class Edit(NamedTuple):
     Attributes:
         direction: row of the directions; `edit` also accepts a name, or the beginning of a name.
         amount: distance in units of z.
-        layers: layers of the generator that it reaches. Defaults to those of the directions.
+        layers: layers of the generator that it reaches. Defaults to the direction's own.
     """
 
     direction: int | str
@@ -206,7 +206,7 @@ def traversal(
         y: (N,) int64 class indices.
         direction: row of `directions`.
         amounts: distances, for example from `loop_amounts`.
-        layers: which layers the direction reaches. Defaults to those that `directions` are for.
+        layers: which layers the direction reaches. Defaults to its own, see `Directions.layers_of`.
         centred: remove the latents' own component along the direction first, see `move`.
         batch: images that are made at a time; see `generate`.
 

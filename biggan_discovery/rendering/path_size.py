@@ -6,31 +6,75 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from biggan_discovery.directions.activity import (
-    inactive,
-    random_strengths,
-    random_strengths_cost,
-    relative_changes,
-    strengths,
-    strengths_cost,
-)
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.objectives.samples import Samples
 from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
 
 _GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
+_PAIRS = 16  # of images that tell how much images differ
+
+
+def usual_change_cost() -> int:
+    """Forward passes of one image that `usual_change` takes."""
+    return 2 * _PAIRS
+
+
+@torch.no_grad()
+@arithmetic("float32")
+def usual_change(
+    generator: FrozenGenerator,
+    *,
+    classes: list[int] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> float:
+    """The standard deviation of a generator's images: how much one image of a class differs from the class's mean.
+
+    It is the root of half the mean squared difference of pixels between two images of the same class, over 16 pairs.
+
+    Args:
+        generator: the frozen network.
+        classes: class indices to draw from. Defaults to all.
+        seed: of the samples.
+        progress: advanced by one for each image.
+
+    Returns:
+        The RMS difference, of pixels in [-1, 1].
+
+    Example:
+        >>> 0 < usual_change(load_generator("scenes-64"), classes=[0]) < 1
+        True
+    """
+    one, other = (
+        draw_samples(
+            generator,
+            list(range(generator.num_classes)) if classes is None else classes,
+            1,
+            count=_PAIRS,
+            probes=0,
+            path_size=1.0,
+            seed=seed,
+            stream=Stream.STEP_SIZE,
+            step=step,
+        )
+        for step in (1, 2)
+    )
+    images = forward_batch(generator).map(generator, torch.cat((one.z, other.z)), torch.cat((one.y, one.y)))
+    first, second = torch.cat(list(map(in_float64, images))).chunk(2)
+    if progress is not None:
+        progress.advance(usual_change_cost())
+    return (first - second).square().mean().div(2).sqrt().item()
 
 
 def equal_path_sizes_cost(ndirs: int, *, samples: int) -> int:
-    """Forward passes of one image that `equal_path_sizes` takes."""
-    of_strengths = strengths_cost(ndirs, samples=samples) + random_strengths_cost(samples=samples)
-    return samples * ndirs * (2 * len(_GRID) - 1) + of_strengths
+    """Forward passes of one image that `equal_path_sizes` takes where it is told the change."""
+    return samples * ndirs * (2 * len(_GRID) - 1)
 
 
 @torch.no_grad()
@@ -58,9 +102,9 @@ def equal_path_sizes(
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
         classes: class indices to draw from. Defaults to all.
-        path_size: the usual path size, such as that of the search.
-        change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the median over directions of what
-            they change at `path_size`, not counting inactive ones, see `directions.activity`.
+        path_size: half the largest result.
+        change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the standard deviation of the
+            generator's images, see `usual_change`: no direction changes an image more than another sample would.
         centred: remove the sample's own component along the direction first, as `rendering.move`.
         samples: how many z, 2 or more.
         layers: which layers of the generator the directions reach.
@@ -71,7 +115,8 @@ def equal_path_sizes(
         ndirs path sizes, in (0, 2·path_size].
 
     Raises:
-        UserError: fewer than two samples, a path size or change that is not positive, or a Q that does not fit.
+        UserError: fewer than two samples, a path size that is not positive, a negative change, or a Q that does not
+            fit.
 
     Example:
         >>> generator = load_generator("scenes-64")
@@ -79,9 +124,10 @@ def equal_path_sizes(
         >>> len(sizes)
         16
     """
-    for name, value in (("path_size", path_size), ("change", change)):
-        if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"{name} is {value}; it should be a positive number")
+    if not 0 < path_size < float("inf"):
+        raise UserError(f"path_size is {path_size}; it should be a positive number")
+    if change is not None and not 0 <= change < float("inf"):
+        raise UserError(f"change is {change}; it should be a number of at least 0")
     if samples < 2:
         raise UserError(f"samples is {samples}; it should be at least 2")
     if Q.ndim != 2 or not len(Q) or Q.shape[1] != generator.z_dim:
@@ -109,24 +155,8 @@ def equal_path_sizes(
         if progress is not None:
             progress.advance(len(Q) * len(amounts))
     if change is None:
-        usual = curves[:, _GRID.index(1.0)]
-        change = usual[_active(generator, Q, drawn, layers, seed, progress)].median().item()
+        change = usual_change(generator, classes=classes, seed=seed, progress=progress)
     return [_first_crossing(sizes.numpy(), curve.numpy(), change) for curve in curves]
-
-
-def _active(
-    generator: FrozenGenerator,
-    Q: Tensor,
-    drawn: Samples,
-    layers: LayerRange | str,
-    seed: int,
-    progress: Progress | None,
-) -> list[int]:
-    """Indices of the active directions, of all if none is."""
-    of_each = strengths(generator, Q, drawn.z, drawn.y, layers=layers, progress=progress)
-    of_random = random_strengths(generator, drawn.z, drawn.y, seed=seed, progress=progress)
-    idle = inactive(relative_changes(of_each.mean(dim=0).tolist(), of_random.mean().item()))
-    return [index for index in range(len(Q)) if index not in idle] or list(range(len(Q)))
 
 
 def _rms(difference: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
+from collections.abc import Sequence
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.activity import active_first, inactive, stored_changes
@@ -29,6 +30,7 @@ def rows_that_fit(
     form: str,
     size: tuple[int, int],
     *,
+    rows: Sequence[int] | None = None,
     blocks: int = 1,
     scale: int | None = None,
 ) -> list[int]:
@@ -41,11 +43,14 @@ def rows_that_fit(
         generator: the generator.
         form: format of the picture.
         size: rows and columns of images in a block.
+        rows: directions to choose from. Defaults to all.
         blocks: blocks of each direction.
         scale: factor by which images are enlarged; None for the usual one.
     """
     changes = stored_changes(directions)
-    order = list(range(len(directions))) if changes is None else active_first(changes)
+    every = range(len(directions))
+    chosen = set(every if rows is None else rows)
+    order = [row for row in (every if changes is None else active_first(changes)) if row in chosen]
     tile = generator.resolution
     most = _MOST_BYTES.get(form, _USUAL_BYTES)
 

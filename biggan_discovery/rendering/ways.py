@@ -11,12 +11,17 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title, extent_text, joined, listed, place
 from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
 from biggan_discovery.rendering.film import Film, Walk
-from biggan_discovery.rendering.path_size import equal_path_sizes, equal_path_sizes_cost
+from biggan_discovery.rendering.path_size import (
+    equal_path_sizes,
+    equal_path_sizes_cost,
+    usual_change,
+    usual_change_cost,
+)
 from biggan_discovery.rendering.selection import Samples
 from biggan_discovery.rendering.sheet import Label
 
@@ -33,7 +38,7 @@ class Scene:
         shown: which of them.
         names: of all of them.
         classes: class indices.
-        layers: which layers of the generator the directions reach.
+        layers: which layers of the generator the directions reach. None for each direction its own.
         samples: the samples.
         inactive: directions that hardly change the image.
     """
@@ -43,15 +48,20 @@ class Scene:
     shown: list[int]
     names: Sequence[str]
     classes: list[int]
-    layers: LayerRange
+    layers: LayerRange | None
     samples: Samples
     inactive: frozenset[int] = frozenset()
 
     def label(self, row: int, note: str = "") -> Label:
         """The label of a direction, with a note after its name."""
-        return Label(
-            str(row), " ".join(filter(None, (self.names[row], note, "(inactive)" if row in self.inactive else "")))
-        )
+        own = "" if self.layers is not None or self.directions is None else f"layer {self.directions.layers_of(row)}"
+        inactive = "(inactive)" if row in self.inactive else ""
+        return Label(str(row), " ".join(filter(None, (self.names[row], own, note, inactive))))
+
+    @property
+    def place(self) -> str:
+        """The generator and the layers, for captions."""
+        return place(self.generator, EACH if self.layers is None else self.layers)
 
     def title(self, row: int) -> str:
         """Number and name of a direction."""
@@ -87,7 +97,7 @@ class Way(abc.ABC):
         """What the picture shows, for its upper end."""
         samples = self.scene.samples.titles()
         rows = f"{'samples from the top' if len(samples) > 1 else 'sample'}: {listed(samples, 'samples')}"
-        return joined(self._what(), place(self.scene.generator, self.scene.layers), rows if still else "")
+        return joined(self._what(), self.scene.place, rows if still else "")
 
     @abc.abstractmethod
     def _what(self) -> str:
@@ -139,7 +149,9 @@ class Straight(Way):
         )
 
     def _what(self) -> str:
-        extent = "an equal change of the image" if self.reach else extent_text(self.path_size)
+        extent = (
+            "an equal change of the image (± z units beside the names)" if self.reach else extent_text(self.path_size)
+        )
         return joined(f"samples moved by up to {extent}", "centred" * self.centred)
 
     def amount(self, amount: float) -> str:
@@ -172,7 +184,7 @@ class Transfer(Straight):
         """See `Way`."""
         numbers = ", ".join(self.columns())
         samples = f"{'samples' if len(self.scene.samples) > 1 else 'sample'} {numbers}"
-        return joined(self._what(), place(self.scene.generator, self.scene.layers), samples if still else "")
+        return joined(self._what(), self.scene.place, samples if still else "")
 
     def _what(self) -> str:
         titles = listed([self.scene.title(row) for row in self.scene.shown], "directions")
@@ -199,7 +211,7 @@ class Curved(Way):
     def walk(self, *, quiet: bool) -> CurvedFilm:
         """See `Way`."""
         scene = self.scene
-        generator, z, y, layers = scene.generator, scene.samples.z, scene.samples.y, scene.layers
+        generator, z, y, layers = scene.generator, scene.samples.z, scene.samples.y, scene.layers or ALL
         if scene.directions is None:
             lines = leading_directions(generator, z, y, max(scene.shown) + 1, layers=layers)[scene.shown]
         else:
@@ -208,20 +220,56 @@ class Curved(Way):
         return CurvedFilm(generator, paths, z, y, layers)
 
 
-def equal_reach(scene: Scene, path_size: float, *, centred: bool, seed: int, quiet: bool) -> dict[int, float]:
-    """How far to go along each direction that is shown, such that all change the image equally."""
-    assert scene.directions is not None
-    cost = equal_path_sizes_cost(len(scene.shown), samples=_MEASURED)
-    with Progress(cost, "measuring", unit="image", quiet=quiet) as progress:
-        sizes = equal_path_sizes(
-            scene.generator,
-            scene.directions.Q[scene.shown],
-            classes=scene.classes,
+def equal_reach(
+    generator: FrozenGenerator,
+    directions: Directions,
+    rows: Sequence[int],
+    *,
+    classes: list[int],
+    path_size: float,
+    layers: LayerRange | str | None = None,
+    centred: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[int, float]:
+    """How far to go along some directions such that all change the image equally, see `equal_path_sizes`.
+
+    Args:
+        generator: the generator.
+        directions: the directions.
+        rows: which of them.
+        classes: class indices to draw from.
+        path_size: half the largest result.
+        layers: layers that they reach. Defaults to each direction's own.
+        centred: see `move`.
+        seed: of the samples.
+        progress: advanced by `equal_reach_cost`.
+
+    Returns:
+        By row, in the order of `rows`.
+    """
+    change = usual_change(generator, classes=classes, seed=seed, progress=progress)
+    groups: dict[str, list[int]] = {}
+    for row in rows:
+        groups.setdefault(str(layers or directions.layers_of(row)), []).append(row)
+    sizes: dict[int, float] = {}
+    for reached, group in groups.items():
+        found = equal_path_sizes(
+            generator,
+            directions.Q[group],
+            classes=classes,
             path_size=path_size,
+            change=change,
             centred=centred,
             samples=_MEASURED,
-            layers=scene.layers,
+            layers=reached,
             seed=seed,
             progress=progress,
         )
-    return dict(zip(scene.shown, sizes, strict=True))
+        sizes |= zip(group, found, strict=True)
+    return {row: sizes[row] for row in rows}
+
+
+def equal_reach_cost(ndirs: int) -> int:
+    """Forward passes of one image that `equal_reach` takes."""
+    return equal_path_sizes_cost(ndirs, samples=_MEASURED) + usual_change_cost()

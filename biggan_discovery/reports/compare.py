@@ -126,6 +126,7 @@ def compare(
     *directions: Directions | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
+    layers: str | None = None,
     classes: str | int | Sequence[int] | None = None,
     path_size: float | None = None,
     seed: int = 0,
@@ -141,6 +142,7 @@ def compare(
         out: folder for report.html, report.md, report.json and figures. What is measured of a set is saved when it is
             finished, so that the same call resumes after an interruption. Defaults to writing nothing.
         labels: label of each set. Defaults to the names of files or their folders.
+        layers: take the directions for exactly these layers, such as "3" of a search layer by layer. Defaults to all.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
         path_size: extent of the film strips, > 0. Defaults to that of the search that found the first set.
         seed: random seed of the samples for activeness and of the random sets.
@@ -166,7 +168,7 @@ def compare(
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
     try_out(generator)
-    given = open_sets(generator, directions, labels)
+    given = open_sets(generator, directions, labels, layers)
     chosen = classes_for(given[0].directions, generator, classes)
     extent = setting("path_size", path_size, given[0], generator)
     scores = _measured(generator, given, chosen, seed=seed, out=out, quiet=quiet)
@@ -177,7 +179,7 @@ def compare(
         chance = chance_agreement(*sizes, space.stop - space.start, seed=seed)
         found = agreement(one.directions.Q, other.directions.Q)
         pairs.append(Pair((one.label, other.label), found, chance, scores[one.label]))
-    options = {"class": classes, "path-size": path_size, "seed": seed or None, "out": out}
+    options = {"layers": layers, "class": classes, "path-size": path_size, "seed": seed or None, "out": out}
     comparison = Comparison(
         generator,
         {each.label: each.directions for each in given},

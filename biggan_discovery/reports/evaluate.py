@@ -80,6 +80,7 @@ def evaluate(
     labels: Sequence[str] | None = None,
     baselines: bool = False,
     figures: bool = True,
+    layers: str | None = None,
     classes: str | int | Sequence[int] | None = None,
     path_size: float | None = None,
     epsilon: float | None = None,
@@ -103,6 +104,7 @@ def evaluate(
         labels: label of each set. Defaults to the names of files or their folders.
         baselines: also judge random, coordinate, SeFa and GANSpace directions, and the true ones if known.
         figures: make pictures for the report. Needs `out`.
+        layers: take the directions for exactly these layers, such as "3" of a search layer by layer. Defaults to all.
         classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
         path_size: η, extent to both sides, > 0. Defaults to that of the search that found the first set, or the
             generator's.
@@ -138,7 +140,7 @@ def evaluate(
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
     try_out(generator)
-    given = open_sets(generator, directions, labels)
+    given = open_sets(generator, directions, labels, layers)
     leading = given[0]
     view = View(
         generator,
@@ -163,6 +165,7 @@ def evaluate(
             "preset": preset if preset != "quick" else None,
             "baselines": baselines,
             "no-figures": not figures,
+            "layers": layers,
             "class": classes,
             "path-size": path_size,
             "epsilon": epsilon,

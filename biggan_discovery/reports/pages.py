@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from biggan_discovery.directions import Directions
+from biggan_discovery.directions.layers import layer_shares, shares_text
 from biggan_discovery.evaluation.metric import Figure, Kind
 from biggan_discovery.evaluation.metrics.activeness import SCORES
 from biggan_discovery.evaluation.metrics.diagonalness import MAGNITUDES
@@ -21,6 +22,7 @@ from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.rendering.sheet import to_uint8
+from biggan_discovery.rendering.ways import equal_reach, equal_reach_cost
 from biggan_discovery.reports import content, figures
 from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.document import (
@@ -51,7 +53,8 @@ def pictures_cost(report: Results) -> int:
 
 
 def _pictures_cost(judged: Judged) -> int:
-    return _MAPS * (1 + 2 * _MAP_PROBES) + min(len(judged.view.Q), _STRIPS) * _STRIP_SAMPLES * _STRIP_LENGTH
+    strips = min(len(judged.view.Q), _STRIPS)
+    return _MAPS * (1 + 2 * _MAP_PROBES) + strips * _STRIP_SAMPLES * _STRIP_LENGTH + equal_reach_cost(strips)
 
 
 def strip_scale(generator: FrozenGenerator) -> int:
@@ -169,24 +172,32 @@ class _Section:
         settings = {"settings": {"orthogonalize": "none"}, "layers": str(view.layers)}
         directions = Directions(view.Q, view.Q, settings)
         shown_ = self._order[:_STRIPS]
-        amounts = strip_amounts(_STRIP_LENGTH, view.path_size)
+        reach = equal_reach(
+            generator, directions, shown_, classes=view.classes, path_size=view.path_size, seed=view.seed
+        )
+        amounts = strip_amounts(_STRIP_LENGTH, 1.0)
         names = self.judged.names
         sheet = Sheet(
-            [Label(str(direction), names[direction] if names else "") for direction in shown_],
+            [
+                Label(str(direction), f"{names[direction] if names else ''} ±{reach[direction]:.2g}".strip())
+                for direction in shown_
+            ],
             tile=generator.resolution,
             rows=_STRIP_SAMPLES,
             columns=len(amounts),
-            header=[f"{amount:+.3g}" if amount else "0" for amount in amounts],
+            header=[f"{amount:+.0%}" if amount else "0" for amount in amounts],
             scale=strip_scale(generator),
         )
         z = sample_latents(generator, _STRIP_SAMPLES, view.seed)
-        film = Film(generator, directions, z, sample_classes(view.classes, _STRIP_SAMPLES))
+        film = Film(generator, directions, z, sample_classes(view.classes, _STRIP_SAMPLES), reach=reach)
         with open_writer(self._path("strips"), 1) as writer:
             for frame in film.strip(shown_, amounts, sheet):
                 writer.add(frame)
         count = "" if len(shown_) == len(self._order) else f" The first {len(shown_)} of {len(self._order)}."
         return self._picture(
-            "strips", f"Film strips, most active direction first, inactive ones last. Columns: amounts.{count}"
+            "strips",
+            "Film strips, most active direction first, inactive ones last. Columns: shares of the extent beside each "
+            f"direction, which changes all images equally.{count}",
         )
 
     def _penalty_maps(self) -> Picture:
@@ -222,6 +233,10 @@ class _Section:
             for name, direction in zip(self._names, self._order, strict=True)
         ]
         header = ["direction", *(figure.title for figure in columns)]
+        if shares := layer_shares(self._view.generator, self._view.Q.cpu()):
+            header.append("energy by layer")
+            for row, direction in zip(rows, self._order, strict=True):
+                row.append(shares_text(shares, direction))
         response = found.get(RESPONSE_IN_IMAGES, found.get(RESPONSE))
         if response is not None:
             header += ["first factor", "leakage"]

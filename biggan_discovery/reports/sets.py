@@ -11,9 +11,10 @@ from typing import Any
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import check_fits, layers_for, load_generator_for, setting_for
+from biggan_discovery.directions.layers import rows_of, subset
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.layer_range import LayerRange, parse_layers
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def open_sets(
     generator: FrozenGenerator,
     directions: Sequence[Directions | str | os.PathLike[str]],
     labels: Sequence[str] | None,
+    layers: str | None = None,
 ) -> list[DirectionSet]:
     """Read the sets that are files, and check that all fit the generator.
 
@@ -45,9 +47,12 @@ def open_sets(
         directions: objects or paths of directions files.
         labels: what to call each. By default a file is called by its name, or where that is "directions" by its
             folder's; other sets are numbered.
+        layers: which directions of each set to take, those for exactly these layers. Defaults to all, which are then
+            one set for all layers.
 
     Raises:
-        UserError: a file is given twice or cannot be read; labels that are not one for each set, all different; or
+        UserError: no directions for these layers, or directions for different layers that are no set for all of them;
+            a file is given twice or cannot be read; labels that are not one for each set, all different; or
             directions that do not fit the generator.
     """
     files = ["" if isinstance(each, Directions) else os.fspath(each) for each in directions]
@@ -58,8 +63,21 @@ def open_sets(
     for label, each, file in zip(called, directions, files, strict=True):
         loaded = each if isinstance(each, Directions) else Directions.load(each)
         check_fits(loaded, generator)
-        found.append(DirectionSet(label, loaded, layers_for(loaded, generator), file))
+        chosen = loaded if layers is None else _of_layers(loaded, generator, layers)
+        found.append(DirectionSet(label, chosen, layers_for(chosen, generator), file))
     return found
+
+
+def _of_layers(directions: Directions, generator: FrozenGenerator, layers: str) -> Directions:
+    """The directions for some layers; unnamed ones are called by their numbers in the set that they are from."""
+    rows = rows_of(directions, parse_layers(layers, generator.num_layers))
+    chosen = subset(directions, rows)
+    taken = {name.casefold() for name in chosen.names if name}
+    for index, row in enumerate(rows):
+        name = f"number {row}"
+        if len(rows) < len(directions) and not chosen.names[index] and name not in taken:
+            chosen.rename(index, name)
+    return chosen
 
 
 def file_labels(paths: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions, directions_of_start, initial_matrix, orthonormalize, pad
 from biggan_discovery.directions.activity import random_strengths, stored_changes
+from biggan_discovery.directions.layers import layer_shares
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.layer_range import is_each
 from biggan_discovery.generators.trial import try_out
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
@@ -44,6 +46,7 @@ from biggan_discovery.runs.session import Session
 from biggan_discovery.runs.trackers import tracker_names, trackers
 from biggan_discovery.sealed import DamagedError
 from biggan_discovery.search.announcement import announcement, cheaper
+from biggan_discovery.search.layer_by_layer import layer_by_layer, layers_with_coordinates
 from biggan_discovery.search.method import Found, Method, Settings
 from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
 from biggan_discovery.search.table import check_request, find_method
@@ -91,9 +94,12 @@ def discover(
         solver: "adam" or "joint-diagonalization", for "hessian" and "orojar" only. Defaults to Adam if a setting that
             only Adam has is given (`steps`, `batch`, `lr`, `probes`, `orthogonalize`), otherwise to joint
             diagonalization.
-        directions: number of rows of Q. Defaults to the number of coordinates of z that the layers see.
+        directions: number of rows of Q, for layers "each" of every layer. Defaults to the number of coordinates of z
+            that the layers see.
         layers: layers of the generator that the directions reach: "all", "coarse", "mid", "fine", or a range such as
-            "4-8". If layers see different parts of z, directions are zero in the parts of the other layers.
+            "4-8". If layers see different parts of z, directions are zero in the parts of the other layers. "each"
+            searches every layer by itself, in folders `out`/layer-0 and so on, and returns all directions sorted by
+            strength, each for its own layer; see `Directions.layers_of`.
         seed: random seed of the start and of all samples.
         out: folder for results. Calling `discover` again with the same arguments resumes the run bit for bit. Defaults
             to writing nothing.
@@ -140,12 +146,10 @@ def discover(
     by = f"{method} by {solver}" if solver else method
     asked = {
         "classes": class_indices(generator, classes),
-        "layers": layers,
         "directions": directions,
         "seed": seed,
         **{key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()},
     }
-    chosen = _of_all_processes(lambda: run_settings(generator, found_by, by, **asked))
     if save_every < 1:
         raise UserError(f"save_every is {save_every}; it should be at least 1")
     if out is not None and not os.fspath(out):
@@ -153,8 +157,24 @@ def discover(
     names = tracker_names(tracker)
     if names and out is None:
         raise UserError("a tracker needs a folder; give out")
-    run = _Run(generator, method, solver, found_by, chosen, None if out is None else Path(out), quiet)
-    return run.directions(save_every, names, judge=judge)
+    folder = None if out is None else Path(out)
+
+    def run(layers: str, folder: Path | None) -> _Run:
+        chosen = _of_all_processes(lambda: run_settings(generator, found_by, by, layers=layers, **asked))
+        return _Run(generator, method, solver, found_by, chosen, folder, quiet)
+
+    if not is_each(layers):
+        return run(layers, folder).directions(save_every, names, judge=judge)
+    runs = {layer: run(layer, folder and folder / f"layer-{layer}") for layer in layers_with_coordinates(generator)}
+    first = next(iter(runs.values()))
+    return layer_by_layer(
+        generator,
+        {layer: functools.partial(each.directions, save_every, names, judge=judge) for layer, each in runs.items()},
+        first.header(),
+        [found_by.evaluations(each.settings) for each in runs.values()],
+        folder,
+        quiet=quiet,
+    )
 
 
 class _Run:
@@ -187,7 +207,7 @@ class _Run:
             stack.enter_context(arithmetic("float32"))
             saved = processes.from_first(lambda: self._saved(stack))
             self._settle_precision(saved)
-            header = self._header()
+            header = self.header()
             if saved is not None and self.folder is not None:
                 check_same_run(self.folder, saved, header)
                 done = self.folder / DIRECTIONS
@@ -258,7 +278,7 @@ class _Run:
         if self.facts and not self.quiet:
             _log.info("precision %s: %s", taken, ", ".join(f"{key} {value:.4g}" for key, value in self.facts.items()))
 
-    def _header(self) -> dict[str, Any]:
+    def header(self) -> dict[str, Any]:
         """Everything that determines the result; runs with equal headers are the same run."""
         return {
             "generator": self.generator.name,
@@ -314,7 +334,7 @@ class _Run:
 
     def _found(self, result: Found, *, cost: int) -> Directions:
         """The directions of a finished search, with their metadata."""
-        generator, settings, own = self.generator, self.settings, self._header()
+        generator, settings, own = self.generator, self.settings, self.header()
         moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
         origin = {key: own.pop(key) for key in (*moved, *(["prior"] if "prior" in own else []))}
         space = generator.search_space(settings.layers)
@@ -335,6 +355,8 @@ class _Run:
             metadata["steps"] = own["steps"]
         Q = orthonormalize(result.A, own.get("orthogonalize", "qr"))
         found = Directions(pad(result.A, space, generator.z_dim), pad(Q, space, generator.z_dim), metadata)
+        if shares := layer_shares(generator, found.Q):
+            found.metadata["layer_shares"] = shares
         if "strength" in metadata and stored_changes(found) is None:
             found.metadata["random_strength"] = self._random_strength()
         return found

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.generators import batching
+from biggan_discovery.generators import FunctionGenerator, batching
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress
-from biggan_discovery.rendering.path_size import equal_path_sizes, equal_path_sizes_cost
+from biggan_discovery.rendering.path_size import (
+    equal_path_sizes,
+    equal_path_sizes_cost,
+    usual_change,
+    usual_change_cost,
+)
 from tests.evaluation.known import (
     PIXELS,
     SHAPE,
@@ -41,17 +46,45 @@ def test_they_are_inverse_to_the_slope() -> None:
     torch.testing.assert_close(found, (3.0 / change).clamp(max=8.0), rtol=1e-6, atol=0)
 
 
-def test_they_aim_for_the_usual_change() -> None:
+def test_they_aim_for_the_standard_deviation_of_the_images() -> None:
     Q = frame(5)
-    usual = (4.0 * slopes_along(Q).sqrt()).median()
-    found = torch.tensor(equal_path_sizes(linear(), Q, path_size=4.0, samples=2), dtype=torch.float64)
+    usual = usual_change(linear())
+    found = torch.tensor(equal_path_sizes(linear(), Q, path_size=50.0, samples=2), dtype=torch.float64)
     torch.testing.assert_close(found, usual / slopes_along(Q).sqrt(), rtol=1e-6, atol=0)
 
 
-def test_dead_directions_go_as_far_as_any_and_do_not_lower_the_usual_change() -> None:
+def test_the_standard_deviation_of_a_linear_generator_is_that_of_its_slopes() -> None:
+    # The variance of a pixel is the sum of its squared slopes; 16 pairs estimate it.
+    exact = SLOPES.square().sum(dim=1).mean().sqrt().item()
+    measured = [usual_change(linear(), seed=seed) for seed in range(8)]
+    assert sum(measured) / len(measured) == pytest.approx(exact, rel=0.1)
+
+
+def test_classes_are_not_part_of_the_standard_deviation() -> None:
+    def images(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (0.1 * z[:, :1] + 100 * y[:, None]).expand(-1, PIXELS).reshape(-1, *SHAPE)
+
+    many = FunctionGenerator(images, z_dim=Z_DIM, num_classes=4)
+    one = usual_change(many, classes=[2])
+    assert usual_change(many) == pytest.approx(one, rel=1e-3)
+    assert one == pytest.approx(0.1, rel=0.5)
+
+
+def test_what_other_directions_there_are_does_not_matter() -> None:
+    Q = frame()
+    together = equal_path_sizes(curved(), Q, samples=2)
+    assert [equal_path_sizes(curved(), Q[[row]], samples=2)[0] for row in range(len(Q))] == pytest.approx(together)
+
+
+def test_dead_directions_go_as_far_as_any() -> None:
     found = equal_path_sizes(dead(living=3), AXES, path_size=4.0, samples=2)
     assert found[3:] == [8.0] * 3
-    assert found[:3] == pytest.approx(equal_path_sizes(dead(living=3), AXES[:3], path_size=4.0, samples=2))
+
+
+def test_images_that_never_differ_go_as_far_as_any() -> None:
+    constant = generator(lambda z: (0 * z[:, :1]).expand(-1, PIXELS).view(-1, *SHAPE))
+    assert usual_change(constant) == 0
+    assert equal_path_sizes(constant, AXES[:2], path_size=4.0, samples=2) == [8.0, 8.0]
 
 
 def test_they_are_measured_from_the_sample_or_from_the_centre() -> None:
@@ -84,7 +117,7 @@ def test_they_cost_what_is_stated() -> None:
 
     counted = Counted(curved(), num_classes=3)
     equal_path_sizes(counted.generator, frame(5), samples=3, progress=Advanced(1, "", quiet=True))
-    assert counted.count == advanced == equal_path_sizes_cost(5, samples=3)
+    assert counted.count == advanced == equal_path_sizes_cost(5, samples=3) + usual_change_cost()
 
 
 @pytest.mark.parametrize(

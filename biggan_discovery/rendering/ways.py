@@ -149,10 +149,13 @@ class Straight(Way):
         )
 
     def _what(self) -> str:
-        extent = (
-            "an equal change of the image (± z units beside the names)" if self.reach else extent_text(self.path_size)
-        )
-        return joined(f"samples moved by up to {extent}", "centred" * self.centred)
+        if not self.reach:
+            extent = f"by up to {extent_text(self.path_size)}"
+        elif len(self.reach) == 1:
+            extent = f"by up to ±{next(iter(self.reach.values())):.2g}"
+        else:
+            extent = "by equal changes of the image, to the extents beside the numbers"
+        return joined(f"samples moved {extent}", "centred" * self.centred)
 
     def amount(self, amount: float) -> str:
         """In percent where each direction goes its own way."""

@@ -185,7 +185,7 @@ def deep(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_one_direction_on_many_classes(console: Console, deep: tuple[Path, Path], tmp_path: Path):
     folder, path = deep
-    options = "--only 1 --class 0,3,4 --transfer --frames 2 --format png --scale 1 --quiet"
+    options = "--only 1 --class 0,3,4 --transfer --frames 2 --format png --scale 1 --path-size 3 --quiet"
     console("visualize", path, *options.split())
     sheet = sheet_of(path.with_suffix(".png"))
     network, q = load_generator(folder, device="cpu"), Directions.load(path).Q[1]

@@ -66,7 +66,8 @@ def test_the_picture_lies_beside_the_file_and_is_said(visualize, file: Path) -> 
 def test_the_picture_shows_the_generators_images(visualize, file: Path, generator: Path) -> None:
     """Compare a strip made by the command with images from the generator."""
     out = file.with_name("strip.png")
-    code, _, err = visualize("--out", out, "--only", "2", "--frames", "3", "--samples", "2", "--seed", "4")
+    options = "--only 2 --frames 3 --samples 2 --seed 4 --path-size 2"
+    code, _, err = visualize("--out", out, *options.split())
     assert (code, err) == (0, "")
     network, q = load_generator(str(generator)), Directions.load(file).Q[2]
     z = sample_latents(network, 2, 4)

@@ -8,7 +8,7 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/python discover.py --out runs/demo
 	$(BIN)/biggan-discovery name runs/demo/directions.safetensors --suggest
-	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --path-size 2 --out runs/demo/directions.webp
+	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --out runs/demo/directions.webp
 	@echo
 	@echo "Open runs/demo/directions.webp. Then edit and judge what was found:"
 	@echo "  source .venv/bin/activate"

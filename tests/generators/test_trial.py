@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from biggan_discovery import FunctionGenerator, discover, evaluate
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.trial import try_out
 
 WEIGHT = torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
@@ -181,3 +182,23 @@ def test_a_gradient_that_is_not_finite_is_the_generator_s() -> None:
         discover(generator, solver="adam", steps=2, batch=2, judge=False, quiet=True, precision="float32")
     with pytest.raises(UserError, match="derivatives are not finite"):
         discover(generator, method="jacobian", samples=2, judge=False, quiet=True)
+
+
+class Subclass(FrozenGenerator):
+    def __init__(self, fn: Any) -> None:
+        sizes: Any = {"z_dim": 6, "num_layers": 1, "resolution": 8, "channels": 3}
+        super().__init__(None, name="mine", class_names=["0"], truncation=1.0, **sizes)
+        self.images = fn
+
+    def _finish(self, *state: Tensor) -> Tensor:
+        return self.images(state[0])
+
+
+def test_subclasses_of_users_are_tried_too(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        try_out(Subclass(plain))
+    assert not caplog.messages
+    try_out(Subclass(lambda z: (plain(z) + torch.rand(len(z), 3, 8, 8)) / 2))
+    assert any("another image for the same z when asked twice" in line for line in caplog.messages)
+    with pytest.raises(UserError, match="mine returns images that are not finite"):
+        try_out(Subclass(lambda z: plain(z) / 0))

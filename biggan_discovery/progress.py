@@ -18,7 +18,7 @@ class Progress:
     A stderr that cannot be written never stops the work.
 
     Args:
-        total: number of units of work.
+        total: number of units of work; None if it is not known.
         label: name of the operation, a few words.
         unit: name of one unit, singular.
         done: units that are already done, in a resumed run.
@@ -30,7 +30,7 @@ class Progress:
         ...         progress.advance(loss=0.1)
     """
 
-    def __init__(self, total: int, label: str, *, unit: str = "step", done: int = 0, quiet: bool = False):
+    def __init__(self, total: int | None, label: str, *, unit: str = "step", done: int = 0, quiet: bool = False):
         self._label, self._unit, self._total = clean(label), unit, total
         self._stream = tolerant(sys.stderr)
         self._terminal = self._stream.isatty()
@@ -63,9 +63,15 @@ class Progress:
         if self._lines and (now - self._last_line >= _SECONDS_BETWEEN_LINES or self._done == self._total):
             self._last_line = now
             shown = "".join(f", {key} {value:.4g}" for key, value in figures.items())
-            self._stream.line(f"{self._label}: {self._done}/{self._total}{shown} ({self._pace(now - self._start)})")
+            self._stream.line(f"{self._label}: {self._shown_count()}{shown} ({self._pace(now - self._start)})")
+
+    def _shown_count(self) -> str:
+        return str(self._done) if self._total is None else f"{self._done}/{self._total}"
 
     def _pace(self, seconds: float) -> str:
         units = self._done - self._first
+        rate = f"{units / max(seconds, 1e-9):.3g} {self._unit}/s"
+        if self._total is None:
+            return rate
         left = human_time((self._total - self._done) * seconds / units) if units else "an unknown time"
-        return f"{units / max(seconds, 1e-9):.3g} {self._unit}/s, {left} left"
+        return f"{rate}, {left} left"

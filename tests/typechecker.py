@@ -22,7 +22,10 @@ MODULES = [
         "numerics",
         "objectives",
         "rendering.motion",
+        "search.evidence",
+        "search.growth",
         "search.methods",
+        "search.unseen",
     )
 ]
 """All modules with shapes in their annotations lie in these; `test_annotations.py` holds them to it."""

@@ -27,12 +27,12 @@ from biggan_discovery.cli.options import (
     seed_option,
     sibling,
 )
+from biggan_discovery.cli.summary import summary
 from biggan_discovery.errors import UserError
 from biggan_discovery.runs.trackers import TRACKERS
 from biggan_discovery.search.table import SOLVERS, method_names, settings_by_user
 
 if TYPE_CHECKING:
-    from biggan_discovery.directions import Directions
     from biggan_discovery.generators import FrozenGenerator
 
 _OF_SOLVERS = "Settings of both solvers"
@@ -61,10 +61,10 @@ Examples:
 
 Running the same command again resumes from the last checkpoint.
 
-Joint diagonalization, the default solver, measures 16 to 96 latents and takes no gradient steps: 221,184 evaluations
-for biggan-deep-128, -256 and -512. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96
-(38,400,000 evaluations), runs only with --solver adam. What a search will do is printed first, and its time after the
-first steps.
+Joint diagonalization, the default solver, takes no gradient steps. It holds one latent in four back, tells how the
+directions do on these, and adds latents until that no longer improves; --samples, --evaluations and --minutes limit
+them. The schedule of the papers for ImageNet BigGANs, 50,000 steps of batch 96 (38,400,000 evaluations), runs only
+with --solver adam. What a search will do is printed first, and its time after the first steps.
 """
 
 
@@ -108,7 +108,7 @@ def _type(field: Field[Any]) -> click.ParamType:
         return Name(choices)
     if str(field.type).startswith("int"):
         return IntRange(least)
-    if field.type == "float":
+    if str(field.type).startswith("float"):
         return FiniteRange(least if above is None else above, min_open=above is not None)
     return click.STRING
 
@@ -135,7 +135,11 @@ _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(
 )
 @group(
     "How to search",
-    click.option("--method", type=_METHOD, default="hessian", show_default=True, help=_METHOD.explain("Method")),
+    click.option(
+        "--method",
+        type=_METHOD,
+        help=f"{_METHOD.explain('Method')}  [default: combined; hessian with the solver adam]",
+    ),
     click.option(
         "--solver",
         type=_SOLVER,
@@ -173,14 +177,15 @@ def discover_command(
 ) -> None:
     """Find interpretable directions of a generator.
 
-    The Hessian Penalty finds directions for which moving along one does not change the effect of another. Writes
-    directions.safetensors, history.csv and a checkpoint to resume from.
+    Finds directions for which moving along one does not change the effect of another (Hessian Penalty) and whose image
+    changes are orthogonal (OroJaR). Writes directions.safetensors, history.csv and a checkpoint to resume from.
     """
     from biggan_discovery.generators import load_generator, parse_classes
     from biggan_discovery.generators.layer_range import ALL, EACH, is_each, parse_layers
     from biggan_discovery.runs.processes import first_then_others, own_device
-    from biggan_discovery.search.table import check_request
+    from biggan_discovery.search.table import check_request, method_or_default
 
+    settings["method"] = method_or_default(settings["method"], settings["solver"], settings)
     check_request(settings["method"], settings["solver"], settings)
     place = own_device(device)
     loaded = first_then_others(
@@ -227,7 +232,7 @@ def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, set
         if os.path.exists(os.path.join(out, "state.safetensors")):  # noqa: PTH110, PTH118
             error.add_note(f"the run is saved in {out}, run the same command again to resume")
         raise
-    for line in _summary(found):
+    for line in summary(found):
         output.status(line)
     done = "already finished:" if _modified(file) == before else "saved"
     code = f" --generator {shlex.quote(generator.name)}" if runs_code(generator.name) else ""
@@ -251,25 +256,3 @@ def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> 
 def _plain(word: str) -> str:
     """A word as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in word)
-
-
-def _summary(found: Directions) -> list[str]:
-    """The cost and quality of the result, in at most two lines. A file may have been written by others."""
-    evaluations = found.metadata.get("generator_evaluations")
-    cost = "an unknown number of evaluations" if evaluations is None else f"{evaluations:,} generator evaluations"
-    penalties = found.metadata.get("held_out_penalty", {})
-    if not {"after", "random"} <= penalties.keys() or not penalties["random"][0]:
-        return [f"found {len(found)} directions with {cost}"]
-    change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
-    shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})
-    lines = [f"held-out Hessian Penalty: {shown} ({change:+.0f} % against random; {cost})"]
-    if "recovery" in found.metadata:
-        shown = _by_stage({name: f"{value:.3f}" for name, value in found.metadata["recovery"].items()})
-        lines.append(f"recovery of the known factors (mean |cos|): {shown}")
-    return lines
-
-
-def _by_stage(shown: dict[str, str]) -> str:
-    """The values for the result, for Adam's start if there is one, and for random directions."""
-    stages = {"after": "after", "before": "before", "random": "random directions"}
-    return ", ".join(f"{shown[key]} {words}" for key, words in stages.items() if key in shown)

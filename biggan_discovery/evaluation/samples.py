@@ -20,8 +20,9 @@ def judging_samples(
     seed: int,
     stream: int,
     path_size: float = 1.0,
+    probes: int = 0,
 ) -> Samples:
-    """z, y and one-hot w of samples held out from every search; z and y are the same for every Q.
+    """z, y, one-hot w and probes of samples held out from every search; z and y are the same for every Q.
 
     Raises:
         UserError: for fewer than two samples, or a Q that does not fit the generator.
@@ -34,7 +35,7 @@ def judging_samples(
         list(range(generator.num_classes)) if classes is None else classes,
         len(Q),
         count=samples,
-        probes=0,
+        probes=probes,
         path_size=path_size,
         seed=seed,
         stream=stream,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ACTIVENESS = "activeness"
 _METRICS = "biggan_discovery.evaluation.metrics"
 METRICS = {
+    "off-diagonal": f"{_METRICS}.off_diagonal:OFF_DIAGONAL",
     "diagonalness": f"{_METRICS}.diagonalness:DIAGONALNESS",
     ACTIVENESS: f"{_METRICS}.activeness:ACTIVENESS",
     "path-length": f"{_METRICS}.path_length:PATH_LENGTH",
@@ -32,7 +33,8 @@ METRICS = {
 }
 """Where each metric is found, in the order in which they are measured and reported.
 
-Each objective of `objectives.table` is a metric too, under its own name: it is judged on held-out samples."""
+Each objective of `objectives.table` is a metric too, under its own name and after the first of these: it is judged on
+held-out samples."""
 
 
 INTERMEDIATES = frozenset({"image-pairs"})
@@ -41,7 +43,7 @@ INTERMEDIATES = frozenset({"image-pairs"})
 
 def metric_names() -> tuple[str, ...]:
     """What `--metrics` takes, in the order of reports."""
-    return tuple(name for name in (*OBJECTIVES, *METRICS) if name not in INTERMEDIATES)
+    return tuple(name for name in _all_names() if name not in INTERMEDIATES)
 
 
 @functools.cache
@@ -83,4 +85,9 @@ def with_needed(names: Sequence[str] | None) -> list[str]:
         name = waiting.pop()
         chosen.add(name)
         waiting.extend(metric_named(name).after)
-    return [name for name in (*OBJECTIVES, *METRICS) if name in chosen]
+    return [name for name in _all_names() if name in chosen]
+
+
+def _all_names() -> tuple[str, ...]:
+    first, *rest = METRICS
+    return (first, *OBJECTIVES, *rest)

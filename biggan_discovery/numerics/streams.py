@@ -37,6 +37,8 @@ class Stream(IntEnum):
     PENALTY_MAP = 109
     DIAGONALNESS_CHOICES = 110
     """Choice of pairs of directions and of pixels."""
+    OFF_DIAGONAL = 111
+    OFF_DIAGONAL_SKETCHES = 112
 
 
 def random_numbers(seed: int, stream: int, *, step: int = 0, sample: int = 0) -> np.random.Generator:

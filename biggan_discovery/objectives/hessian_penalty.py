@@ -116,7 +116,7 @@ class _Hessians(Matrices):
 
     @staticmethod
     def default_samples(axes: int) -> int:
-        return 16 if axes <= EXACT_DIMENSIONS else 96  # Exact Hessians of all pixels need fewer latents.
+        return 16
 
     @staticmethod
     def kept(sketches: int | None) -> int:
@@ -134,7 +134,7 @@ class _Hessians(Matrices):
     ) -> Measured:
         assert epsilon is not None  # as it is in `settings`
         if sketches:
-            return _sketches(flat(images), axes, epsilon, sketches, random, batch)
+            return sketched(images, axes, epsilon, sketches, random, batch)
         return _all_pixels(flat(images), axes, epsilon, random, batch)
 
 
@@ -150,9 +150,10 @@ def _all_pixels(
     return Measured(2 * moments.diagonal()[n:].sum().item(), 2 * count + 1, product(rows), moments)
 
 
-def _sketches(
+def sketched(
     images: Images, axes: Float[Tensor, "n n"], epsilon: float, count: int, random: np.random.Generator, batch: Batch
 ) -> Measured:
+    """Hessians of `count` random combinations of pixels and JᵀJ at one latent; see `Matrices.measure`."""
     combinations: list[Tensor] = []  # shared by all parts of a batch
 
     def sketch(elements: int) -> Float[Tensor, "S P"]:
@@ -160,7 +161,7 @@ def _sketches(
             combinations.append(torch.from_numpy(random.standard_normal((count, elements)) / elements**0.5))
         return combinations[0]
 
-    hessians, rows = sketched_hessians(images, axes, epsilon, batch, sketch)
+    hessians, rows = sketched_hessians(flat(images), axes, epsilon, batch, sketch)
     value = 2 * off_diagonal(in_float64(hessians)) / count
     return Measured(value, 2 * len(axes) * (1 + count), product(rows), hessians.cpu())
 

@@ -148,7 +148,7 @@ class Matrices(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def default_samples(axes: int) -> int:
-        """Default number of latents to measure."""
+        """Number of latents that a search measures first; it adds more for as long as that helps."""
 
     @staticmethod
     @abc.abstractmethod

@@ -14,6 +14,9 @@ OBJECTIVES = {
 }
 """Module and attribute of each objective, by its name in `--method`."""
 
+JACOBIAN_PRODUCTS = "orojar"
+"""The objective whose matrices are JᵀJ, which are measured along with all others."""
+
 
 def objective_named(name: str) -> Objective:
     """Return an objective by its name in the table.

@@ -24,7 +24,7 @@ from biggan_discovery.sealed import DamagedError, seal, unseal
 STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.safetensors"
 PREVIOUS = "state.previous.safetensors"
 """The checkpoint before the newest, which a run resumes from if the newest is damaged."""
-FORMAT = 2  # 1 had neither a version nor a checksum.
+FORMAT = 3  # 1 had neither a version nor a checksum, 2 no number of steps.
 BY_CONTENT = {"generator": "generator_sha256", "init": "init_sha256"}
 """Settings that name a file, and the checksum of its content; where there is one, it decides whether they are equal."""
 _HISTORY = "history"
@@ -39,9 +39,11 @@ class State:
         settings: everything that determines the result.
         tensors: tensors that steps update, on any device.
         columns: names of the columns of the history.
-        total: total number of steps.
+        total: number of steps; if `open`, of those that are planned so far.
         history: one row per completed step.
-        facts: measurements made before the first step, for the header of the result.
+        facts: measurements for the header of the result, JSON values.
+        growing: names of the tensors whose first dimension is at least the number of completed steps.
+        open: whether more steps may be added.
     """
 
     settings: dict[str, Any]
@@ -50,6 +52,8 @@ class State:
     total: int
     history: list[list[float]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    growing: frozenset[str] = frozenset()
+    open: bool = False
 
     @property
     def step(self) -> int:
@@ -67,7 +71,13 @@ class State:
         writer.writerows([index + 1, *row] for index, row in enumerate(self.history))
         atomic_write(folder / HISTORY, text.getvalue())
         rows = torch.tensor(self.history, dtype=torch.float64).reshape(self.step, len(self.columns))
-        header = {"format": FORMAT, "settings": self.settings, "facts": self.facts}
+        header = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "facts": self.facts,
+            "total": self.total,
+            "open": self.open,
+        }
         newest = folder / STATE
         with atomic_path(newest) as temporary:
             temporary.write_bytes(seal({_HISTORY: rows, **self.tensors}, header))
@@ -82,8 +92,10 @@ class Saved(NamedTuple):
         path: its file.
         format: version of the file's format.
         settings: everything that determines the result.
-        facts: measurements made before the first step.
+        facts: measurements for the header of the result.
         tensors: by name, and the history.
+        total: number of steps.
+        open: whether more steps may be added.
     """
 
     path: Path
@@ -91,11 +103,18 @@ class Saved(NamedTuple):
     settings: dict[str, Any]
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
+    total: int
+    open: bool
 
     @property
     def step(self) -> int:
         """Number of completed steps."""
         return len(self.tensors[_HISTORY])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search has ended."""
+        return self.step == self.total and not self.open
 
 
 def read_saved(folder: Path) -> Saved | None:
@@ -149,13 +168,13 @@ def resumed(saved: Saved, fresh: State) -> State:
         )
     try:
         tensors = {name: saved.tensors[name] for name in (_HISTORY, *fresh.tensors)}
-        _check_like(tensors, fresh)
+        _check_like(tensors, fresh, saved.total)
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{saved.path} is not a state of this search ({error}); choose another --out, or remove it to start again"
         ) from error
     history = tensors.pop(_HISTORY).tolist()
-    return replace(fresh, tensors=tensors, history=history)
+    return replace(fresh, tensors=tensors, history=history, total=saved.total, open=saved.open)
 
 
 @memory_errors_pass()
@@ -168,13 +187,16 @@ def _read(path: Path) -> Saved:
             raise DamagedError("it has no settings or no history")
         if not isinstance(version, int) or version < 1:
             raise DamagedError("its header has no format version")
+        total = header.get("total", settings.get("steps", settings.get("samples", 0)) if version < FORMAT else None)
+        if not isinstance(total, int) or not isinstance(header.get("open", False), bool):
+            raise DamagedError("its header does not say how many steps there are")
     except DamagedError as error:
         raise DamagedError(f"{path} is not a readable state of a search ({error})") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     if version > FORMAT:
         raise UserError(f"{path} has format {version}, but this version reads up to {FORMAT}; please update")
-    return Saved(path, version, settings, facts, tensors)
+    return Saved(path, version, settings, facts, tensors, total, header.get("open", False))
 
 
 def _is_whole(path: Path) -> bool:
@@ -194,19 +216,24 @@ def _comparable(settings: dict[str, Any], others: dict[str, Any]) -> dict[str, A
     return {key: value for key, value in settings.items() if key not in left_out}
 
 
-def _check_like(found: dict[str, Tensor], fresh: State) -> None:
+def _check_like(found: dict[str, Tensor], fresh: State, total: int) -> None:
     """Raise ValueError if the tensors cannot have been written by this search."""
     rows = found[_HISTORY]
     shapes = {_HISTORY: (torch.float64, (len(rows), len(fresh.columns)))} | {
         name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in fresh.tensors.items()
     }
     for name, tensor in found.items():
-        if (tensor.dtype, tuple(tensor.shape)) != shapes[name]:
+        dtype, shape = shapes[name]
+        if name in fresh.growing and tensor.ndim and len(tensor) >= len(rows):
+            shape = (len(tensor), *shape[1:])
+        if (tensor.dtype, tuple(tensor.shape)) != (dtype, shape):
             raise ValueError(f"its {name} is {tensor.dtype} {tuple(tensor.shape)}")
         if not tensor.isfinite().all():
             raise ValueError(f"its {name} is not finite")
-    if len(rows) > fresh.total:
-        raise ValueError(f"it has {len(rows)} steps, but the total is {fresh.total}")
+    if not fresh.growing and total != fresh.total:
+        raise ValueError(f"it is for {total} steps, not {fresh.total}")
+    if len(rows) > total:
+        raise ValueError(f"it has {len(rows)} steps, but the total is {total}")
 
 
 def _show(settings: dict[str, Any], key: str) -> str:

@@ -50,7 +50,11 @@ class Session:
     def begin(self, state: State) -> None:
         """Save the initial state of a run with 0 steps, so that its folder is complete."""
         if not state.step and not state.total:
-            self._save(state)
+            self.save(state)
+
+    def steps(self, label: str) -> Progress:
+        """Progress bar over steps whose number is not known."""
+        return Progress(None, label, quiet=self.quiet)
 
     def after_step(self, state: State, row: list[float], progress: Progress) -> bool:
         """Record the history row of a step, save if due, and return whether to stop."""
@@ -61,7 +65,7 @@ class Session:
         if not self.quiet:
             self.pace.after_step(state)
         if state.step % self.save_every == 0 or state.step == state.total or self.interrupts.signal:
-            self._save(state)
+            self.save(state)
             self._show(state)
         return bool(self.interrupts.signal)
 
@@ -79,7 +83,7 @@ class Session:
             message = str(error) if isinstance(error, OutOfMemoryError) else out_of_memory(error)
         # Outside of the handler, whose traceback would hold on to the activations.
         if self.folder is not None and state.step:
-            self._save(state)
+            self.save(state)
             message += f"; {state.step} of {state.total} are saved in {self.folder}, and the same command resumes them"
         raise OutOfMemoryError(message)
 
@@ -89,7 +93,8 @@ class Session:
             if pixels is not None:
                 tracker.picture("directions", pixels, state.step)
 
-    def _save(self, state: State) -> None:
+    def save(self, state: State) -> None:
+        """Save a checkpoint."""
         if self.folder is not None:
             if self.hold is not None:
                 self.hold.keep()

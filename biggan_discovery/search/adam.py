@@ -63,10 +63,6 @@ class Adam(Method):
             "lower --probes",
         )
 
-    def total(self, settings: AdamSettings) -> int:
-        """Number of steps."""
-        return settings.steps
-
     def choose_precision(self, generator: FrozenGenerator, settings: AdamSettings) -> tuple[str, dict[str, float]]:
         """The fastest precision whose gradient agrees in direction with that in float64."""
         return gradient_precision(generator, settings, self.objective)

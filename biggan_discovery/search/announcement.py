@@ -15,14 +15,21 @@ _MOST_CLASSES = 3
 _CHEAPER = {
     ADAM: f"fewer --steps, or --solver {JOINT_DIAGONALIZATION}, which needs about a tenth of the evaluations",
     JOINT_DIAGONALIZATION: (
-        "fewer latents (--samples), --method orojar, which takes 1 evaluation for each coordinate and latent, "
-        "fewer coordinates (--layers), or the closed forms sefa and ganspace"
+        "--minutes or fewer latents (--samples), --method orojar, which takes 1 evaluation for each coordinate and "
+        "latent, fewer coordinates (--layers), or the closed forms sefa and ganspace"
     ),
 }
 
 
 def announcement(
-    generator: FrozenGenerator, name: str, solver: str | None, method: Method, settings: Any, *, done: int = 0
+    generator: FrozenGenerator,
+    name: str,
+    solver: str | None,
+    method: Method,
+    settings: Any,
+    *,
+    done: int = 0,
+    total: int = 0,
 ) -> str:
     """One line: generator, classes, method and solver, directions, steps, device and precision.
 
@@ -33,6 +40,7 @@ def announcement(
         method: the method.
         settings: its settings.
         done: steps that are already done, in a resumed run.
+        total: steps that are planned so far.
 
     Example:
         >>> announcement(generator, "hessian", "joint-diagonalization", method, settings)
@@ -50,7 +58,7 @@ def announcement(
     if evaluations is not None:
         parts.append(f"{evaluations:,} generator evaluations")
     if done:
-        parts.append(f"{done:,} of {method.total(settings):,} done")
+        parts.append(f"{done:,} of {total:,} done")
     return clean(f"{generator.name}, {_classes(generator, settings.classes)}: {', '.join(parts)}")
 
 
@@ -62,11 +70,11 @@ def cheaper(solver: str | None) -> str:
 def _amount(solver: str | None, settings: Any) -> list[str]:
     if solver == ADAM:
         return [f"{settings.steps:,} steps of {settings.batch} samples"]
-    samples = getattr(settings, "samples", None)
-    if samples is None:
+    if not hasattr(settings, "samples"):
         return []
     sketches = getattr(settings, "sketches", None)
-    return [f"{samples:,} latents" + (f" × {sketches} sketches" if sketches else "")]
+    latents = "as many latents as it takes" if settings.samples is None else f"{settings.samples:,} latents"
+    return [latents + (f" × {sketches} sketches" if sketches else "")]
 
 
 def _classes(generator: FrozenGenerator, classes: list[int]) -> str:

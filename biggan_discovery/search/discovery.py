@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from biggan_discovery.directions.activity import random_strengths, stored_change
 from biggan_discovery.directions.layers import layer_shares
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
+from biggan_discovery.evaluation.metrics.off_diagonal import unseen_cost, unseen_matrices
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import is_each
@@ -46,12 +47,14 @@ from biggan_discovery.runs.session import Session
 from biggan_discovery.runs.trackers import tracker_names, trackers
 from biggan_discovery.sealed import DamagedError
 from biggan_discovery.search.announcement import announcement, cheaper
+from biggan_discovery.search.evidence import Score
 from biggan_discovery.search.layer_by_layer import layer_by_layer, layers_with_coordinates
 from biggan_discovery.search.method import Found, Method, Settings
 from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
-from biggan_discovery.search.table import check_request, find_method
+from biggan_discovery.search.table import check_request, find_method, method_or_default
 
 _RANDOM_STRENGTH_LATENTS = 16
+_UNSEEN_SAMPLES = 12  # at which Adam is judged as joint diagonalization is
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ def discover(
     generator: FrozenGenerator | str | os.PathLike[str],
     *,
     classes: str | int | Sequence[int] | None = None,
-    method: str = "hessian",
+    method: str | None = None,
     solver: str | None = None,
     directions: int | None = None,
     layers: str = "all",
@@ -76,11 +79,13 @@ def discover(
 
     The methods "hessian" and "orojar" minimize an objective of the coefficients w of G(z + wQ, y) over orthonormal Q,
     with one of two solvers. "joint-diagonalization" measures second derivatives (or products of first derivatives) once
-    and finds the frame that diagonalizes all of them best; directions are sorted by strength. "adam" descends the
-    gradient of the objective with respect to a matrix A, whose rows are orthonormalized to Q at every step, at one-hot
-    w × U(-path_size, path_size) (Peebles et al. 2020, section 4.3). The objective depends on A only through Q, so A is
-    retracted to orthogonal rows of length √(coordinates): its entries are of order 1, and `lr` has the same meaning for
-    every z_dim and at every step. The learning rate follows a cosine schedule to zero.
+    and finds the frame that diagonalizes all of them best. One latent in four is held back and tells how good the frame
+    is; latents are added until that value stops falling. "combined" diagonalizes both kinds of matrices together, with
+    the weight that does best at latents it was not fitted to. "adam" descends the gradient of the objective with
+    respect to a matrix A, whose rows are orthonormalized to Q at every step, at one-hot w × U(-path_size, path_size)
+    (Peebles et al. 2020, section 4.3). The objective depends on A only through Q, so A is retracted to orthogonal rows
+    of length √(coordinates): its entries are of order 1, and `lr` has the same meaning for every z_dim and at every
+    step. The learning rate follows a cosine schedule to zero.
 
     If `torch.distributed` is initialized, all processes must call this function with the same arguments. They share the
     work, the first process writes the folder and shows progress, and all return the same directions.
@@ -88,9 +93,10 @@ def discover(
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts.
         classes: class indices to search over, or a string such as "cone" or "0-2". Defaults to all.
-        method: "hessian", the Hessian Penalty (Peebles et al. 2020); "orojar", Orthogonal Jacobian Regularization (Wei
-            et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace" (Härkönen et al. 2020) and "jacobian" (Ramesh et al.
-            2018), closed-form methods; "random" and "coordinates", baselines.
+        method: "combined", Hessian Penalty and OroJaR together; "hessian", the Hessian Penalty (Peebles et al. 2020);
+            "orojar", Orthogonal Jacobian Regularization (Wei et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace"
+            (Härkönen et al. 2020) and "jacobian" (Ramesh et al. 2018), closed-form methods; "random" and "coordinates",
+            baselines. Defaults to "combined", or to "hessian" if Adam or one of its settings is asked for.
         solver: "adam" or "joint-diagonalization", for "hessian" and "orojar" only. Defaults to Adam if a setting that
             only Adam has is given (`steps`, `batch`, `lr`, `probes`, `orthogonalize`), otherwise to joint
             diagonalization.
@@ -117,10 +123,11 @@ def discover(
     to start from; `precision`, "float32", "tf32", "float16", "bfloat16", or "auto" for the fastest one whose gradient
     has a cosine similarity of at least 0.99 with the float64 gradient on this generator.
 
-    Settings of "joint-diagonalization": `samples`, number of latents to measure; `sketches`, number of random pixel
-    combinations whose Hessians are measured per latent, 0 for every pixel separately, which is the default for up to 24
-    coordinates; `path_size`; `epsilon`; `precision`; `init`, as above, which restricts the search to the span of its
-    rows.
+    Settings of "joint-diagonalization": `samples`, number of latents to measure, by default as many as it takes;
+    `evaluations`, most generator evaluations; `minutes`, time after which no latents are added; `sketches`, number of
+    random pixel combinations whose Hessians are measured per latent, 0 for every pixel separately, which is the default
+    for up to 24 coordinates; `path_size`; `epsilon`; `precision`; `init`, as above, which restricts the search to the
+    span of its rows.
 
     "ganspace" and "jacobian" also have `samples`, and "ganspace" has `orthogonalize`. Both solvers and "jacobian" have
     `micro_batch`, the number of images computed at once; it changes results only through rounding.
@@ -128,7 +135,9 @@ def discover(
     Returns:
         The directions. `metadata` holds all settings; the number of generator evaluations, in which a forward pass, a
         backward pass and a forward-mode tangent of one image count as one each, and judging is not included; the
-        held-out penalty; and, if true directions are known, their recovery.
+        held-out penalty; for both solvers "unseen", off-diagonal sums of squares at latents that were held back; for
+        joint diagonalization "error_angle", the angle in degrees within which each direction is determined; and, if
+        true directions are known, their recovery.
 
     Raises:
         UserError: for an invalid argument, or if the folder holds a different run or is in use.
@@ -139,6 +148,7 @@ def discover(
         >>> found.Q.shape
         torch.Size([16, 16])
     """
+    method = method_or_default(method, solver, settings)
     found_by, solver = check_request(method, solver, settings)
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator(generator)
@@ -192,7 +202,7 @@ class _Run:
     ):
         self.generator, self.name, self.solver, self.method = generator, name, solver, method
         self.settings: Any = settings
-        self.facts: dict[str, float] = {}
+        self.facts: dict[str, Any] = {}
         self.folder = folder
         self.hold: Hold | None = None
         self.first = processes.rank() == 0
@@ -211,7 +221,7 @@ class _Run:
             if saved is not None and self.folder is not None:
                 check_same_run(self.folder, saved, header)
                 done = self.folder / DIRECTIONS
-                if saved.step == self.method.total(self.settings) and done.exists():
+                if saved.finished and done.exists():
                     return processes.from_first(lambda: _finished(done))
             start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
@@ -223,7 +233,16 @@ class _Run:
             recorded = [] if keep is None else stack.enter_context(trackers(tracker, keep, state.step, header))
             if not self.quiet:
                 _log.info(
-                    "%s", announcement(generator, self.name, self.solver, self.method, self.settings, done=state.step)
+                    "%s",
+                    announcement(
+                        generator,
+                        self.name,
+                        self.solver,
+                        self.method,
+                        self.settings,
+                        done=state.step,
+                        total=state.total,
+                    ),
                 )
             with interrupts.remembered():
                 session = Session(
@@ -275,8 +294,9 @@ class _Run:
             )
         if taken in PRECISIONS:
             self.settings = dataclasses.replace(self.settings, precision=taken)
-        if self.facts and not self.quiet:
-            _log.info("precision %s: %s", taken, ", ".join(f"{key} {value:.4g}" for key, value in self.facts.items()))
+        accuracy = [f"{key} {value:.4g}" for key, value in self.facts.items() if isinstance(value, float)]
+        if accuracy and not self.quiet:
+            _log.info("precision %s: %s", taken, ", ".join(accuracy))
 
     def header(self) -> dict[str, Any]:
         """Everything that determines the result; runs with equal headers are the same run."""
@@ -415,9 +435,33 @@ class _Run:
         known["held_out_penalty"] = {name: list(estimate) for name, estimate in penalties.items()}
         if of_penalty:
             known["objective_value"] = penalties["after"].mean
+        if self.solver == ADAM:
+            known["unseen"] = self._unseen(candidates, settings)
         truth = generator.true_directions
         if truth is not None and len(truth) <= len(found):
             known["recovery"] = {name: recovery(Q, truth).mean for name, Q in candidates.items()}
+
+    def _unseen(self, candidates: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Off-diagonal sums of squares of frames at latents of their own, in the form of joint diagonalization's."""
+        generator, layers = self.generator, self.settings.layers
+        sizes = {"samples": _UNSEEN_SAMPLES, "sketches": 1}
+        cost = unseen_cost(generator, layers=layers, **sizes)
+        with Progress(cost, "judging at unseen latents", unit="evaluation", quiet=self.quiet) as progress:
+            matrices = unseen_matrices(
+                generator,
+                classes=self.settings.classes,
+                path_size=settings["path_size"],
+                epsilon=settings["epsilon"],
+                layers=layers,
+                progress=progress,
+                **sizes,
+            )
+        figures: dict[str, Any] = {"latents": {"unseen": _UNSEEN_SAMPLES}}
+        for name, Q in candidates.items():
+            for kind, ratios in matrices.ratios(Q).items():
+                known = ratios[~ratios.isnan()]
+                figures.setdefault(kind, {})["found" if name == "after" else name] = Score(known[:0], known).figures()
+        return figures
 
 
 def _finished(path: Path) -> Directions:

@@ -140,10 +140,6 @@ class Method(abc.ABC):
         """Number of rows of the start `settings.init`; 0 for closed-form methods."""
         return 0
 
-    def total(self, settings: Any) -> int:
-        """Total number of steps; 0 for closed-form methods."""
-        return 0
-
     def evaluations(self, settings: Any) -> int | None:
         """Generator evaluations of the whole search; None if they are known only after its first step."""
         return None

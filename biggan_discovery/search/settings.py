@@ -16,6 +16,10 @@ ADAM, JOINT_DIAGONALIZATION = "adam", "joint-diagonalization"
 STARTS = ("random", "coordinates")
 ORTHOGONALIZE = ("qr", "gram-schmidt", "none")
 AUTO = "auto"
+DETERMINED = 15.0
+"""Error angle in degrees up to which a direction counts as determined."""
+WIDE = 0.05
+"""Difference of unseen and own value above which a frame fits its own latents rather than the generator."""
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 
 # Generators may override the paper's defaults, as the bundled ones do.
@@ -49,10 +53,14 @@ class AdamSettings(Settings):
 class JointDiagonalizationSettings(Settings):
     """Settings of the solver joint-diagonalization."""
 
-    samples: int = setting("Number of latents to measure.", default="16 to 96", least=1, most=10**9)
+    samples: int | None = setting("Latents to measure, no more.", default="as many as it takes", least=1, most=10**9)
+    evaluations: int | None = setting("Most generator evaluations.", default="no limit", least=1, most=10**15)
+    minutes: float | None = setting(
+        "Add no latents after so many minutes.", default="no limit", above=0, recorded=False
+    )
     sketches: int = setting(
         "Random pixel combinations per latent; 0 for all pixels.",
-        default="0 up to 24 dimensions, 8 above",
+        default="0 up to 24 dimensions, 2 above",
         least=0,
         most=10**6,
     )

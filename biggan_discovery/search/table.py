@@ -29,6 +29,9 @@ CLOSED_FORMS = {
 }
 """The location of each closed-form method. The other methods are objectives, see `objectives.table`."""
 
+COMBINED = "combined"
+"""The method that diagonalizes Hessians and JᵀJ together, by joint diagonalization."""
+
 SOLVERS: dict[str, tuple[str, type[Settings]]] = {
     JOINT_DIAGONALIZATION: (
         "biggan_discovery.search.joint_diagonalization:JointDiagonalization",
@@ -41,7 +44,7 @@ SOLVERS: dict[str, tuple[str, type[Settings]]] = {
 
 def method_names() -> tuple[str, ...]:
     """The names of all methods."""
-    return (*OBJECTIVES, *CLOSED_FORMS)
+    return (COMBINED, *OBJECTIVES, *CLOSED_FORMS)
 
 
 def find_method(name: str, solver: str | None, asked: Mapping[str, Any]) -> tuple[Method, str | None]:
@@ -63,11 +66,24 @@ def find_method(name: str, solver: str | None, asked: Mapping[str, Any]) -> tupl
         if solver is not None:
             raise UserError(f"solver is {solver!r}, but {name} is computed without a solver")
         return _imported(CLOSED_FORMS[name])(), None
+    if name == COMBINED:
+        if solver not in (None, JOINT_DIAGONALIZATION) or (solver is None and _asks_for_adam(asked)):
+            raise UserError(f"{COMBINED} is computed by {JOINT_DIAGONALIZATION} only; Adam minimizes hessian or orojar")
+        return _imported(SOLVERS[JOINT_DIAGONALIZATION][0])(
+            name, objective_named("hessian"), kind="hessian", with_products=True
+        ), JOINT_DIAGONALIZATION
     objective = objective_named(name)
     if solver is None:
         adam = objective.matrices is None or _asks_for_adam(asked)
         solver = ADAM if adam else JOINT_DIAGONALIZATION
     return _imported(SOLVERS[solver][0])(name, objective), solver
+
+
+def method_or_default(method: str | None, solver: str | None, asked: Mapping[str, Any]) -> str:
+    """The method, by default that of joint diagonalization, or of Adam if Adam or one of its settings is asked for."""
+    if method is not None:
+        return method
+    return "hessian" if solver == ADAM or (solver is None and _asks_for_adam(asked)) else COMBINED
 
 
 def check_request(method: str, solver: str | None, asked: Mapping[str, Any]) -> tuple[Method, str | None]:

@@ -12,6 +12,7 @@ from biggan_discovery.objectives.table import OBJECTIVES
 
 LEAST: dict[str, dict[str, Any]] = {
     **{name: {"samples": 2, "probes": 2, "frames": 2} for name in OBJECTIVES},
+    "off-diagonal": {"samples": 2, "sketches": 1},
     "diagonalness": {"samples": 2, "pairs": None},
     "class-transfer": {"samples": 2, "classes": 2},
     "image-pairs": {"pairs": 16, "side": 32},

@@ -1,0 +1,69 @@
+"""When a search by joint diagonalization has latents enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from biggan_discovery.runs.folder import State
+from biggan_discovery.search.evidence import ONE_IN, Evidence, Score
+from biggan_discovery.search.settings import WIDE, JointDiagonalizationSettings
+
+_GAIN = 0.005  # Fall of the unseen value, with half as many latents again, below which it has stopped falling.
+_MOST_LATENTS = 384
+
+
+def round_of(
+    evidence: Evidence,
+    frame: Float[Tensor, "n n"],
+    before: Float[Tensor, "n n"] | None,
+    kind: str,
+    weights: Mapping[str, float],
+) -> dict[str, Any]:
+    """What a round found: numbers of latents, weights, own and unseen value, gap, and gain over the round before.
+
+    The gap is what the fit adds to the difference between held-back and other latents, which are not equally hard: that
+    of the mean JᵀJ's eigenvectors, which are hardly fitted to Hessians, is subtracted. The gain is that on the latents
+    held back now, of this frame over that of the round before.
+    """
+    score = evidence.score(frame)[kind]
+    found = {"latents": len(evidence.held), "held_back": int(evidence.held.sum()), "weights": dict(weights)}
+    found |= score.figures() | {"gap": None, "gain": None}
+    if len(score.unseen):
+        gap = _difference(score)
+        if len(evidence.kinds) > 1 and len(frame) > 1:
+            gap -= _difference(evidence.score(torch.linalg.eigh(evidence.gram).eigenvectors.T)[kind])
+        found["gap"] = gap
+        if before is not None:
+            found["gain"] = (evidence.score(before)[kind].unseen.mean() - score.unseen.mean()).item()
+    return found
+
+
+def next_total(settings: JointDiagonalizationSettings, state: State, minutes: float) -> int | None:
+    """How many latents the next round ends with; None if there is none."""
+    latents, rounds = state.step, state.facts["rounds"]
+    if settings.samples or _enough(rounds) or latents >= _MOST_LATENTS:
+        return None
+    if settings.minutes and minutes >= settings.minutes:
+        return None
+    total = min(-(-latents * 3 // 2 // ONE_IN) * ONE_IN, _MOST_LATENTS)
+    if settings.evaluations:
+        spent = state.history[-1][1]
+        total = min(total, int(settings.evaluations * latents / spent))
+    return total if total > latents else None
+
+
+def _enough(rounds: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether own and unseen values have met and the unseen value has stopped falling."""
+    last = rounds[-1]
+    if last["unseen"] is None:
+        return last["own"] is None  # nothing to diagonalize
+    return last["gain"] is not None and last["gain"] < _GAIN and last["gap"] < WIDE
+
+
+def _difference(score: Score) -> float:
+    return (score.unseen.mean() - score.own.mean()).item()

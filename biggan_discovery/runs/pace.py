@@ -57,5 +57,5 @@ def _cost(state: State) -> str:
     if "evaluations" not in state.columns:
         return ""
     so_far = state.history[-1][state.columns.index("evaluations")]
-    which = "of the first round" if state.open else "in all"
+    which = "of the first round" if state.open and not state.settings.get("samples") else "in all"
     return f" ({so_far * state.total / state.step:,.0f} generator evaluations {which})"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,12 @@ from biggan_discovery.evaluation.metrics.off_diagonal import (
     unseen_cost,
     unseen_matrices,
 )
-from biggan_discovery.generators.layer_range import ALL
+from biggan_discovery.generators.layer_range import ALL, to_layer_range
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
 from tests.search.test_joint_diagonalization import FRAME, Counting, generator, separable
 
-SIZES = {"samples": 6, "sketches": 3}
+SIZES: dict[str, Any] = {"samples": 6, "sketches": 3}
 
 
 def test_the_true_frame_leaves_nothing_of_the_hessians_off_the_diagonal():
@@ -55,7 +56,7 @@ def test_its_cost_is_what_it_evaluates(monkeypatch):
 
 def test_sets_share_the_matrices():
     made = generator()
-    view = View(made, FRAME.float(), ALL, [0], path_size=2.0, epsilon=0.05, sizes=SIZES)
+    view = View(made, FRAME.float(), to_layer_range(ALL, 1), [0], path_size=2.0, epsilon=0.05, sizes=SIZES)
     assert OFF_DIAGONAL.shared_cost(view) == unseen_cost(made, layers="all", **SIZES)
     good = OFF_DIAGONAL(view)
     assert OFF_DIAGONAL.shared_cost(view) == 0
@@ -67,7 +68,7 @@ def test_sets_share_the_matrices():
 
 def test_a_linear_network_has_no_hessians_to_judge():
     linear = FunctionGenerator(lambda z: z[:, :3].view(-1, 3, 1, 1) * 1.0, z_dim=4)
-    view = View(linear, torch.eye(4), ALL, [0], path_size=1.0, epsilon=0.5, sizes=SIZES)
+    view = View(linear, torch.eye(4), to_layer_range(ALL, 1), [0], path_size=1.0, epsilon=0.5, sizes=SIZES)
     assert OFF_DIAGONAL(view)[PRODUCTS].mean == pytest.approx(0, abs=1e-6)
 
 

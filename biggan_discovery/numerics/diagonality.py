@@ -34,11 +34,11 @@ def ratios_to_random(matrices: Float[Tensor, "L m n n"], Q: Float[Tensor, "k n"]
 
     Args:
         matrices: (L, m, n, n), symmetric; L groups.
-        Q: (k, n), 2 ≤ k ≤ n, orthonormal rows.
+        Q: (k, n), orthonormal rows.
 
     Returns:
         (L,): 0 for a frame that diagonalizes the group, 1 on average for random ones, nan for groups that are diagonal
-        in every frame.
+        in every frame, as all are if k is 1.
 
     Example:
         >>> matrices = torch.diag(torch.tensor([1.0, -1.0]))[None, None]
@@ -46,6 +46,8 @@ def ratios_to_random(matrices: Float[Tensor, "L m n n"], Q: Float[Tensor, "k n"]
         tensor([0.], dtype=torch.float64)
     """
     k, n = Q.shape
+    if k < 2:
+        return torch.full((len(matrices),), torch.nan, dtype=torch.float64)
     expected = random_off_diagonal(matrices) * (k * (k - 1) / (n * (n - 1)))
     rows = Q.to(matrices)
     found = torch.stack([_off_diagonal(rows @ group @ rows.T) for group in matrices])

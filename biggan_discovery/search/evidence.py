@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from biggan_discovery.numerics.bootstrap import Kind, stacked
-from biggan_discovery.numerics.diagonality import ratios_to_random, scaled
+from biggan_discovery.numerics.diagonality import random_off_diagonal, ratios_to_random, scaled
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize, start_frame
 
 ONE_IN = 4
@@ -85,8 +85,13 @@ class Evidence:
     def best_weights(self, first: str, second: str) -> dict[str, float]:
         """Weights of two kinds whose frame does best on the first one at latents that it was not fitted to.
 
-        Twofold cross-validation among the latents that are not held back, so that these stay unseen.
+        Twofold cross-validation among the latents that are not held back, so that those stay unseen. With a single
+        latent both have the same weight. If the first kind is diagonal in every frame, the second one decides alone.
         """
+        if (~self.held).sum() < 2:
+            return {first: 0.5, second: 0.5}
+        if not random_off_diagonal(self.kinds[first]).any():
+            return {first: 0.0, second: 1.0}
         found = []
         for weight in _WEIGHTS:
             weights = {first: 1 - weight, second: weight}

@@ -145,7 +145,7 @@ def test_a_state_of_a_later_version_is_refused(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "FORMAT", 99)
         state(3).save(tmp_path)
-    with pytest.raises(UserError, match="has format 99, but this version reads up to 2; please update"):
+    with pytest.raises(UserError, match="has format 99, but this version reads up to 3; please update"):
         read_saved(tmp_path)
 
 

@@ -159,6 +159,21 @@ def test_products_that_agree_help_noisy_hessians():
     assert evidence.best_weights("hessian", "orojar")["orojar"] >= 0.5
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_any_number_of_latents_is_enough_to_run(samples):
+    found = discover(generator(), samples=samples, quiet=True, judge=False)
+    assert found.Q.shape == (6, 6)
+    assert found.metadata["rounds"][-1]["latents"] == samples
+
+
+def test_a_linear_network_is_left_to_the_products_of_its_first_derivatives():
+    linear = FunctionGenerator(lambda z: (z * torch.tensor([1.0, 3, 2, 5])).view(-1, 4, 1, 1) / 30, z_dim=4)
+    found = discover(linear, samples=8, sketches=2, epsilon=0.5, quiet=True, judge=False)
+    assert recovery(found.Q, torch.eye(4)).mean > 0.999
+    one = FunctionGenerator(lambda z: torch.sin(z).view(-1, 1, 1, 1), z_dim=1)
+    assert discover(one, quiet=True, judge=False).Q.shape == (1, 1)
+
+
 def test_combined_is_the_default_and_adam_minimizes_the_hessian_penalty():
     assert discover(generator(), samples=4, quiet=True).metadata["method"] == "combined"
     adam = discover(generator(), steps=1, batch=2, quiet=True).metadata

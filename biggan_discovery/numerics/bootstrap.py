@@ -64,12 +64,12 @@ def error_angles(
         >>> error_angles([kind], torch.eye(3))
         tensor([0., 0., 0.], dtype=torch.float64)
     """
-    from scipy.optimize import linear_sum_assignment  # slow to import
-
     Q = Q.double()
     count = len(kinds[0].matrices)
     if count < 2:
         return torch.full((len(Q),), 90.0, dtype=torch.float64)
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     random = torch.Generator().manual_seed(seed)
     squares = torch.zeros(len(Q), dtype=torch.float64)
     for _ in range(resamples):

@@ -44,7 +44,7 @@ COMMANDS = {
     "edit (mp4)": "edit {found} --set 0=1 --samples 2 --frames 8 --out {out}.mp4",
     "evaluate": "evaluate {found} --metrics activeness --out {out}",
     "evaluate (learned)": "evaluate {found} --metrics rca --out {out}",
-    "compare": "compare {found} {found} --out {out}",
+    "compare": "compare {found} {named} --out {out}",
     "import": "import {matrix} --generator scenes-64 --out {out}.safetensors",
     "export": "export {found} {out}.npy",
     "name": "name {named} 0 size",

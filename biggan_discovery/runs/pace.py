@@ -47,7 +47,12 @@ class Pace:
             return
         self._said = True
         expected = left * seconds / (state.step - self._first)
-        _log.info("about %s for the remaining %s %ss%s", human_time(expected), f"{left:,}", self._unit, _cost(state))
+        _log.info(
+            "about %s for the remaining %s%s",
+            human_time(expected),
+            f"{left:,} {self._unit}{'s' * (left != 1)}",
+            _cost(state),
+        )
         if expected > _LONG and self._cheaper:
             _log.warning("this takes %s; cheaper: %s", human_time(expected), self._cheaper)
 

@@ -73,7 +73,8 @@ def _amount(solver: str | None, settings: Any) -> list[str]:
     if not hasattr(settings, "samples"):
         return []
     sketches = getattr(settings, "sketches", None)
-    latents = "as many latents as it takes" if settings.samples is None else f"{settings.samples:,} latents"
+    plural = "s" * (settings.samples != 1)
+    latents = "as many latents as it takes" if settings.samples is None else f"{settings.samples:,} latent{plural}"
     return [latents + (f" × {sketches} sketches" if sketches else "")]
 
 

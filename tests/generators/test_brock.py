@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_penalty_and_gradient_equal_the_originals(reference: tuple[BrockBigGAN, 
 def test_facts_of_the_reference(reference: tuple[BrockBigGAN, dict[str, Tensor]], fixtures_dir: Path) -> None:
     generator, _ = reference
     folder = fixtures_dir / "brock-biggan-128-ch4"
-    assert generator.name == str(folder.resolve())
+    assert generator.name == os.path.abspath(folder)  # noqa: PTH100 - A link keeps its name.
     assert (generator.z_dim, generator.num_layers, generator.resolution, generator.channels) == (120, 6, 128, 3)
     assert generator.class_names[207] == "golden retriever"
     assert generator.sha256 == hashlib.sha256((folder / "G_ema.pth").read_bytes()).hexdigest()

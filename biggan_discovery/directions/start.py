@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from biggan_discovery.directions.directions import Directions
+from biggan_discovery.directions.directions import Directions, check_orthonormal
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import existing_file
+from biggan_discovery.generators.layer_range import EACH
 from biggan_discovery.numerics.streams import random_numbers
 
 STARTS = ("random", "coordinates")
@@ -104,4 +105,13 @@ def _rows_of_file(path: str | os.PathLike[str], ndirs: int, z_dim: int) -> Float
         raise UserError(f"{path} has directions for z_dim {directions.z_dim}, but this generator has z_dim {z_dim}")
     if len(directions) < ndirs:
         raise UserError(f"{path} has {len(directions)} directions; {ndirs} are needed")
-    return directions.Q[:ndirs]
+    rows = directions.Q[:ndirs]
+    if directions.layers == EACH:
+        try:
+            check_orthonormal(rows)
+        except UserError as error:
+            raise UserError(
+                f"{path} has directions for different layers, which are not orthogonal to each other; "
+                "choose another start"
+            ) from error
+    return rows

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         strip_amounts,
         traversal,
     )
-    from biggan_discovery.rendering.path_size import equal_path_sizes
+    from biggan_discovery.rendering.path_size import equal_path_sizes, usual_change
     from biggan_discovery.rendering.ranges import range_of
     from biggan_discovery.rendering.settings import settings_of
     from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
@@ -56,6 +56,7 @@ _HOMES = {
     "strip_amounts": "motion",
     "to_uint8": "sheet",
     "traversal": "motion",
+    "usual_change": "path_size",
 }
 __all__ = [
     "CurvedFilm",
@@ -85,5 +86,6 @@ __all__ = [
     "strip_amounts",
     "to_uint8",
     "traversal",
+    "usual_change",
 ]
 __getattr__ = attach(__name__, _HOMES)

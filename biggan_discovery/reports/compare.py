@@ -174,7 +174,7 @@ def compare(
     scores = _measured(generator, given, chosen, seed=seed, out=out, quiet=quiet)
     pairs = []
     for one, other in itertools.combinations(given, 2):
-        space = one.directions.search_space
+        space = generator.search_space(one.layers)
         sizes = len(one.directions), len(other.directions)
         chance = chance_agreement(*sizes, space.stop - space.start, seed=seed)
         found = agreement(one.directions.Q, other.directions.Q)

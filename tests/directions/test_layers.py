@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from biggan_discovery.directions import Directions
+from biggan_discovery.directions import Directions, initial_matrix
 from biggan_discovery.directions.defaults import layers_for, layers_of, rows_for
 from biggan_discovery.directions.layers import layer_shares, shares_text, subset
 from biggan_discovery.errors import UserError
@@ -146,3 +146,13 @@ def test_a_subset_keeps_what_is_known_of_each_direction():
     assert [chosen.layers_of(row) for row in range(2)] == ["0", "2"]
     assert chosen.metadata["layer_shares"] == {"0": [1, 0], "2": [0, 1]}
     assert torch.equal(chosen.Q, found.Q[[1, 3]])
+
+
+def test_rows_that_are_not_orthogonal_are_no_start(tmp_path: Path):
+    file = tmp_path / "d.safetensors"
+    two_layers().save(file)
+    assert torch.equal(initial_matrix(str(file), 2, 4, seed=0), torch.eye(2, 4))
+    with pytest.raises(
+        UserError, match="different layers, which are not orthogonal to each other; choose another start"
+    ):
+        initial_matrix(str(file), 3, 4, seed=0)

@@ -72,12 +72,14 @@ def test_by_module_and_attribute(name: str, tmp_path: Path, monkeypatch: pytest.
         torch.testing.assert_close(generator.latents(uniform), (2 * uniform - 1).float())
 
 
-def test_closed_forms_take_the_first_layer_of_a_dcgan(fixtures_dir: Path) -> None:  # noqa: ARG001
-    network = real_networks.load("celeba32-dcgan")
+@pytest.mark.parametrize(("name", "prior"), [("celeba32-dcgan", "uniform"), ("celeba64-dcgan", "normal")])
+def test_closed_forms_take_the_first_layer_of_a_dcgan(fixtures_dir: Path, name: str, prior: str) -> None:
+    assert (fixtures_dir / "real" / name).is_dir()
+    network = real_networks.load(name)
     assert isinstance(network, nn.Sequential)
     first = network[1]
     assert isinstance(first, nn.ConvTranspose2d)
-    generator = FunctionGenerator(network, z_dim=100, prior="uniform", projections=first.weight.flatten(1).T)
+    generator = FunctionGenerator(network, z_dim=100, prior=prior, projections=first.weight.flatten(1).T)
     z = generator.latents(torch.rand(3, 100, dtype=torch.float64))
     # One row per output of the layer, before the norm.
     torch.testing.assert_close(
@@ -86,6 +88,14 @@ def test_closed_forms_take_the_first_layer_of_a_dcgan(fixtures_dir: Path) -> Non
     for method in ("sefa", "ganspace"):
         found = discover(generator, method=method, directions=3, judge=False, quiet=True)
         torch.testing.assert_close(found.Q @ found.Q.T, torch.eye(3), atol=1e-4, rtol=0)
+        assert found.metadata["prior"] == prior
+        if method == "sefa":
+            # Shen & Zhou 2021: eigenvectors of the weight whose rows have length 1.
+            W = first.weight.detach().double().flatten(1).T
+            values, vectors = torch.linalg.eigh((W / W.norm(dim=1, keepdim=True)).T @ (W / W.norm(dim=1, keepdim=True)))
+            cosines = (found.Q.double() * vectors.T.flip(0)[:3]).sum(dim=1).abs()
+            torch.testing.assert_close(cosines, torch.ones(3, dtype=torch.float64), atol=1e-4, rtol=0)
+            assert found.strengths == pytest.approx(values.flip(0)[:3].tolist(), rel=1e-4)
 
 
 def test_a_users_file_is_searched_and_drawn(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

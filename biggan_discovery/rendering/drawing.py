@@ -84,7 +84,7 @@ def draw(
         fps: frames per second, above 0; a GIF takes up to 50.
         path_size: extent to each side, above 0, in units of z. "auto", the default except with `curved`, scales it per
             direction so that all directions change the image equally, by the standard deviation of the generator's
-            images, see `equal_path_sizes`; at most twice that of the search. With `curved`, defaults to that of the
+            images, or as far as half the length of z, see `equal_path_sizes`. With `curved`, defaults to that of the
             search.
         easing: speed profile of the loop, "sine", "linear" or "smooth".
         transfer: show one direction on many classes: rows are classes, with the same samples.
@@ -311,9 +311,8 @@ def _way(
     straight = Transfer if transfer else Straight
     if isinstance(path_size, int | float):
         return Curved(scene, float(path_size)) if curved else straight(scene, float(path_size), centred)
-    size = setting_for(scene.directions, scene.generator, "path_size")
     if curved:
-        return Curved(scene, size)
+        return Curved(scene, setting_for(scene.directions, scene.generator, "path_size"))
     assert scene.directions is not None  # Only curved paths go without.
     with Progress(equal_reach_cost(len(scene.shown)), "measuring", unit="image", quiet=quiet) as progress:
         reach = equal_reach(
@@ -321,7 +320,6 @@ def _way(
             scene.directions,
             scene.shown,
             classes=scene.classes,
-            path_size=size,
             layers=scene.layers,
             centred=centred,
             seed=seed,

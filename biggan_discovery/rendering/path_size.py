@@ -16,7 +16,8 @@ from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw as draw_samples
 from biggan_discovery.progress import Progress
 
-_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 1.5, 2.0)  # of the path size; no direction goes further than the last
+_GRID = (0.0, 0.0625, 0.125, 0.25, 0.5, 0.75, 1.0)  # of the path size; no direction goes further than the last
+_LATENTS = 256  # that tell how long latents are
 _PAIRS = 16  # of images that tell how much images differ
 
 
@@ -84,7 +85,7 @@ def equal_path_sizes(
     Q: Tensor,
     *,
     classes: list[int] | None = None,
-    path_size: float = 5.0,
+    path_size: float | None = None,
     change: float | None = None,
     centred: bool = False,
     samples: int = 4,
@@ -95,14 +96,15 @@ def equal_path_sizes(
     """A path size for each direction, such that all of them change the image by the same amount.
 
     The amount is the RMS difference of pixels between both ends of the walk and its middle, a mean over samples. It is
-    measured at amounts up to twice `path_size` and read off in between; a direction that changes too little to get
-    there gets twice `path_size`.
+    measured at amounts up to `path_size` and read off in between; a direction that changes too little to get there
+    gets `path_size`.
 
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
         classes: class indices to draw from. Defaults to all.
-        path_size: half the largest result.
+        path_size: the largest result. Defaults to half the root-mean-square length of the generator's latents: farther
+            out, few samples of the prior are.
         change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the standard deviation of the
             generator's images, see `usual_change`: no direction changes an image more than another sample would.
         centred: remove the sample's own component along the direction first, as `rendering.move`.
@@ -112,7 +114,7 @@ def equal_path_sizes(
         progress: advanced by one for each image.
 
     Returns:
-        ndirs path sizes, in (0, 2·path_size].
+        ndirs path sizes, in (0, path_size].
 
     Raises:
         UserError: fewer than two samples, a path size that is not positive, a negative change, or a Q that does not
@@ -124,7 +126,7 @@ def equal_path_sizes(
         >>> len(sizes)
         16
     """
-    if not 0 < path_size < float("inf"):
+    if path_size is not None and not 0 < path_size < float("inf"):
         raise UserError(f"path_size is {path_size}; it should be a positive number")
     if change is not None and not 0 <= change < float("inf"):
         raise UserError(f"change is {change}; it should be a number of at least 0")
@@ -143,7 +145,7 @@ def equal_path_sizes(
         stream=Stream.STEP_SIZE,
         step=0,
     )
-    sizes = path_size * torch.tensor(_GRID, dtype=torch.float64)
+    sizes = (path_size or _half_length(generator, seed)) * torch.tensor(_GRID, dtype=torch.float64)
     amounts = torch.cat((sizes, -sizes[1:]))
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
     exact = in_float64(Q.to(drawn.z))
@@ -157,6 +159,22 @@ def equal_path_sizes(
     if change is None:
         change = usual_change(generator, classes=classes, seed=seed, progress=progress)
     return [_first_crossing(sizes.numpy(), curve.numpy(), change) for curve in curves]
+
+
+def _half_length(generator: FrozenGenerator, seed: int) -> float:
+    """Half the root-mean-square length of latents."""
+    latents = draw_samples(
+        generator,
+        [0],
+        1,
+        count=_LATENTS,
+        probes=0,
+        path_size=1.0,
+        seed=seed,
+        stream=Stream.STEP_SIZE,
+        step=3,
+    )
+    return in_float64(latents.z).square().flatten(1).sum(dim=1).mean().sqrt().item() / 2
 
 
 def _rms(difference: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class Straight(Way):
 
     def blocks(self, row: int) -> list[tuple[Label, int]]:
         """One for each direction."""
-        extent = f"±{self.reach[row]:.2g}" if row in self.reach else ""
+        extent = f"±{self.reach[row]:.2g}" if row in self.reach and not self._equal else ""
         return [(self.scene.label(row, extent), row)]
 
     def walk(self, *, quiet: bool) -> Film:
@@ -151,15 +151,22 @@ class Straight(Way):
     def _what(self) -> str:
         if not self.reach:
             extent = f"by up to {extent_text(self.path_size)}"
-        elif len(self.reach) == 1:
+        elif self._equal:
             extent = f"by up to ±{next(iter(self.reach.values())):.2g}"
         else:
-            extent = "by equal changes of the image, to the extents beside the numbers"
+            extent = "to the extents beside the numbers"
         return joined(f"samples moved {extent}", "centred" * self.centred)
 
     def amount(self, amount: float) -> str:
         """In percent where each direction goes its own way."""
+        if self.reach and self._equal:
+            return super().amount(float(f"{amount * next(iter(self.reach.values())):.2g}"))
         return f"{amount:+.0%}" if self.reach and amount else super().amount(amount)
+
+    @property
+    def _equal(self) -> bool:
+        """Whether all directions go equally far, as far as can be read."""
+        return len({f"{size:.2g}" for size in self.reach.values()}) == 1
 
     def _classes(self) -> Tensor:
         return self.scene.samples.y
@@ -229,7 +236,6 @@ def equal_reach(
     rows: Sequence[int],
     *,
     classes: list[int],
-    path_size: float,
     layers: LayerRange | str | None = None,
     centred: bool = False,
     seed: int = 0,
@@ -242,7 +248,6 @@ def equal_reach(
         directions: the directions.
         rows: which of them.
         classes: class indices to draw from.
-        path_size: half the largest result.
         layers: layers that they reach. Defaults to each direction's own.
         centred: see `move`.
         seed: of the samples.
@@ -261,7 +266,6 @@ def equal_reach(
             generator,
             directions.Q[group],
             classes=classes,
-            path_size=path_size,
             change=change,
             centred=centred,
             samples=_MEASURED,

@@ -172,9 +172,7 @@ class _Section:
         settings = {"settings": {"orthogonalize": "none"}, "layers": str(view.layers)}
         directions = Directions(view.Q, view.Q, settings)
         shown_ = self._order[:_STRIPS]
-        reach = equal_reach(
-            generator, directions, shown_, classes=view.classes, path_size=view.path_size, seed=view.seed
-        )
+        reach = equal_reach(generator, directions, shown_, classes=view.classes, seed=view.seed)
         amounts = strip_amounts(_STRIP_LENGTH, 1.0)
         names = self.judged.names
         sheet = Sheet(

@@ -43,7 +43,7 @@ def test_they_are_inverse_to_the_slope() -> None:
     Q = frame()
     change = slopes_along(Q).sqrt()
     found = torch.tensor(equal_path_sizes(linear(), Q, path_size=4.0, change=3.0, samples=2), dtype=torch.float64)
-    torch.testing.assert_close(found, (3.0 / change).clamp(max=8.0), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found, (3.0 / change).clamp(max=4.0), rtol=1e-6, atol=0)
 
 
 def test_they_aim_for_the_standard_deviation_of_the_images() -> None:
@@ -78,13 +78,13 @@ def test_what_other_directions_there_are_does_not_matter() -> None:
 
 def test_dead_directions_go_as_far_as_any() -> None:
     found = equal_path_sizes(dead(living=3), AXES, path_size=4.0, samples=2)
-    assert found[3:] == [8.0] * 3
+    assert found[3:] == [4.0] * 3
 
 
 def test_images_that_never_differ_go_as_far_as_any() -> None:
     constant = generator(lambda z: (0 * z[:, :1]).expand(-1, PIXELS).view(-1, *SHAPE))
     assert usual_change(constant) == 0
-    assert equal_path_sizes(constant, AXES[:2], path_size=4.0, samples=2) == [8.0, 8.0]
+    assert equal_path_sizes(constant, AXES[:2], path_size=4.0, samples=2) == [4.0, 4.0]
 
 
 def test_they_are_measured_from_the_sample_or_from_the_centre() -> None:
@@ -133,3 +133,11 @@ def test_bad_input_is_named(settings: dict, message: str) -> None:
     settings = {"Q": AXES, **settings}
     with pytest.raises(UserError, match=re.escape(message)):
         equal_path_sizes(curved(), settings.pop("Q"), **settings)
+
+
+def test_no_direction_goes_further_than_half_the_length_of_a_latent() -> None:
+    flat = FunctionGenerator(
+        lambda z: (1e-3 * z[:, :1]).expand(-1, PIXELS).reshape(-1, *SHAPE), z_dim=100, truncation=0.5
+    )
+    [size] = equal_path_sizes(flat, torch.eye(1, 100), change=1.0, samples=2)
+    assert size == pytest.approx(0.5 * 10 / 2, rel=0.05)

@@ -195,7 +195,7 @@ class _Section:
         return self._picture(
             "strips",
             "Film strips, most active direction first, inactive ones last. Columns: shares of the extent beside each "
-            f"direction, which changes all images equally.{count}",
+            f"direction, at which images change equally, or half the length of z.{count}",
         )
 
     def _penalty_maps(self) -> Picture:

@@ -15,7 +15,7 @@ from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange, parse_layers
-from biggan_discovery.generators.trial import try_out
+from biggan_discovery.numerics.trial import try_out
 
 if TYPE_CHECKING:
     import torch

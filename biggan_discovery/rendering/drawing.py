@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -144,6 +145,11 @@ def draw(
     scene = _scene(network, directions, only=only, classes=indices, layers=layers, samples=chosen, curved=curved)
     if transfer and len(scene.shown) > 1 and not per_direction:
         raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
+    amounts_to = functools.partial(_amounts, still=target.still, frames=frames, easing=easing)
+    if path_size in (None, "auto") and not curved:
+        # Too few frames and too large a sheet are refused before path sizes are measured.
+        nominal = (Transfer if transfer else Straight)(scene, 1.0, centred)
+        _sheets(target, nominal, amounts_to(1.0), columns, scale)
     way = _way(
         scene,
         path_size,
@@ -153,10 +159,7 @@ def draw(
         seed=seed,
         quiet=quiet,
     )
-    if target.still:
-        amounts = strip_amounts(frames or _PICTURES, way.path_size)
-    else:
-        amounts = loop_amounts(frames or _FRAMES, way.path_size, easing)
+    amounts = amounts_to(way.path_size)
     if directions is not None and isinstance(path_size, int | float) and not curved:
         warn_beyond(directions, network, {row: float(path_size) for row in scene.shown}, to_both_sides=True)
     settings = {
@@ -205,9 +208,9 @@ def _write(
     quiet: bool,
 ) -> Path | list[Path]:
     """Draw and write each file."""
-    shown, names = way.scene.shown, way.scene.names
-    groups = [[row] for row in shown] if target.per_direction else [shown]
-    sheets = [_sheet(way, rows, amounts, target, columns, scale) for rows in groups]  # Too large ones are refused
+    names = way.scene.names
+    groups = _groups(target, way)
+    sheets = _sheets(target, way, amounts, columns, scale)  # Too large ones are refused
     walk = way.walk(quiet=quiet)  # before paths are followed.
     files = []
     with Progress(
@@ -222,6 +225,27 @@ def _write(
             if report is not None:
                 report(written)
     return files if target.per_direction else files[0]
+
+
+def _amounts(path_size: float, *, still: bool, frames: int | None, easing: str) -> list[float]:
+    """The amounts of a strip's pictures or of a loop's frames."""
+    if still:
+        return strip_amounts(frames or _PICTURES, path_size)
+    return loop_amounts(frames or _FRAMES, path_size, easing)
+
+
+def _groups(target: Target, way: Way) -> list[list[int]]:
+    """The directions of each file."""
+    return [[row] for row in way.scene.shown] if target.per_direction else [way.scene.shown]
+
+
+def _sheets(target: Target, way: Way, amounts: list[float], columns: int | None, scale: int | None) -> list[Sheet]:
+    """The sheet of each file.
+
+    Raises:
+        UserError: one is too large.
+    """
+    return [_sheet(way, rows, amounts, target, columns, scale) for rows in _groups(target, way)]
 
 
 def _sheet(
@@ -269,12 +293,14 @@ def _scene(
     if directions is None:
         space = generator.search_space(reached or ALL)
         names = [""] * (space.stop - space.start)
-        shown = range(min(_LEADING, len(names)))
+        known = range(len(names))
+        shown = known[:_LEADING]
     else:
-        names, shown = directions.names, rows_for(directions, generator, layers)
+        names, known = directions.names, rows_for(directions, generator, layers)
+        shown = known
     if only is not None and only != "all":
         source = generator.name if directions is None else directions.source
-        shown = _existing(only, shown, source, layers)
+        shown = _existing(only, known, source, layers)
     return Scene(generator, directions, list(shown), names, classes, reached, samples, inactive_rows(directions))
 
 

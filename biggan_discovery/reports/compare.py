@@ -24,7 +24,7 @@ from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metrics.activeness import activeness, activeness_cost
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
-from biggan_discovery.generators.trial import try_out
+from biggan_discovery.numerics.trial import try_out
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, strip_amounts, to_uint8, traversal
 from biggan_discovery.reports import figures

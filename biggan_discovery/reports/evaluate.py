@@ -18,8 +18,8 @@ from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator, load_generator
-from biggan_discovery.generators.trial import try_out
 from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.numerics.trial import try_out
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text

@@ -23,9 +23,9 @@ from biggan_discovery.evaluation.metrics.off_diagonal import unseen_cost, unseen
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import is_each
-from biggan_discovery.generators.trial import try_out
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
+from biggan_discovery.numerics.trial import try_out
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress

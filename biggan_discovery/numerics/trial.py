@@ -12,6 +12,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.function import FunctionGenerator
+from biggan_discovery.numerics.arithmetic import arithmetic
 
 _log = logging.getLogger(__name__)
 _tried: WeakSet[FrozenGenerator] = WeakSet()
@@ -24,6 +25,7 @@ _BEYOND = 1.05
 
 
 @torch.no_grad()
+@arithmetic("float32")
 def try_out(generator: FrozenGenerator) -> None:
     """Warn of a user's own network that gives different images for one z, or images of another range.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from biggan_discovery import FunctionGenerator, discover, evaluate
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.trial import try_out
+from biggan_discovery.numerics.trial import try_out
 
 WEIGHT = torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
 

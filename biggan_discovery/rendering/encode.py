@@ -30,6 +30,7 @@ class Writer(abc.ABC):
     """A sink of frames, see `open_writer`."""
 
     fastest: ClassVar[float] = 1000.0  # The maximum frames per second.
+    even: ClassVar[bool] = False  # whether sides are padded to even lengths
     limits: ClassVar = NO_LIMITS  # Of a frame.
 
     def __init__(self, path: Path, fps: float, note: str = ""):
@@ -130,7 +131,6 @@ class _Video(Writer):
     """Frames piped into one ffmpeg process."""
 
     options: ClassVar[tuple[str, ...]] = ()
-    even = False  # whether sides must be even
     limits = Limits(side=16384, memory=80)  # libx264, which also makes the copies for GIF; measured at 8 megapixels.
 
     _process: _Ffmpeg | None = None
@@ -171,7 +171,7 @@ class _Video(Writer):
 
 
 class _Mp4(_Video):
-    even = True
+    even: ClassVar[bool] = True
     # yuv420p is what every player shows. A short lookahead, few references and slices instead of frames in parallel
     # bound the memory for very large frames.
     options = (

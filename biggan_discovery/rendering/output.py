@@ -99,21 +99,22 @@ class Target:
             UserError: as `open_writer`.
             OSError: encoding fails, for example on a full disk.
         """
-        out, count, shape = self.file(row, name), 0, (0, 0)
+        out, count, height, width = self.file(row, name), 0, 0, 0
         replaced = out.exists() and (out.is_file() or any(out.iterdir()))
         with open_writer(out, fps, form=self.form, note=settings_text(settings)) as writer:
             for frame in frames:
                 writer.add(frame)
                 if progress is not None:
                     progress.advance()
-                count, shape = count + 1, frame.shape
+                count += 1
+                height, width = (side + side % 2 if writer.even else side for side in frame.shape[:2])
         files = list(out.iterdir()) if self.form == FRAMES else [out]
         size = sum(file.stat().st_size for file in files) / 1e6
         if self.form == FRAMES:
             length = f", {count} frames"
         else:
             length = f", {count} frames in {count / fps:.3g} s" if count > 1 else ""
-        text = f"{out} ({shape[1]} x {shape[0]} pixels{length}, {size:.3g} MB)"
+        text = f"{out} ({width} x {height} pixels{length}, {size:.3g} MB)"
         return f"{text}, replacing an older one" if replaced else text
 
 

@@ -81,6 +81,7 @@ def test_the_list_fits_in_60_columns(console: Console, tmp_path: Path, monkeypat
     console("name", path, "2", "a long name that goes on and on, up to one hundred characters")
     console("name", path, "1", "--note", " does nothing ", "--range", "-2,3.5")
     console("name", path, "--author", "A. Name", "--licence", "CC-BY-4.0")
+    monkeypatch.setenv("COLUMNS", "200")
     whole = console("name", path)
     assert "one hundred characters  (inactive)\n" in whole
     monkeypatch.setenv("COLUMNS", "60")

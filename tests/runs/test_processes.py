@@ -236,7 +236,7 @@ def test_a_process_that_dies_stops_the_run_in_one_line(tmp_path, start, whole, k
         (ADAM, (("--seed", "0"), ("--seed", "1")), "seed is 0 in the first process and 1 in process 1"),
         (ADAM, ((), ("--class", "cow")), "'cow'"),
         ((*ADAM, "--path-size", "3e38"), (), "the penalty became nan at step 1"),
-        (("--path-size", "3e38"), (), "the penalty became nan at latent 1"),
+        (("--path-size", "3e38"), (), "not finite at latent 1"),
     ],
 )
 def test_bad_input_is_one_line_of_all_processes(tmp_path, start, options, extra, message):

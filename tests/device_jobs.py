@@ -207,6 +207,10 @@ def _edit(bench: Bench, title: str, edits: Any, suffix: str = ".png", **options:
     return [*_pictures(made), np.load(kept)]
 
 
+def _contact_sheet(bench: Bench) -> list[np.ndarray]:
+    return _pictures(bd.contact_sheet(bench.generator("deep"), bench.folder / "samples.png", samples=3, quiet=True))
+
+
 def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None, **options: Any) -> Any:
     """All figures, and the pictures of the report."""
     directions = bench.shared / f"{network}-0.safetensors"
@@ -371,6 +375,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["edit"] = functools.partial(_edit, title="still", edits={0: 2.0, "camera": -1.0})
     edits = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=edits, suffix=".gif", samples=2)
+    jobs["samples"] = _contact_sheet
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
     jobs["evaluate baselines"] = functools.partial(_evaluated, network="function", metrics=["hessian"], baselines=True)

@@ -52,7 +52,7 @@ def test_halves_of_surrogate_pairs_are_replaced(text: str):
         (b"\xff\xfe\x00", "not valid JSON"),
         (b"\x80", "not valid JSON"),
         ("1" * 5000, "not valid JSON"),
-        ("[" * 10**6, "64 levels"),
+        ("[" * 10**6, "131,072 lists"),
         ('{"a":' * 65 + "1" + "}" * 65, "64 levels"),
         ("[" * 65 + "]" * 65, "64 levels"),
         ("[" + "0," * 9_000_000 + "0]", "4,194,304"),

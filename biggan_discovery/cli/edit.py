@@ -37,7 +37,7 @@ _EXAMPLES = """
 Examples:
   COMMAND scenes-64 --set 3=+2 --set "object hue=-1.5"
   COMMAND scenes-64 --set 0=3 --class torus --out torus.png
-  COMMAND directions/scenes-64.safetensors --set 1=2 --pick 3,7,11 --format frames --out frames
+  COMMAND scenes-64 --set 1=2 --pick 3,7,11 --format frames --out frames
   COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
       each direction reaches only the given layers
 """

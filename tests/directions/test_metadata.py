@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biggan_discovery.cli.discover import _summary
 from biggan_discovery.cli.name import _listing
+from biggan_discovery.cli.summary import summary
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import check_fits, classes_for, layers_for, setting_for
 from biggan_discovery.errors import UserError
@@ -76,7 +76,7 @@ def use(folder: Path, header: Any, generator: FrozenGenerator) -> str:
 def _use(path: Path, generator: FrozenGenerator) -> None:
     found = Directions.load(path)
     assert len(_listing(found, None)) >= len(found)
-    assert _summary(found)
+    assert summary(found)
     assert repr(found)
     found.save(path)
     assert Directions.load(path).names == found.names

@@ -132,7 +132,6 @@ def test_the_quick_start(clone: Path) -> None:
     for file in (
         "strongest.mp4",
         "classes.png",
-        "equal.mp4",
         "report/report.html",
         "alike/report.html",
         "edit.mp4",

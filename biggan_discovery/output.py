@@ -57,9 +57,12 @@ def status(text: str) -> None:
 
 def message(text: str) -> None:
     """Print a line on stderr, above the progress bar if there is one; dropped if it cannot be written."""
-    from tqdm import tqdm  # Imported here, because listings start faster without it.
-
-    tqdm.write(clean(text), file=tolerant(sys.stderr))
+    stream = tolerant(sys.stderr)
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)  # No bar without it; where memory is short, it cannot load.
+    if bars is None:
+        stream.line(text)
+    else:
+        bars.write(clean(text), file=stream)
 
 
 def human_time(seconds: float) -> str:

@@ -20,6 +20,7 @@ from biggan_discovery.cli.options import (
     of_file_generator_option,
     pick_option,
     quiet_option,
+    samples_columns_option,
     scale_option,
     seed_option,
     typed_command,
@@ -86,9 +87,7 @@ Examples:
     click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second."),
     click.option("--easing", type=_EASING, default="cosine", show_default=True, help=_EASING.explain("Speed profile")),
     click.option("--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out]"),
-    click.option(
-        "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"
-    ),
+    samples_columns_option,
     scale_option,
     quiet_option,
 )

@@ -220,6 +220,9 @@ device_option = click.option(
     help="auto, cpu, cuda, cuda:1, mps, xpu, ...; auto: a CUDA GPU if there is one.",
 )
 seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Random seed.")
+samples_columns_option = click.option(
+    "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"
+)
 class_option = click.option(
     "--class",
     "classes",

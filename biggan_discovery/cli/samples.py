@@ -15,6 +15,7 @@ from biggan_discovery.cli.options import (
     group,
     loading_options,
     quiet_option,
+    samples_columns_option,
     scale_option,
     seed_option,
     typed_command,
@@ -51,9 +52,7 @@ Examples:
         show_default=True,
         help="File (.png).",
     ),
-    click.option(
-        "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"
-    ),
+    samples_columns_option,
     scale_option,
     quiet_option,
 )

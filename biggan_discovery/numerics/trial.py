@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators import load_generator
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.generators.function import FunctionGenerator
@@ -22,6 +24,17 @@ _GOLDEN = (5**0.5 - 1) / 2  # Its multiples are spread evenly over (0, 1).
 _ROUNDING = 1e-4  # Share of the range of values; batched convolutions in float32 differ by up to 1e-5.
 _OF_EPS = 64  # Roundings in half precision.
 _BEYOND = 1.05
+
+
+def loaded(generator: FrozenGenerator | str | os.PathLike[str]) -> FrozenGenerator:
+    """The generator, loaded if it is only named, after `try_out`.
+
+    Raises:
+        UserError: as `load_generator` and `try_out`.
+    """
+    network = generator if isinstance(generator, FrozenGenerator) else load_generator(generator)
+    try_out(network)
+    return network
 
 
 @torch.no_grad()

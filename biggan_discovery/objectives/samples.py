@@ -91,6 +91,27 @@ def draw(
     )
 
 
+def draw_latents(
+    generator: FrozenGenerator, classes: list[int] | None, *, count: int, seed: int, stream: int, step: int = 0
+) -> tuple[Float[Tensor, "count z_dim"], Int64[Tensor, " count"]]:
+    """Draw z and y of the first samples of one step alone, as `draw` does.
+
+    Args:
+        generator: the frozen network.
+        classes: class indices to draw from. Defaults to all.
+        count: number of samples.
+        seed: random seed.
+        stream: see `Stream`.
+        step: index of the step.
+
+    Example:
+        >>> z, y = draw_latents(generator, None, count=8, seed=0, stream=Stream.ACTIVITY)
+    """
+    of_all = list(range(generator.num_classes)) if classes is None else classes
+    drawn = draw(generator, of_all, 1, count=count, probes=0, path_size=0.0, seed=seed, stream=stream, step=step)
+    return drawn.z, drawn.y
+
+
 def check_room_for_samples(generator: FrozenGenerator, count: int, probes: int, ndirs: int, option: str) -> None:
     """Check that samples fit in memory.
 

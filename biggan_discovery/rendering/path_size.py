@@ -13,7 +13,7 @@ from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.objectives.samples import draw as draw_samples
+from biggan_discovery.objectives.samples import draw_latents
 from biggan_discovery.progress import Progress
 
 _GRID = (0.0, 0.0625, 0.125, 0.25, 0.5, 0.75, 1.0)  # of the path size; no direction goes further than the last
@@ -52,21 +52,10 @@ def usual_change(
         >>> 0 < usual_change(load_generator("scenes-64"), classes=[0]) < 1
         True
     """
-    one, other = (
-        draw_samples(
-            generator,
-            list(range(generator.num_classes)) if classes is None else classes,
-            1,
-            count=_PAIRS,
-            probes=0,
-            path_size=1.0,
-            seed=seed,
-            stream=Stream.STEP_SIZE,
-            step=step,
-        )
-        for step in (1, 2)
+    (one, y), (other, _) = (
+        draw_latents(generator, classes, count=_PAIRS, seed=seed, stream=Stream.STEP_SIZE, step=step) for step in (1, 2)
     )
-    images = forward_batch(generator).map(generator, torch.cat((one.z, other.z)), torch.cat((one.y, one.y)))
+    images = forward_batch(generator).map(generator, torch.cat((one, other)), torch.cat((y, y)))
     first, second = torch.cat(list(map(in_float64, images))).chunk(2)
     if progress is not None:
         progress.advance(usual_change_cost())
@@ -134,23 +123,13 @@ def equal_path_sizes(
         raise UserError(f"samples is {samples}; it should be at least 2")
     if Q.ndim != 2 or not len(Q) or Q.shape[1] != generator.z_dim:
         raise UserError(f"Q has shape {tuple(Q.shape)}; directions for this generator are (ndirs, {generator.z_dim})")
-    drawn = draw_samples(
-        generator,
-        list(range(generator.num_classes)) if classes is None else classes,
-        len(Q),
-        count=samples,
-        probes=0,
-        path_size=1.0,
-        seed=seed,
-        stream=Stream.STEP_SIZE,
-        step=0,
-    )
+    latents, labels = draw_latents(generator, classes, count=samples, seed=seed, stream=Stream.STEP_SIZE)
     sizes = (path_size or _half_length(generator, seed)) * torch.tensor(_GRID, dtype=torch.float64)
     amounts = torch.cat((sizes, -sizes[1:]))
     curves = torch.zeros(len(Q), len(sizes), dtype=torch.float64)
-    exact = in_float64(Q.to(drawn.z))
-    own = (in_float64(drawn.z) @ exact.T / exact.square().sum(dim=1)).cpu()
-    for z, y, part in zip(drawn.z, drawn.y, own * centred, strict=True):
+    exact = in_float64(Q.to(latents))
+    own = (in_float64(latents) @ exact.T / exact.square().sum(dim=1)).cpu()
+    for z, y, part in zip(latents, labels, own * centred, strict=True):
         for direction, images in enumerate(along_directions(generator, Q, z, y, amounts - part[:, None], layers)):
             changes = _rms(in_float64(images[1:]) - in_float64(images[:1])).view(2, -1).mean(dim=0)
             curves[direction, 1:] += changes.cpu() / samples
@@ -163,18 +142,8 @@ def equal_path_sizes(
 
 def _half_length(generator: FrozenGenerator, seed: int) -> float:
     """Half the root-mean-square length of latents."""
-    latents = draw_samples(
-        generator,
-        [0],
-        1,
-        count=_LATENTS,
-        probes=0,
-        path_size=1.0,
-        seed=seed,
-        stream=Stream.STEP_SIZE,
-        step=3,
-    )
-    return in_float64(latents.z).square().flatten(1).sum(dim=1).mean().sqrt().item() / 2
+    z, _ = draw_latents(generator, [0], count=_LATENTS, seed=seed, stream=Stream.STEP_SIZE, step=3)
+    return in_float64(z).square().flatten(1).sum(dim=1).mean().sqrt().item() / 2
 
 
 def _rms(difference: Tensor) -> Tensor:

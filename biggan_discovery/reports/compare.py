@@ -23,8 +23,8 @@ from biggan_discovery.evaluation.estimates import Estimate
 from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metrics.activeness import activeness, activeness_cost
 from biggan_discovery.files import atomic_write, check_writable
-from biggan_discovery.generators import FrozenGenerator, load_generator
-from biggan_discovery.numerics.trial import try_out
+from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.numerics.trial import loaded
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, strip_amounts, to_uint8, traversal
 from biggan_discovery.reports import figures
@@ -165,9 +165,7 @@ def compare(
         raise UserError(f"{len(directions)} set of directions is given; a comparison needs two or more")
     if out is not None:
         check_writable(Path(out, HTML))
-    if not isinstance(generator, FrozenGenerator):
-        generator = load_generator(generator)
-    try_out(generator)
+    generator = loaded(generator)
     given = open_sets(generator, directions, labels, layers)
     chosen = classes_for(given[0].directions, generator, classes)
     extent = setting("path_size", path_size, given[0], generator)

@@ -17,9 +17,9 @@ from biggan_discovery.evaluation.metric import PRESETS, View
 from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
 from biggan_discovery.files import atomic_write, check_writable
-from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.numerics.trial import try_out
+from biggan_discovery.numerics.trial import loaded
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text
@@ -137,9 +137,7 @@ def evaluate(
         raise UserError("no directions are given; give one or more sets, or directions files")
     if out is not None:
         check_writable(Path(out, HTML))
-    if not isinstance(generator, FrozenGenerator):
-        generator = load_generator(generator)
-    try_out(generator)
+    generator = loaded(generator)
     given = open_sets(generator, directions, labels, layers)
     leading = given[0]
     view = View(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_path, atomic_write, is_bad_path, make_folder
 from biggan_discovery.locks import Lock
@@ -153,6 +154,20 @@ def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any]) -> None
     if differing:
         changes = ", ".join(f"{key} {_show(before, key)}, not {_show(asked, key)}" for key in differing[:4])
         raise UserError(f"{folder} contains a run with {changes}; use the same options to resume it, or another --out")
+
+
+def load_finished(folder: Path) -> Directions:
+    """The directions of a finished run.
+
+    Raises:
+        UserError: If they cannot be read. If they are damaged, it says how to have them written again.
+    """
+    try:
+        return Directions.load(folder / DIRECTIONS)
+    except UserError as error:
+        if isinstance(error.__cause__, DamagedError):
+            raise UserError(f"{error}; move it away, and the same command writes it again") from error
+        raise
 
 
 def resumed(saved: Saved, fresh: State) -> State:

@@ -7,28 +7,23 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from biggan_discovery.directions import Directions, directions_of_start, initial_matrix, orthonormalize, pad
 from biggan_discovery.directions.activity import random_strengths, stored_changes
 from biggan_discovery.directions.layers import layer_shares
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
-from biggan_discovery.evaluation.metrics.off_diagonal import unseen_cost, unseen_matrices
-from biggan_discovery.generators import FrozenGenerator, load_generator
+from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.generators.layer_range import is_each
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.numerics.trial import try_out
-from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
-from biggan_discovery.objectives.samples import draw
-from biggan_discovery.progress import Progress
+from biggan_discovery.numerics.trial import loaded
+from biggan_discovery.objectives.samples import draw_latents
 from biggan_discovery.runs import processes
 from biggan_discovery.runs.folder import (
     BY_CONTENT,
@@ -37,6 +32,7 @@ from biggan_discovery.runs.folder import (
     Saved,
     State,
     check_same_run,
+    load_finished,
     locked,
     read_saved,
     resumed,
@@ -45,16 +41,14 @@ from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.pace import Pace
 from biggan_discovery.runs.session import Session
 from biggan_discovery.runs.trackers import tracker_names, trackers
-from biggan_discovery.sealed import DamagedError
 from biggan_discovery.search.announcement import announcement, cheaper
-from biggan_discovery.search.evidence import Score
+from biggan_discovery.search.judging import held_out_figures, judge_found
 from biggan_discovery.search.layer_by_layer import layer_by_layer, layers_with_coordinates
 from biggan_discovery.search.method import Found, Method, Settings
-from biggan_discovery.search.settings import ADAM, AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
+from biggan_discovery.search.settings import AUTO, JOINT_DIAGONALIZATION, PRECISIONS, STARTS, run_settings
 from biggan_discovery.search.table import check_request, find_method, method_or_default
 
 _RANDOM_STRENGTH_LATENTS = 16
-_UNSEEN_SAMPLES = 12  # at which Adam is judged as joint diagonalization is
 
 _log = logging.getLogger(__name__)
 
@@ -150,9 +144,7 @@ def discover(
     """
     method = method_or_default(method, solver, settings)
     found_by, solver = check_request(method, solver, settings)
-    if not isinstance(generator, FrozenGenerator):
-        generator = load_generator(generator)
-    try_out(generator)
+    generator = loaded(generator)
     by = f"{method} by {solver}" if solver else method
     asked = {
         "classes": class_indices(generator, classes),
@@ -219,10 +211,10 @@ class _Run:
             self._settle_precision(saved)
             header = self.header()
             if saved is not None and self.folder is not None:
-                check_same_run(self.folder, saved, header)
-                done = self.folder / DIRECTIONS
-                if saved.finished and done.exists():
-                    return processes.from_first(lambda: _finished(done))
+                folder = self.folder
+                check_same_run(folder, saved, header)
+                if saved.finished and (folder / DIRECTIONS).exists():
+                    return processes.from_first(lambda: load_finished(folder))
             start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
@@ -262,10 +254,10 @@ class _Run:
                 result = self.method.result(generator, self.settings, state, quiet=self.quiet)
                 found = self._found(result, cost=result.evaluations + start.evaluations)
                 if judge:
-                    self._judge(found, start.A)
+                    judge_found(found, generator, self.method, self.settings, self.solver, start.A, quiet=self.quiet)
                 for each in recorded:
                     each.picture("found directions", self._strips(found), state.step)
-                    each.finish(_held_out(found))
+                    each.finish(held_out_figures(found))
                 if self.folder is not None:
                     if self.hold is not None:
                         self.hold.keep()
@@ -394,84 +386,9 @@ class _Run:
 
     def _random_strength(self) -> float:
         """Strength of random directions, which tells inactive directions where those found do not span all of z."""
-        latents = draw(
-            self.generator,
-            self.settings.classes,
-            1,
-            count=_RANDOM_STRENGTH_LATENTS,
-            probes=0,
-            path_size=0.0,
-            seed=self.settings.seed,
-            stream=Stream.ACTIVITY,
-            step=0,
-        )
-        return random_strengths(self.generator, latents.z, latents.y, seed=self.settings.seed).mean().item()
-
-    def _judge(self, found: Directions, start: Tensor) -> None:
-        """Record held-out penalties of the result, the start and random directions, and recovery of known factors."""
-        generator, known, layers = self.generator, found.metadata, self.settings.layers
-        of_penalty = getattr(self.method, "objective", None) is HESSIAN_PENALTY
-        settings = {**generator.defaults(), **(known["settings"] if of_penalty else {})}
-        space = generator.search_space(layers)
-        [random] = random_frames(generator, len(found), layers=layers, count=1, seed=self.settings.seed)
-        candidates = {"random": random}
-        if self.solver == ADAM:
-            before = orthonormalize(start, known["settings"]["orthogonalize"])
-            candidates["before"] = pad(before, space, generator.z_dim)
-        candidates["after"] = found.Q
-        with Progress(len(candidates) * HELD_OUT_SAMPLES, "judging", unit="sample", quiet=self.quiet) as progress:
-            penalties = {
-                name: held_out_penalty(
-                    generator,
-                    Q,
-                    classes=known["classes"],
-                    path_size=settings["path_size"],
-                    epsilon=settings["epsilon"],
-                    layers=layers,
-                    progress=progress,
-                )
-                for name, Q in candidates.items()
-            }
-        known["held_out_penalty"] = {name: list(estimate) for name, estimate in penalties.items()}
-        if of_penalty:
-            known["objective_value"] = penalties["after"].mean
-        if self.solver == ADAM:
-            known["unseen"] = self._unseen(candidates, settings)
-        truth = generator.true_directions
-        if truth is not None and len(truth) <= len(found):
-            known["recovery"] = {name: recovery(Q, truth).mean for name, Q in candidates.items()}
-
-    def _unseen(self, candidates: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Off-diagonal sums of squares of frames at latents of their own, in the form of joint diagonalization's."""
-        generator, layers = self.generator, self.settings.layers
-        sizes = {"samples": _UNSEEN_SAMPLES, "sketches": 1}
-        cost = unseen_cost(generator, layers=layers, **sizes)
-        with Progress(cost, "judging at unseen latents", unit="evaluation", quiet=self.quiet) as progress:
-            matrices = unseen_matrices(
-                generator,
-                classes=self.settings.classes,
-                path_size=settings["path_size"],
-                epsilon=settings["epsilon"],
-                layers=layers,
-                progress=progress,
-                **sizes,
-            )
-        figures: dict[str, Any] = {"latents": {"unseen": _UNSEEN_SAMPLES}}
-        for name, Q in candidates.items():
-            for kind, ratios in matrices.ratios(Q).items():
-                known = ratios[~ratios.isnan()]
-                figures.setdefault(kind, {})["found" if name == "after" else name] = Score(known[:0], known).figures()
-        return figures
-
-
-def _finished(path: Path) -> Directions:
-    """The result of a finished run."""
-    try:
-        return Directions.load(path)
-    except UserError as error:
-        if isinstance(error.__cause__, DamagedError):
-            raise UserError(f"{error}; move it away, and the same command writes it again") from error
-        raise
+        seed, classes = self.settings.seed, self.settings.classes
+        z, y = draw_latents(self.generator, classes, count=_RANDOM_STRENGTH_LATENTS, seed=seed, stream=Stream.ACTIVITY)
+        return random_strengths(self.generator, z, y, seed=seed).mean().item()
 
 
 def _of_all_processes(make: Callable[[], Settings]) -> Settings:
@@ -486,11 +403,3 @@ def _of_all_processes(make: Callable[[], Settings]) -> Settings:
                     "processes the same files"
                 )
     return first
-
-
-def _held_out(found: Directions) -> dict[str, float]:
-    """Held-out penalties and recovery of a result, by names for trackers."""
-    penalties = found.metadata.get("held_out_penalty", {})
-    means = {f"held-out penalty/{key}": mean for key, (mean, _) in penalties.items()}
-    recovered = {f"recovery/{key}": value for key, value in found.metadata.get("recovery", {}).items()}
-    return means | recovered

@@ -26,15 +26,23 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import EACH
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.objectives.samples import draw
+from biggan_discovery.objectives.samples import draw_latents
 from biggan_discovery.progress import Progress
 from biggan_discovery.runs import processes
-from biggan_discovery.runs.folder import DIRECTIONS, Hold, Saved, State, check_same_run, locked, read_saved
+from biggan_discovery.runs.folder import (
+    DIRECTIONS,
+    Hold,
+    Saved,
+    State,
+    check_same_run,
+    load_finished,
+    locked,
+    read_saved,
+)
 
 _LATENTS = 4  # at which strengths are measured where the method measured none
 _SHARED = ("generator", "generator_sha256", "truncation", "prior", "classes", "class_names", "method", "solver", "seed")
 _ALSO_SHARED = ("objective", "resolution", "z_dim", "random_strength")
-_OF_A_SEARCH = ("precision", "directions")
 _log = logging.getLogger(__name__)
 
 
@@ -78,8 +86,7 @@ def layer_by_layer(
     Raises:
         UserError: If the folder holds another run or is in use.
     """
-    own = {key: value for key, value in header.items() if key not in _OF_A_SEARCH} | {"layers": EACH}
-    own |= {"directions": header["directions"]}
+    own = {key: value for key, value in header.items() if key != "precision"} | {"layers": EACH}
     with contextlib.ExitStack() as stack:
         hold: Hold | None = None
 
@@ -97,7 +104,7 @@ def layer_by_layer(
         if folder is not None and saved is not None:
             check_same_run(folder, saved, own)
             if (folder / DIRECTIONS).exists():
-                return processes.from_first(lambda: Directions.load(folder / DIRECTIONS))
+                return processes.from_first(lambda: load_finished(folder))
         if not quiet:
             _announce(list(searches), costs)
         found = {layer: search() for layer, search in searches.items()}
@@ -166,24 +173,12 @@ def _or_none(strength: float) -> float:
 def _measured_strengths(generator: FrozenGenerator, found: Mapping[str, Directions], *, quiet: bool) -> dict[str, Any]:
     """The strengths of all directions, layer after layer, and that of random ones."""
     known = next(iter(found.values())).metadata
-    latents = draw(
-        generator,
-        known["classes"],
-        1,
-        count=_LATENTS,
-        probes=0,
-        path_size=0.0,
-        seed=known["seed"],
-        stream=Stream.ACTIVITY,
-        step=0,
-    )
+    z, y = draw_latents(generator, known["classes"], count=_LATENTS, seed=known["seed"], stream=Stream.ACTIVITY)
     of_each: list[Tensor] = []
     with Progress(_measuring_cost(found), "strengths", unit="image", quiet=quiet) as progress:
         for layer, each in found.items():
-            of_each.append(
-                strengths(generator, each.Q, latents.z, latents.y, layers=layer, progress=progress).mean(dim=0)
-            )
-        of_random = random_strengths(generator, latents.z, latents.y, seed=known["seed"], progress=progress)
+            of_each.append(strengths(generator, each.Q, z, y, layers=layer, progress=progress).mean(dim=0))
+        of_random = random_strengths(generator, z, y, seed=known["seed"], progress=progress)
     return {"strength": torch.cat(of_each).tolist(), "random_strength": of_random.mean().item()}
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.catalogue import load_generator
+from tests.pickled import Call
 from tests.tiny import TINY
 
 
@@ -90,18 +91,12 @@ def test_weights_that_are_not_a_state_dict(copied: Path, content: object) -> Non
     _refused(copied, "pytorch_model.bin", "state dict")
 
 
-class _Code:
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, (str(self.path),))
-
-
 @pytest.mark.parametrize("new_format", [True, False])
 def test_code_is_refused_and_not_run(copied: Path, tmp_path: Path, new_format: bool) -> None:
     proof = tmp_path / "ran"
-    torch.save({"a": _Code(proof)}, copied / "pytorch_model.bin", _use_new_zipfile_serialization=new_format)
+    torch.save(
+        {"a": Call(os.mkdir, str(proof))}, copied / "pytorch_model.bin", _use_new_zipfile_serialization=new_format
+    )
     _refused(copied, "pytorch_model.bin", "could run code")
     assert not proof.exists()
 

@@ -20,6 +20,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators.brock import BrockBigGAN
 from biggan_discovery.generators.catalogue import CHECKPOINTS_VARIABLE, list_generators
 from tests.brock_tiny import TINY, inputs, restated, tiny_state
+from tests.pickled import Call
 
 CONV = "blocks.1.0.conv1.weight"
 GAIN = "blocks.0.0.bn1.gain.weight"
@@ -187,17 +188,9 @@ def test_zip_with_several(tmp_path: Path) -> None:
     _refused(archive, "several", "100k/G.pth, 138k/G.pth")
 
 
-class _Code:
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.mkdir, (str(self.path),))
-
-
 @pytest.mark.parametrize("new_format", [True, False])
 def test_code_is_refused_and_not_run(copied: Path, tmp_path: Path, new_format: bool) -> None:
-    content = _saved({"a": _Code(tmp_path / "ran")}, _use_new_zipfile_serialization=new_format)
+    content = _saved({"a": Call(os.mkdir, str(tmp_path / "ran"))}, _use_new_zipfile_serialization=new_format)
     (copied / "G_ema.pth").write_bytes(content)
     _refused(copied, "G_ema.pth", "could run code")
     _refused(_zip(copied / "a.zip", **{"G_ema.pth": content}), "a.zip", "could run code")

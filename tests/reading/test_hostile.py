@@ -30,6 +30,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators.factor_predictor import load_factor_predictor
 from biggan_discovery.rendering.latents import load_samples
 from tests.brock_tiny import tiny_state
+from tests.pickled import Call
 from tests.tiny import save_tiny_biggan
 
 SEEDS = int(os.environ.get("FUZZ_EXAMPLES", "250"))
@@ -180,14 +181,6 @@ def test_damaged_directions_and_predictors(folder: Path, seed: int) -> None:
 # Made to harm
 
 
-class _Call:
-    def __init__(self, function: Any, *arguments: Any):
-        self.function, self.arguments = function, arguments
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.function, self.arguments
-
-
 def _hidden(**attributes: Any) -> torch.nn.Parameter:
     weight = torch.nn.Parameter(torch.eye(3))
     for name, value in attributes.items():
@@ -255,10 +248,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "billion laughs": lambda: _torch(_laughs()),
     "deep list": lambda: _torch(_deep_list(200)),
     "attributes that hide methods": lambda: _torch({"A": _hidden(detach=1, isfinite=2, shape_of=3)}),
-    "code": lambda: _torch({"A": torch.eye(3), "code": _Call(os.system, "touch ran")}),
-    "code in an old file": lambda: _torch(_Call(os.system, "touch ran"), _use_new_zipfile_serialization=False),
-    "code in a pickle": lambda: pickle.dumps(_Call(os.system, "touch ran")),
-    "code in an array": lambda: _npy(np.array([_Call(os.system, "touch ran")], dtype=object)),
+    "code": lambda: _torch({"A": torch.eye(3), "code": Call(os.system, "touch ran")}),
+    "code in an old file": lambda: _torch(Call(os.system, "touch ran"), _use_new_zipfile_serialization=False),
+    "code in a pickle": lambda: pickle.dumps(Call(os.system, "touch ran")),
+    "code in an array": lambda: _npy(np.array([Call(os.system, "touch ran")], dtype=object)),
     "array that claims": lambda: _claims("(1000000000, 16)"),
     "array of a huge integer": lambda: _claims(f"({9**40}, 16)"),
     "array of brackets": lambda: _claims("((((((((((((((((((((((("),

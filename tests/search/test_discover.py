@@ -16,9 +16,9 @@ from PIL import Image
 from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
+from biggan_discovery.numerics import trial
 from biggan_discovery.runs import folder as run_folder
 from biggan_discovery.runs import pace
-from biggan_discovery.search import discovery
 
 FRAME = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0].float()
 MIX = torch.randn(5, 48, generator=torch.Generator().manual_seed(1))
@@ -187,7 +187,7 @@ def test_bad_settings(change, message):
 
 
 def test_a_penalty_that_is_not_finite_stops_the_run(monkeypatch):
-    monkeypatch.setattr(discovery, "try_out", lambda _: None)  # which would see it in the first image
+    monkeypatch.setattr(trial, "try_out", lambda _: None)  # which would see it in the first image
     broken = FunctionGenerator(lambda z: separable(z) * float("inf"), z_dim=5, resolution=4, channels=3)
     with pytest.raises(UserError, match="at step 1"):
         discover(broken, **QUICK)

@@ -10,10 +10,11 @@ from biggan_discovery.directions.activity import stored_changes
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.generators.batching import Batch
+from biggan_discovery.numerics import trial
 from biggan_discovery.numerics.derivatives import Derivative, jacobian_rows, pixel_hessians, sketched_hessians
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
 from biggan_discovery.runs import folder as run_folder
-from biggan_discovery.search import adam, discovery, joint_diagonalization
+from biggan_discovery.search import adam, joint_diagonalization
 
 
 def frame(size: int, seed: int) -> torch.Tensor:
@@ -233,7 +234,7 @@ def test_evaluations_are_those_that_happened(monkeypatch, asked):
     counted = FunctionGenerator(function, z_dim=6, resolution=4, channels=3)
     for solver in (adam, joint_diagonalization):  # The number of images at once is found by trying one.
         monkeypatch.setattr(solver, "gradient_batch", lambda *_: Batch(8))
-    monkeypatch.setattr(discovery, "try_out", lambda _: None)
+    monkeypatch.setattr(trial, "try_out", lambda _: None)
     found = discover(counted, quiet=True, judge=False, **asked)
     assert found.metadata["generator_evaluations"] == function.forward + function.backward
 

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.cli import run
-from biggan_discovery.cli.options import POSITIVE_INT
+from biggan_discovery.cli.options import POSITIVE_INT, device_option
 from biggan_discovery.evaluation.agreement import agreement
 from biggan_discovery.evaluation.metrics.off_diagonal import UnseenMatrices, unseen_matrices
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.generators.classes import class_indices
 from biggan_discovery.search.settings import DETERMINED
 from tests.generators import real_networks
@@ -73,12 +74,19 @@ def methods(evaluations: int, width: int) -> dict[str, dict[str, Any]]:
 @click.option("--evaluations", type=POSITIVE_INT, default=20_000, show_default=True, help="Of each method and seed.")
 @click.option("--unseen", type=POSITIVE_INT, default=24, show_default=True, help="Latents to judge at.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/real"), show_default=True)
+@device_option
 def benchmark(
-    networks: tuple[str, ...], titles: tuple[str, ...], seeds: int, evaluations: int, unseen: int, out: Path
+    networks: tuple[str, ...],
+    titles: tuple[str, ...],
+    seeds: int,
+    evaluations: int,
+    unseen: int,
+    out: Path,
+    device: str,
 ) -> None:
     """Run every method on real GANs and judge all at the same unseen latents."""
     for name in networks or NETWORKS:
-        generator = network(name)
+        generator = network(name, device)
         classes = class_indices(generator, _CLASSES.get(name))
         folder = out / name
         matrices = _matrices(generator, classes, unseen, folder)
@@ -91,11 +99,11 @@ def benchmark(
                 click.echo(f"| {title} | " + " | ".join(_row(runs, matrices)) + " |")
 
 
-def network(name: str) -> FrozenGenerator:
+def network(name: str, device: str = "cpu") -> FrozenGenerator:
     """A network of `NETWORKS` as a generator."""
     if name == "cifar32-biggan":
-        return load_generator(real_networks.FOLDER / name)
-    made = real_networks.load(name)
+        return load_generator(real_networks.FOLDER / name, device=device)
+    made = real_networks.load(name).to(find_device(device))
     first: Any = made[1]  # pyright: ignore[reportIndexIssue]
     return FunctionGenerator(made, z_dim=first.in_channels, projections=first.weight.flatten(1).T, name=name)
 

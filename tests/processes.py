@@ -78,9 +78,9 @@ def _run(out: str, err: str, arguments: list[str], judge: bool, environment: Map
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not judge:
-        search = importlib.import_module("biggan_discovery.search.discovery")
-        search.held_out_penalty = functools.partial(search.held_out_penalty, samples=2, probes=2)
-        search.HELD_OUT_SAMPLES = 2
+        judging = importlib.import_module("biggan_discovery.search.judging")
+        judging.held_out_penalty = functools.partial(judging.held_out_penalty, samples=2, probes=2)
+        judging.HELD_OUT_SAMPLES = 2
     sys.argv = ["biggan-discovery", *arguments]
     main = importlib.import_module("biggan_discovery.cli").main
     try:

@@ -28,7 +28,7 @@ from biggan_discovery import Directions, discover
 from biggan_discovery.cli import cli, run
 from biggan_discovery.evaluation import held_out_penalty
 from biggan_discovery.memory import OutOfMemoryError
-from biggan_discovery.search import discovery
+from biggan_discovery.search import judging
 from tests.bad_input_cases import CASES, HUGE
 from tests.processes import Command, Ended
 from tests.tiny import save_tiny_biggan
@@ -179,7 +179,7 @@ def _broken_runs(world: Path, tiny: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIGGAN_DISCOVERY_CHECKPOINTS", str(tiny.parent))
         quick = functools.partial(held_out_penalty, samples=2)
-        patch.setattr(discovery, "held_out_penalty", quick)
+        patch.setattr(judging, "held_out_penalty", quick)
         discover("scenes-64", out=world / "run", **RUN)
     state = (world / "run" / "state.safetensors").read_bytes()
     with safetensors.safe_open(world / "run" / "state.safetensors", framework="pt") as file:

@@ -23,7 +23,7 @@ from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, Name
 from biggan_discovery.files import atomic_write
 
-_LONGEST = 240  # seconds of a section
+_LONGEST = 420  # seconds of a section
 _NETWORKS = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512", "brock-128")
 
 SECTIONS: dict[str, Callable[..., Figures]] = {
@@ -41,7 +41,9 @@ SECTIONS: dict[str, Callable[..., Figures]] = {
 
 @click.command()
 @click.option("--only", default=None, metavar="NAMES", help="Sections, comma-separated.  [default: all]")
-@click.option("--networks", default=",".join(_NETWORKS), show_default=True, help="Networks of the section step.")
+@click.option(
+    "--networks", default=",".join(_NETWORKS), show_default=True, help="Networks of the sections step and diagonalize."
+)
 @click.option("--latents", type=POSITIVE_INT, default=96, show_default=True, help="Of the joint diagonalization.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for NAME.md and NAME.json.")
 @click.option("--section", type=Name(tuple(SECTIONS)), hidden=True)

@@ -192,21 +192,33 @@ def kernel_times(say: Say, **_: Any) -> Figures:
     return {each.key: [each.self_device_time_total / 1000, each.count] for each in events}
 
 
-def diagonalize(say: Say, *, latents: int, **_: Any) -> Figures:
-    """A joint diagonalization of BigGAN-deep-128 as a command, everything included."""
-    with generator_folder("random:biggan-deep-128") as folder, tempfile.TemporaryDirectory() as place:
-        command = ["discover", "--generator", folder, "--class", "207", "--device", DEVICE, "--samples", str(latents)]
-        begin = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "biggan_discovery", *command, "--out", str(Path(place) / "run")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        taken = time.monotonic() - begin
-    say(f"{latents} latents, all 128 directions, judged: {taken:.1f} s")
-    say("\n".join((done.stderr + done.stdout).strip().splitlines()[-12:]))
-    return {"seconds": taken}
+def diagonalize(say: Say, *, networks: list[str], latents: int, **_: Any) -> Figures:
+    """A joint diagonalization of each BigGAN-deep of 128 and 256 pixels as a command, everything included."""
+    figures: Figures = {}
+    for name in ("biggan-deep-128", "biggan-deep-256"):
+        if name in networks:
+            with generator_folder(f"random:{name}") as folder, tempfile.TemporaryDirectory() as place:
+                command = ["discover", "--generator", folder, "--class", "207", "--device", DEVICE]
+                begin = time.monotonic()
+                done = subprocess.run(
+                    [
+                        sys.executable,
+                        "-m",
+                        "biggan_discovery",
+                        *command,
+                        "--samples",
+                        str(latents),
+                        "--out",
+                        f"{place}/run",
+                    ],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                figures[name] = {"seconds": time.monotonic() - begin, "latents": latents, "rc": done.returncode}
+            say(f"{name}, {latents} latents, all 128 directions, judged: {figures[name]['seconds']:.1f} s")
+            say("\n".join((done.stderr + done.stdout).strip().splitlines()[-14:]))
+    return figures
 
 
 def films(say: Say, **_: Any) -> Figures:

@@ -10,7 +10,7 @@ from biggan_discovery import Directions, FunctionGenerator, discover, load_gener
 from biggan_discovery.cli import cli, run
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import held_out_penalty, recovery
-from biggan_discovery.search import discovery
+from biggan_discovery.search import judging
 from tests.brock_tiny import save_tiny_brock
 
 FRAMES = torch.linalg.qr(torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0)))[0]
@@ -41,7 +41,7 @@ def test_a_search_finds_the_directions_of_its_layers():
 @pytest.fixture
 def chunked(tmp_path, monkeypatch):
     quick = functools.partial(held_out_penalty, samples=2, probes=2)
-    monkeypatch.setattr(discovery, "held_out_penalty", quick)
+    monkeypatch.setattr(judging, "held_out_penalty", quick)
     return save_tiny_brock(tmp_path / "tiny")  # z of 16 in 4 chunks; fine is the last two layers
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from biggan_discovery.objectives.hessian_penalty import hessian_penalty
     from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
     from biggan_discovery.objectives.orojar import orojar
+    from biggan_discovery.objectives.spectral_penalty import spectral_penalty
     from biggan_discovery.rendering import Edit, contact_sheet, draw, edit
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.evaluate import evaluate
@@ -41,6 +42,7 @@ _HOMES = {
     "orojar": "objectives.orojar",
     "orthonormalize": "directions",
     "sefa": "search",
+    "spectral_penalty": "objectives.spectral_penalty",
 }
 
 __all__ = [
@@ -62,5 +64,6 @@ __all__ = [
     "orojar",
     "orthonormalize",
     "sefa",
+    "spectral_penalty",
 ]
 __getattr__ = attach(__name__, _HOMES)

@@ -19,8 +19,36 @@ def check_settings(k: object, epsilon: object, reduction: object) -> None:
         raise UserError(f"k is {k!r}; a variance over probes needs an integer of at least 2")
     if not isinstance(epsilon, Real) or not math.isfinite(epsilon) or epsilon <= 0:
         raise UserError(f"epsilon is {epsilon!r}; a finite-difference step must be finite and above 0")
+    _check_reduction(reduction)
+
+
+def check_iteration(k: object, iterations: object, reduction: object, dim: int) -> None:
+    """Check the number of singular vectors of latents with `dim` coordinates, the iterations and the reduction.
+
+    Raises:
+        UserError: If one of them is invalid.
+    """
+    if isinstance(k, bool) or not isinstance(k, Integral) or k not in range(1, dim + 1):
+        raise UserError(f"k is {k!r}; a latent with {dim} coordinates has 1 to {dim} singular vectors")
+    if isinstance(iterations, bool) or not isinstance(iterations, Integral) or iterations < 1:
+        raise UserError(f"iterations is {iterations!r}; expected an integer of at least 1")
+    _check_reduction(reduction)
+
+
+def _check_reduction(reduction: object) -> None:
     if not callable(reduction):
         raise UserError(f"reduction is {reduction!r}; expected a function such as torch.max or torch.mean")
+
+
+def check_start(probes: Any, z: Any) -> None:
+    """Check that starting vectors have the shape (k, *z.shape), k ≥ 1.
+
+    Raises:
+        UserError: If they do not.
+    """
+    if probes.ndim != z.ndim + 1 or len(probes) < 1 or probes.shape[1:] != z.shape:
+        wanted = ", ".join(["k ≥ 1", *map(str, z.shape)])
+        raise UserError(f"probes have shape {tuple(probes.shape)}; this z needs ({wanted})")
 
 
 def check_probes(probes: Any, z: Any) -> None:

@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from biggan_discovery.errors import UserError
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.derivatives import Derivative, Images, jacobian_rows
 from biggan_discovery.objectives.checks import check_activations
 from biggan_discovery.objectives.objective import Matrices, Measured, Objective, flat, off_diagonal, product
-from biggan_discovery.objectives.passes import activations, checked_steps
+from biggan_discovery.objectives.passes import activations, check_rows, checked_steps
 from biggan_discovery.objectives.samples import Samples
 
 
@@ -71,9 +70,7 @@ def orojar(
     """
     steps = checked_steps(z, k, epsilon, reduction, probes, generator)
     centre = activations(G(z, **G_kwargs) if G_z is None else G_z)
-    if any(each.shape[:1] != z.shape[:1] for each in centre):
-        shapes = [tuple(each.shape) for each in centre]
-        raise UserError(f"G returned shapes {shapes} for {len(z)} z; every activation needs one row per z")
+    check_rows(centre, z)
     over_probes = [_squared_derivatives(activations(G(z + step, **G_kwargs)), centre, epsilon) for step in steps]
     penalties = [reduction(torch.stack(each).var(dim=0, unbiased=True)) for each in zip(*over_probes, strict=True)]
     return penalties if return_separately else sum(penalties[1:], start=penalties[0])

@@ -24,13 +24,22 @@ def checked_steps(
         UserError: If z is not a floating-point tensor, or other arguments are invalid (see `checks`).
     """
     check_settings(k, epsilon, reduction)
-    if not isinstance(z, Tensor) or not z.is_floating_point() or z.numel() == 0:
-        raise UserError(f"z is {_describe(z)}; expected a floating-point tensor (N, ...) with at least one element")
+    check_latents(z)
     if probes is None:
         probes = _rademacher((k, *z.shape), generator)
     else:
         check_probes(probes, z)
     return epsilon * probes.to(z)
+
+
+def check_latents(z: object) -> None:
+    """Check that z is a floating-point tensor with at least one element.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if not isinstance(z, Tensor) or not z.is_floating_point() or z.numel() == 0:
+        raise UserError(f"z is {_describe(z)}; expected a floating-point tensor (N, ...) with at least one element")
 
 
 def activations(output: object) -> list[Tensor]:
@@ -47,10 +56,27 @@ def activations(output: object) -> list[Tensor]:
     return tensors
 
 
-def _rademacher(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+def check_rows(outputs: list[Tensor], z: Tensor) -> None:
+    """Check that every activation has one row per latent.
+
+    Raises:
+        UserError: If one does not.
+    """
+    if any(each.shape[:1] != z.shape[:1] for each in outputs):
+        shapes = [tuple(each.shape) for each in outputs]
+        raise UserError(f"G returned shapes {shapes} for {len(z)} z; every activation needs one row per z")
+
+
+def random_source(generator: torch.Generator | None) -> torch.Generator:
+    """The generator, or a new one with a random seed."""
     if generator is None:
         generator = torch.Generator()
         generator.seed()
+    return generator
+
+
+def _rademacher(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    generator = random_source(generator)
     return torch.randint(0, 2, shape, generator=generator, device=generator.device) * 2 - 1
 
 

@@ -40,28 +40,41 @@ def _check_reduction(reduction: object) -> None:
         raise UserError(f"reduction is {reduction!r}; expected a function such as torch.max or torch.mean")
 
 
-def check_start(probes: Any, z: Any) -> None:
-    """Check that starting vectors have the shape (k, *z.shape), k ≥ 1.
+def check_probes(probes: Any, z: Any, *, least: int = 2) -> None:
+    """Check that probes have the shape (k, *z.shape), k ≥ `least`. Sizes that a traced function does not know fit.
 
     Raises:
         UserError: If they do not.
     """
-    if probes.ndim != z.ndim + 1 or len(probes) < 1 or probes.shape[1:] != z.shape:
-        wanted = ", ".join(["k ≥ 1", *map(str, z.shape)])
-        raise UserError(f"probes have shape {tuple(probes.shape)}; this z needs ({wanted})")
+    found, latents = tuple(probes.shape), tuple(z.shape)
+    if len(found) != len(latents) + 1 or not _fit(found[1:], latents) or (found[0] is not None and found[0] < least):
+        wanted = ", ".join([f"k ≥ {least}", *map(str, latents)])
+        raise UserError(f"probes have shape {found}; this z needs ({wanted})")
 
 
-def check_probes(probes: Any, z: Any) -> None:
-    """Check that probes have the shape (k, *z.shape), k ≥ 2, and entries ±1.
+def check_signs(are_signs: Any) -> None:
+    """Check that every entry of probes is ±1, as a truth value of any library says.
 
     Raises:
-        UserError: If they do not.
+        UserError: If one is not.
     """
-    if probes.ndim != z.ndim + 1 or len(probes) < 2 or probes.shape[1:] != z.shape:
-        wanted = ", ".join(["k ≥ 2", *map(str, z.shape)])
-        raise UserError(f"probes have shape {tuple(probes.shape)}; this z needs ({wanted})")
-    if not bool((abs(probes) == 1).all()):
+    if not bool(are_signs):
         raise UserError("probes contain an entry other than +1 and -1; Rademacher probes are signs")
+
+
+def check_rows(outputs: list[Any], z: Any) -> None:
+    """Check that every activation has one row per latent.
+
+    Raises:
+        UserError: If one does not.
+    """
+    shapes = [tuple(each.shape) for each in outputs]
+    if not all(shape and _fit(shape[:1], tuple(z.shape)[:1]) for shape in shapes):
+        raise UserError(f"G returned shapes {shapes} for {z.shape[0]} z; every activation needs one row per z")
+
+
+def _fit(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    return all(None in pair or pair[0] == pair[1] for pair in zip(one, other, strict=True))
 
 
 def check_activations(current: list[Any], first: list[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.objectives.checks import check_activations, check_probes, check_settings
+from biggan_discovery.objectives.checks import check_activations, check_probes, check_settings, check_signs
 
 
 def hessian_penalty_numpy(
@@ -57,6 +57,7 @@ def hessian_penalty_numpy(
         probes = (rng or np.random.default_rng()).integers(0, 2, (k, *z.shape)) * 2 - 1
     else:
         check_probes(probes, z)
+        check_signs((abs(probes) == 1).all())
     steps = (epsilon * probes).astype(z.dtype)
 
     sums = [_sum_of_both_sides(G, z, step, G_kwargs) for step in steps]

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.derivatives import Derivative, Images, jacobian_rows
-from biggan_discovery.objectives.checks import check_activations
+from biggan_discovery.objectives.checks import check_activations, check_rows
 from biggan_discovery.objectives.objective import Matrices, Measured, Objective, flat, off_diagonal, product
-from biggan_discovery.objectives.passes import activations, check_rows, checked_steps
+from biggan_discovery.objectives.passes import activations, checked_steps
 from biggan_discovery.objectives.samples import Samples
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.objectives.checks import check_probes, check_settings
+from biggan_discovery.objectives.checks import check_probes, check_settings, check_signs
 
 
 def checked_steps(
@@ -29,6 +29,7 @@ def checked_steps(
         probes = _rademacher((k, *z.shape), generator)
     else:
         check_probes(probes, z)
+        check_signs((abs(probes) == 1).all())
     return epsilon * probes.to(z)
 
 
@@ -54,17 +55,6 @@ def activations(output: object) -> list[Tensor]:
         found = ", ".join(map(_describe, each)) or "an empty list"
         raise UserError(f"G returned {found}; it must return a floating-point tensor or a list of them")
     return tensors
-
-
-def check_rows(outputs: list[Tensor], z: Tensor) -> None:
-    """Check that every activation has one row per latent.
-
-    Raises:
-        UserError: If one does not.
-    """
-    if any(each.shape[:1] != z.shape[:1] for each in outputs):
-        shapes = [tuple(each.shape) for each in outputs]
-        raise UserError(f"G returned shapes {shapes} for {len(z)} z; every activation needs one row per z")
 
 
 def random_source(generator: torch.Generator | None) -> torch.Generator:

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.objectives.checks import check_iteration, check_start
-from biggan_discovery.objectives.passes import activations, check_latents, check_rows, random_source
+from biggan_discovery.objectives.checks import check_iteration, check_probes, check_rows
+from biggan_discovery.objectives.passes import activations, check_latents, random_source
 
 
 def spectral_penalty(
@@ -80,7 +80,7 @@ def spectral_penalty(
     if probes is None:
         source = random_source(generator)
         probes = torch.randn((k, *z.shape), generator=source, device=source.device, dtype=_wide(z))
-    check_start(probes, z)
+    check_probes(probes, z, least=1)
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad else z.detach().requires_grad_()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from biggan_discovery.errors import UserError, near_matches
@@ -49,6 +51,9 @@ class TensorBoard(Tracker):
     """Event files in the folder of the run."""
 
     def __init__(self, folder: Path, step: int, settings: Mapping[str, Any]):
+        # If TensorFlow is installed, TensorBoard writes files with it unless this module exists. A process that has
+        # loaded TensorFlow is aborted when it loads torch's compiler: both register the options of LLVM.
+        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
         from torch.utils.tensorboard import SummaryWriter  # Imported here, as it is slow to import and rarely used.
 
         self._settings = settings

@@ -31,6 +31,7 @@ _LOWER = {
     "visualize": "lower --samples or --scale, draw fewer directions with --only, or raise the limit",
     "edit": "lower --samples or --scale, or raise the limit",
     "evaluate": "measure fewer --metrics, or raise the limit",
+    "train": "lower --batch or --width, or raise the limit",
 }
 """What each command says if memory runs out."""
 

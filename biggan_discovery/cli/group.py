@@ -16,6 +16,7 @@ _COMMANDS = {
     "samples": "samples",
     "edit": "edit",
     "name": "name",
+    "train": "train",
     "generators": "generators",
     "classes": "classes",
     "import": "exchange",

@@ -25,6 +25,15 @@ class Stream(IntEnum):
     """Random frames that estimate the agreement of sets by chance."""
     ACTIVITY = 6
     """Random directions whose strengths tell inactive directions, and latents of a search to measure them at."""
+    TRAINING = 7
+    """Samples of a step of training, by process."""
+    TRAINING_WEIGHTS = 8
+    """Initial weights."""
+    TRAINING_STATISTICS = 9
+    """Latents of standing batch-norm statistics."""
+    TRAINING_SHEET = 10
+    """Latents of sheets of samples."""
+    TRAINING_RENDERS = 11
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102

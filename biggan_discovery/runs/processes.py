@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from biggan_discovery.errors import UserError
 
@@ -59,6 +59,20 @@ def total(values: Tensor) -> Tensor:
         with _others():
             dist.all_reduce(values)
     return values
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace the gradients of all weights by their means over all processes, bit-identical in all of them.
+
+    Raises:
+        OSError: If another process has exited.
+    """
+    if size() == 1:
+        return
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    mean = total(torch.cat([gradient.cpu().flatten() for gradient in gradients])) / size()
+    for gradient, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def gathered(make: Callable[[], T]) -> list[T]:

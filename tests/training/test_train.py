@@ -1,0 +1,152 @@
+"""Runs: they learn, resume bit for bit, and say what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from biggan_discovery import load_generator
+from biggan_discovery.errors import UserError
+from biggan_discovery.runs.folder import read_saved
+from biggan_discovery.training import export, loop, train
+from tests.training.shapes import draw_shapes
+
+TINY: dict[str, Any] = {"width": 2, "z_dim": 8, "shared_dim": 4, "batch": 4, "quiet": True, "device": "cpu"}
+
+# A run that saves after every step, and is killed in the middle of the eighth.
+KILLED = """
+import os, signal, sys
+from biggan_discovery.training import export, loop, train
+export._BATCHES, export._BATCH, loop._MOST_PER_TICK = 2, 32, 1
+draw, calls = loop.Batches.draw, []
+
+def kill(*arguments):
+    calls.append(0)
+    if len(calls) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    draw(*arguments)
+
+loop.Batches.draw = kill
+train(sys.argv[1], out=sys.argv[2], save_every=1e-9, **eval(sys.argv[3]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_BATCHES", 2)
+    monkeypatch.setattr(export, "_BATCH", 32)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shapes") / "shapes.npz"
+    x, y = draw_shapes(64)
+    np.savez(path, x=x, y=y)
+    return path
+
+
+def losses(folder: Path) -> list[list[str]]:
+    return list(csv.reader((folder / "history.csv").read_text().splitlines()))
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """All that two runs leave is equal, bit for bit."""
+    for name in ("history.csv", "samples.png"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    states = [read_saved(folder) for folder in (one, other)]
+    weights = [torch.load(folder / "G_ema.pth", weights_only=True) for folder in (one, other)]
+    for first, second in ([state.tensors for state in states if state is not None], weights):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:
+    """Do something before a step of the next run, counted from 1; every step is a tick."""
+    calls: list[int] = []
+    draw = loop.Batches.draw
+
+    def drawn(batches: loop.Batches, seed: int) -> None:
+        calls.append(seed)
+        if len(calls) == number:
+            act()
+        draw(batches, seed)
+
+    monkeypatch.setattr(loop.Batches, "draw", drawn)
+    monkeypatch.setattr(loop, "_MOST_PER_TICK", 1)
+
+
+def test_it_resumes_bit_for_bit_after_a_kill(shapes: Path, tmp_path: Path) -> None:
+    settings = {**TINY, "steps": 12}
+    train(shapes, out=tmp_path / "whole", **settings)
+    program = [sys.executable, "-c", KILLED, str(shapes), str(tmp_path / "killed"), repr(settings)]
+    clone = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(program, env=os.environ | clone | {"OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    saved = read_saved(tmp_path / "killed")
+    assert saved is not None
+    assert saved.step == 7
+    train(shapes, out=tmp_path / "killed", **settings)
+    assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_signal_saves_and_the_run_resumes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {**TINY, "steps": 6, "augment": "none", "d_steps": 1, "flip": False}
+    train(shapes, out=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patched:
+        at_step(patched, 3, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(SystemExit) as ended:
+            train(shapes, out=tmp_path / "stopped", **settings)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert len(losses(tmp_path / "stopped")) == 1 + 3
+    assert load_generator(str(tmp_path / "stopped")).num_classes == 4
+    with pytest.raises(UserError, match=r"with d_steps 1, not 2"):
+        train(shapes, out=tmp_path / "stopped", **{**settings, "d_steps": 2})
+    train(shapes, out=tmp_path / "stopped", **settings)
+    assert_same(tmp_path / "whole", tmp_path / "stopped")
+    before = (tmp_path / "stopped" / "state.safetensors").stat().st_mtime_ns
+    train(shapes, out=tmp_path / "stopped", **settings)
+    assert (tmp_path / "stopped" / "state.safetensors").stat().st_mtime_ns == before
+
+
+def test_it_ends_in_time(shapes: Path, tmp_path: Path) -> None:
+    train(shapes, out=tmp_path / "run", minutes=0.01, **TINY)
+    rows = losses(tmp_path / "run")
+    assert rows[0][0] == "step"
+    saved = read_saved(tmp_path / "run")
+    assert saved is not None
+    assert saved.finished
+    assert saved.step == len(rows) - 1 >= 1
+    assert 0.6 <= saved.facts["seconds"] < 20
+
+
+def test_divergence_is_said(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"training diverged: \w+ is not finite at step \d+; lower --lr-g"):
+        train(shapes, out=tmp_path / "run", steps=200, lr_g=1e30, lr_d=1e30, **TINY)
+
+
+def test_a_run_starts_from_another(shapes: Path, tmp_path: Path) -> None:
+    train(shapes, out=tmp_path / "first", steps=2, **TINY)
+    few = {"batch": 4, "quiet": True, "device": "cpu"}
+    train(shapes, out=tmp_path / "second", init=tmp_path / "first", steps=1, lr_g=1e-12, lr_d=1e-12, ema=0.0, **few)
+    first, second = (read_saved(tmp_path / name) for name in ("first", "second"))
+    assert first is not None
+    assert second is not None
+    assert second.settings["width"] == 2
+    weights = [name for name in first.tensors if name.startswith(("G.", "D.")) and name.endswith("weight")]
+    for name in weights:
+        if ".exp_avg" not in name:
+            torch.testing.assert_close(first.tensors[name], second.tensors[name], rtol=0, atol=1e-9)
+    with pytest.raises(UserError, match=r"G\.linear\.weight has shape"):
+        train(shapes, out=tmp_path / "third", init=tmp_path / "first", steps=1, width=3, **few)
+    with pytest.raises(UserError, match=r"is not a folder of `train`"):
+        train(shapes, out=tmp_path / "third", init=tmp_path, steps=1, **few)

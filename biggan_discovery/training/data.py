@@ -17,8 +17,8 @@ from biggan_discovery.memory import check_room
 from biggan_discovery.reading.source import NPZ, form_of
 from biggan_discovery.training.arrays import read_arrays
 from biggan_discovery.training.pictures import SUFFIXES, decode_all, resized, size_of
-from biggan_discovery.training.rendered import RENDERED, render
-from biggan_discovery.training.settings import RENDERS, RESOLUTIONS
+from biggan_discovery.training.rendered import RENDERED, classes_of, render
+from biggan_discovery.training.settings import RESOLUTIONS
 from biggan_discovery.training.trees import count_in, files_in, is_archive
 
 
@@ -50,42 +50,35 @@ class Images:
         return digest.hexdigest()
 
 
-def read_images(
-    data: str | os.PathLike[str],
-    resolution: int | None = None,
-    *,
-    renders: int = RENDERS,
-    seed: int = 0,
-    folder: Path,
-    quiet: bool = False,
-) -> Images:
-    """Read or render training images.
+def read_images(data: str | os.PathLike[str], resolution: int | None = None, *, quiet: bool = False) -> Images:
+    """Read training images.
 
     Args:
-        data: a folder of images, a zip or tar of one, an .npz file (see `read_arrays`), or one of `RENDERED`. The class
-            of an image is the folder that contains it.
+        data: a folder of images, a zip or tar of one, or an .npz file, see `read_arrays`. The class of an image is the
+            folder that contains it.
         resolution: side of the images, to which the largest central square of each is resized. Defaults to the largest
             of `RESOLUTIONS` that does not enlarge the first image.
-        renders: number of images to render.
-        seed: random seed of the renderer.
-        folder: where rendered images are kept.
         quiet: show no progress.
 
     Raises:
-        UserError: no such data, no images in it, a damaged or too large file, or fewer than two images.
+        UserError: no such data, no images in it, a damaged or too large file, fewer than two images, or a class without
+            any.
     """
-    name = os.fspath(data)
-    if name in RENDERED:
-        pixels, labels, classes = render(name, renders, resolution or RESOLUTIONS[1], seed, folder, quiet=quiet)
-    else:
-        path = _existing(Path(data))
-        read = _of_pictures if path.is_dir() or _is_archive_of_pictures(path) else _of_arrays
-        pixels, labels, classes = read(path, resolution, quiet=quiet)
+    path = _existing(Path(data))
+    read = _of_pictures if path.is_dir() or _is_archive_of_pictures(path) else _of_arrays
+    pixels, labels, classes = read(path, resolution, quiet=quiet)
     if len(pixels) < 2:
-        raise UserError(f"{name} has one image; training needs at least two")
+        raise UserError(f"{path} has one image; training needs at least two")
     empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
     if len(empty):
-        raise UserError(f"{name}: class {classes[empty[0]]} of 0 to {len(classes) - 1} has no images")
+        raise UserError(f"{path}: class {classes[empty[0]]} of 0 to {len(classes) - 1} has no images")
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels), classes)
+
+
+def render_images(name: str, count: int, resolution: int, seed: int, folder: Path, *, quiet: bool = False) -> Images:
+    """Render training images; see `render`."""
+    classes = classes_of(name, resolution)
+    pixels, labels = render(name, count, resolution, seed, folder, quiet=quiet)
     return Images(torch.from_numpy(pixels), torch.from_numpy(labels), classes)
 
 

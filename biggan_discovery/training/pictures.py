@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MOST_PIXELS = 2**26  # of one picture, judged by its header
 _ORIENTATION = 0x0112
-_WAITING = 4  # pictures per thread that are decoded ahead
+_JOB = 32  # pictures that a thread takes at a time: small ones cost less than handing them over
+_WAITING = 2  # jobs per thread that wait
 
 
 def decode_all(
@@ -39,17 +41,18 @@ def decode_all(
     """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found: dict[str, np.ndarray] = {}
-    waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
+    waiting: deque[Future[dict[str, np.ndarray]]] = deque()
     with ThreadPoolExecutor(threads) as pool, Progress(total, "reading", unit="image", quiet=quiet) as shown:
 
         def take() -> None:
-            name, future = waiting.popleft()
-            found[name] = future.result()
-            shown.advance()
+            decoded = waiting.popleft().result()
+            found.update(decoded)
+            shown.advance(len(decoded))
 
         try:
-            for name, content in files:
-                waiting.append((name, pool.submit(decode, name, content, resolution)))
+            left = iter(files)
+            while job := list(itertools.islice(left, _JOB)):
+                waiting.append(pool.submit(_decode_job, job, resolution))
                 if len(waiting) > _WAITING * threads:
                     take()
             while waiting:
@@ -58,6 +61,10 @@ def decode_all(
             pool.shutdown(cancel_futures=True)
             raise
     return found
+
+
+def _decode_job(files: list[tuple[str, bytes]], resolution: int) -> dict[str, np.ndarray]:
+    return {name: decode(name, content, resolution) for name, content in files}
 
 
 def decode(name: str, content: bytes, resolution: int) -> np.ndarray:

@@ -32,9 +32,20 @@ _LONG = 20.0  # seconds, from which on several processes render
 _log = logging.getLogger(__name__)
 
 
+def classes_of(name: str, resolution: int) -> tuple[str, ...]:
+    """The classes of a scene that is to be rendered.
+
+    Raises:
+        UserError: it is not rendered at this resolution.
+    """
+    if resolution not in (RESOLUTION // 2, RESOLUTION):
+        raise UserError(f"{name} is rendered with {RESOLUTION // 2} or {RESOLUTION} pixels, not {resolution}")
+    return SCENES[RENDERED[name]].classes
+
+
 def render(
     name: str, count: int, resolution: int, seed: int, folder: Path, *, quiet: bool
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Render images of random factors and classes, or read them if they were rendered before.
 
     Factors are uniform in [0, 1]. The file renders-NAME-COUNT-RESOLUTION-SEED.npz has the images x and classes y, and
@@ -49,19 +60,14 @@ def render(
         quiet: show no progress.
 
     Returns:
-        x (count, resolution, resolution, 3) uint8, y (count,) int64, and the names of the classes.
-
-    Raises:
-        UserError: another resolution.
+        x (count, resolution, resolution, 3) uint8 and y (count,) int64.
     """
-    if resolution not in (RESOLUTION // 2, RESOLUTION):
-        raise UserError(f"{name} is rendered with {RESOLUTION // 2} or {RESOLUTION} pixels, not {resolution}")
     scene = SCENES[RENDERED[name]]
     path = folder / f"renders-{name}-{count}-{resolution}-{seed}.npz"
     if path.exists():
         pixels, labels = read_arrays(path)
         if len(pixels) == count and pixels.shape[1] == resolution:
-            return pixels, labels, scene.classes
+            return pixels, labels
     numbers = random_numbers(seed, Stream.TRAINING_RENDERS)
     u = torch.from_numpy(numbers.standard_normal((count, NUM_FACTORS), np.float32))
     y = torch.from_numpy(numbers.integers(len(scene.classes), size=count))
@@ -73,7 +79,7 @@ def render(
     pixels, labels = np.concatenate(parts), y.numpy()
     with atomic_path(path) as temporary:
         np.savez(temporary, x=pixels, y=labels, u=u.numpy())
-    return pixels, labels, scene.classes
+    return pixels, labels
 
 
 def _rendered(scene: Scene, u: Tensor, y: Tensor, resolution: int) -> Iterator[np.ndarray]:

@@ -21,12 +21,12 @@ from biggan_discovery.runs.folder import Hold, Saved, State, check_same_run, loc
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.trackers import tracker_names, trackers
 from biggan_discovery.training.architecture import Architecture
-from biggan_discovery.training.data import Images, read_images
+from biggan_discovery.training.data import Images, read_images, render_images
 from biggan_discovery.training.export import averaged_generator, draw_samples, write_generator, write_samples
 from biggan_discovery.training.loop import COLUMNS, train_steps
 from biggan_discovery.training.networks import Networks, count_of
-from biggan_discovery.training.rendered import RENDERED
-from biggan_discovery.training.settings import AUTO, NO_LIMIT, RENDERS, TrainingSettings, complete, given_settings
+from biggan_discovery.training.rendered import RENDERED, classes_of
+from biggan_discovery.training.settings import AUTO, NO_LIMIT, RENDERED_SIZE, TrainingSettings, complete, given_settings
 
 _SECONDS = "seconds"  # of training so far, in the facts of a checkpoint
 _ARCHITECTURE = ("resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
@@ -88,8 +88,8 @@ def train(
         raise UserError(f"save_every is {save_every}; it should be a number of minutes above 0")
     if not os.fspath(out):
         raise UserError("out is ''; give a folder")
-    place = find_device(processes.own_device(device))
-    run = _Run(data, Path(out), given, init, place, quiet=quiet or processes.rank() > 0)
+    run = _Run(os.fspath(data), Path(out), find_device(processes.own_device(device)), quiet or processes.rank() > 0)
+    run.prepare(given, None if init is None else read_start(Path(init)))
     run.train(60 * save_every, names)
     return Path(out)
 
@@ -97,39 +97,44 @@ def train(
 class _Run:
     """One run on some images."""
 
-    def __init__(
-        self,
-        data: str | os.PathLike[str],
-        folder: Path,
-        given: dict[str, Any],
-        init: str | os.PathLike[str] | None,
-        device: torch.device,
-        *,
-        quiet: bool,
-    ):
-        self.data, self.folder, self.device, self.quiet = os.fspath(data), folder, device, quiet
-        self.init = None if init is None else read_start(Path(init))
-        of_init = {} if self.init is None else {name: self.init.settings[name] for name in _ARCHITECTURE}
-        self.given = {**of_init, **given}
+    def __init__(self, data: str, folder: Path, device: torch.device, quiet: bool):
+        self.data, self.folder, self.device, self.quiet = data, folder, device, quiet
         self.hold: Hold | None = None
+
+    def prepare(self, given: dict[str, Any], start: Saved | None) -> None:
+        """Read images and check settings, before anything is written."""
+        of_start = {} if start is None else {name: start.settings[name] for name in _ARCHITECTURE}
+        given = {**of_start, **given}
+        self.start = start
+        self.images: Images | None = None
+        resolution = given.get("resolution", RENDERED_SIZE)
+        if self.data in RENDERED:
+            classes = classes_of(self.data, resolution)
+        else:
+            self.images = read_images(self.data, given.get("resolution"), quiet=self.quiet)
+            resolution, classes = self.images.resolution, self.images.classes
+        self.settings = complete(given, resolution=resolution, rendered=self.data in RENDERED)
+        self.architecture = Architecture(
+            classes=len(classes), **{name: getattr(self.settings, name) for name in _ARCHITECTURE}
+        )
+        self.architecture.check()
+        _check_batch(self.settings.batch)
+        check_precision(self.settings.precision, self.device)
 
     def train(self, save_every: float, tracker: list[str]) -> None:
         """Train or resume, and save."""
         with contextlib.ExitStack() as stack:
             saved = processes.from_first(lambda: self._saved(stack))
-            if saved is not None and saved.finished:
-                settings = self._settings(saved.settings.get("resolution", 0), saved)
-                check_same_run(self.folder, saved, self._header(settings, {"data": self.data}))
-                return
-            images = processes.first_then_others(self._images)
-            settings = self._settings(images.resolution, saved)
-            _check_batch(settings.batch)
-            header = self._header(settings, {"data": self.data, "data_sha256": images.sha256()})
+            images = self.images or processes.first_then_others(self._rendered)
+            settings = self._with_precision(saved)
+            header = {"data": self.data, "data_sha256": images.sha256(), **settings.header(), **self._origin()}
             if saved is not None:
                 check_same_run(self.folder, saved, header)
-            networks = Networks(_architecture(settings, len(images.classes)), settings, self.device)
-            if self.init is not None:
-                networks.start_from(self.init.tensors, str(self.init.path))
+                if saved.finished:
+                    return
+            networks = Networks(self.architecture, settings, self.device)
+            if self.start is not None:
+                networks.start_from(self.start.tensors, str(self.start.path))
             state, seconds = State(header, networks.tensors(), COLUMNS, settings.steps), 0.0
             if saved is not None:
                 state, seconds = resumed(saved, state), float(saved.facts.get(_SECONDS, 0.0))
@@ -179,29 +184,25 @@ class _Run:
             raise UserError(f"{self.folder} contains a search for directions; choose another --out")
         return saved
 
-    def _images(self) -> Images:
-        return read_images(
-            self.data,
-            self.given.get("resolution"),
-            renders=self.given.get("renders", RENDERS),
-            seed=self.given.get("seed", 0),
-            folder=self.folder,
-            quiet=self.quiet,
+    def _rendered(self) -> Images:
+        settings = self.settings
+        return render_images(
+            self.data, settings.renders, settings.resolution, settings.seed, self.folder, quiet=self.quiet
         )
 
-    def _settings(self, resolution: int, saved: Saved | None) -> TrainingSettings:
-        settings = complete(self.given, resolution=resolution, rendered=self.data in RENDERED)
-        precision = settings.precision
+    def _with_precision(self, saved: Saved | None) -> TrainingSettings:
+        """The settings with "auto" resolved: by the checkpoint, or to the fastest precision that the device has."""
+        precision = self.settings.precision
         if precision == AUTO:
             precision = _fastest(self.device) if saved is None else saved.settings.get("precision", AUTO)
-        return dataclasses.replace(settings, precision=checked_precision(precision, self.device))
+        return dataclasses.replace(self.settings, precision=precision)
 
-    def _header(self, settings: TrainingSettings, data: dict[str, Any]) -> dict[str, Any]:
-        """Everything that determines the result; runs with equal headers are the same run."""
-        header = {**data, **settings.header(), "processes": processes.size()}
-        if self.init is not None:
-            header |= {"init": str(self.init.path.parent), "init_sha256": _sha256(self.init.tensors)}
-        return header
+    def _origin(self) -> dict[str, Any]:
+        """What determines the result beside images and settings."""
+        of_start = {}
+        if self.start is not None:
+            of_start = {"init": str(self.start.path.parent), "init_sha256": _sha256(self.start.tensors)}
+        return {"processes": processes.size(), **of_start}
 
 
 def read_start(folder: Path) -> Saved:
@@ -216,15 +217,14 @@ def read_start(folder: Path) -> Saved:
     return saved
 
 
-def checked_precision(precision: str, device: torch.device) -> str:
-    """The precision.
+def check_precision(precision: str, device: torch.device) -> None:
+    """Check that a device has a precision.
 
     Raises:
-        UserError: the device does not support it.
+        UserError: for TF32 without a GPU.
     """
     if precision == "tf32" and device.type != "cuda":
         raise UserError(f"precision is 'tf32', which {device} does not support; use float32 or bfloat16")
-    return precision
 
 
 def _fastest(device: torch.device) -> str:
@@ -239,10 +239,6 @@ def _check_batch(batch: int) -> None:
             f"batch is {batch}; for {processes.size()} processes it should be a multiple of {processes.size()}, "
             "with at least two images for each"
         )
-
-
-def _architecture(settings: TrainingSettings, classes: int) -> Architecture:
-    return Architecture(classes=classes, **{name: getattr(settings, name) for name in _ARCHITECTURE})
 
 
 def _announcement(data: str, images: Images, networks: Networks, settings: TrainingSettings, state: State) -> str:

@@ -13,7 +13,7 @@ RESOLUTIONS = (32, 64, 128, 256)
 AUGMENTATIONS = ("colour", "translation", "cutout")
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 NONE, AUTO = "none", "auto"
-RENDERS = 20_000
+RENDERS, RENDERED_SIZE = 20_000, 64
 NO_LIMIT = 10**9
 """The number of steps of a run that is limited by its time alone."""
 

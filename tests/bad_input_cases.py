@@ -289,7 +289,7 @@ CASES = {
     "train folder --out x": "folder has no images (.jpg",
     "train photoz --out x": "there is no photoz; give a folder of images",
     "train scenes-65 --out x": "did you mean 'scenes-64'",
-    "train '' --out x": "there is no",
+    "train '' --out x": "data is ''; give a folder",
     "train nan.npy --out x": "nan.npy is a damaged .npz file",
     "train found.safetensors --out x": "found.safetensors is a damaged .npz file",
     "train scenes-64 --resolution 100 --out x": "resolution is 100; it should be one of 32, 64, 128, 256",

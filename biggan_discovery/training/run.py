@@ -86,8 +86,9 @@ def train(
     names = tracker_names(tracker)
     if not save_every > 0:
         raise UserError(f"save_every is {save_every}; it should be a number of minutes above 0")
-    if not os.fspath(out):
-        raise UserError("out is ''; give a folder")
+    for name, value in (("data", data), ("out", out)):
+        if not os.fspath(value):
+            raise UserError(f"{name} is ''; give a folder")
     run = _Run(os.fspath(data), Path(out), find_device(processes.own_device(device)), quiet or processes.rank() > 0)
     run.prepare(given, None if init is None else read_start(Path(init)))
     run.train(60 * save_every, names)

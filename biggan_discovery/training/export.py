@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from biggan_discovery.files import atomic_path, atomic_write
 from biggan_discovery.generators.brock_files import CONFIG, WEIGHTS
 from biggan_discovery.generators.layout import CLASSES
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.rendering import Label, Sheet, open_writer, to_uint8
+from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
 from biggan_discovery.training.generator import Generator, standing
 from biggan_discovery.training.layers import BN_EPS, SN_EPS
 from biggan_discovery.training.networks import Networks, seed_of
@@ -83,5 +84,5 @@ def draw_samples(generator: Generator, classes: tuple[str, ...], seed: int) -> n
 def write_samples(sheet: np.ndarray, step: int, folder: Path) -> None:
     """Write a sheet as samples.png and samples/step-STEP.png."""
     for path in (folder / "samples" / f"step-{step:08d}.png", folder / SAMPLES):
-        with open_writer(path, 1) as writer:
-            writer.add(sheet)
+        with atomic_path(path) as temporary:
+            Image.fromarray(sheet).save(temporary)

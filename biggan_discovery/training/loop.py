@@ -281,7 +281,8 @@ def _fast(device: torch.device, precision: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(arithmetic("float32" if precision == "float32" else "tf32"))
         if device.type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(benchmark=True, allow_tf32=precision != "float32"))
+            stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+            torch.backends.cudnn.benchmark = True
             stack.enter_context(warnings.catch_warnings())
             # Adam's steps before the recording are meant to be as they are.
             warnings.filterwarnings("ignore", ".*capturable=True", UserWarning)

@@ -20,13 +20,13 @@ from torch import Tensor
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.cli import run
 from biggan_discovery.cli.options import POSITIVE_INT, device_option
+from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.evaluation.agreement import agreement
 from biggan_discovery.evaluation.metrics.off_diagonal import UnseenMatrices, unseen_matrices
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.generators.classes import class_indices
-from biggan_discovery.search.settings import DETERMINED
 from tests.generators import real_networks
 
 NETWORKS = ("celeba64-dcgan", "cifar32-biggan")

@@ -36,6 +36,16 @@ def packages_required() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
+def version() -> str:
+    """The version that is installed; empty where this runs from a clone and is not."""
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("biggan-discovery")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def as_typed(program: str) -> str:
     """What a user types here for a program: its name if the shell finds it by that, else its path.
 

@@ -130,8 +130,8 @@ def _listing(directions: Directions, index: int | None) -> list[str]:
     if index is not None:
         return _row(directions, index)
     rows = [line for each in range(len(directions)) for line in _row(directions, each)]
-    several = directions.strengths or any(_layers(directions))
-    title = [_columns(directions, "", "strength", "layers", "name")] if several else []
+    several = directions.strengths or directions.error_angles or any(_layers(directions))
+    title = [_columns(directions, "", "strength", "within", "layers", "name")] if several else []
     about = _about(directions)
     return [*about, *([""] if about else []), *title, *rows]
 
@@ -155,9 +155,12 @@ def _row(directions: Directions, index: int) -> list[str]:
     """A line for a direction, and lines for its note and range."""
     strength = "" if directions.strengths is None else f"{directions.strengths[index]:.3g}"
     flag = "  (inactive)" if index in _inactive(directions) else ""
+    angle = "" if directions.error_angles is None else f"{directions.error_angles[index]:.0f}°"
     layers = _layers(directions)[index]
-    room = _width() - len(_columns(directions, "", strength, layers, "")) - len(flag)
-    lines = [_columns(directions, str(index), strength, layers, _cut(directions.names[index] or "-", room) + flag)]
+    room = _width() - len(_columns(directions, "", strength, angle, layers, "")) - len(flag)
+    lines = [
+        _columns(directions, str(index), strength, angle, layers, _cut(directions.names[index] or "-", room) + flag)
+    ]
     indent = " " * (2 + len(str(len(directions) - 1)))
     if directions.notes[index]:
         lines += _wrapped(f"{indent}note: ", directions.notes[index])
@@ -166,8 +169,9 @@ def _row(directions: Directions, index: int) -> list[str]:
     return lines
 
 
-def _columns(directions: Directions, number: str, strength: str, layers: str, name: str) -> str:
+def _columns(directions: Directions, number: str, strength: str, angle: str, layers: str, name: str) -> str:
     shown = f"{strength:>9}  " if directions.strengths is not None else ""
+    shown += f"{angle:>6}  " if directions.error_angles is not None else ""
     wide = max(map(len, _layers(directions)))
     shown += f"{layers:<{max(wide, len('layers'))}}  " if wide else ""
     return f"{number:>{len(str(len(directions) - 1))}}  {shown}{name}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from biggan_discovery.search.settings import DETERMINED, WIDE
+from biggan_discovery.directions.metadata import DETERMINED
+from biggan_discovery.search.settings import WIDE
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions

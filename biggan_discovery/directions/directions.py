@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32, Num
 from torch import Tensor
 
 from biggan_discovery.directions.metadata import (
+    ERROR_ANGLE,
     LONGEST_NOTE,
     STRENGTHS,
     TEXTS,
@@ -160,6 +161,11 @@ class Directions:
     def strengths(self) -> list[float] | None:
         """One strength per direction, under whichever name the method gave them; None if it measured none."""
         return next((self.metadata[key] for key in STRENGTHS if key in self.metadata), None)
+
+    @property
+    def error_angles(self) -> list[float] | None:
+        """The angle in degrees within which each direction is determined; None if the search did not tell."""
+        return self.metadata.get(ERROR_ANGLE)
 
     @property
     def recommended_ranges(self) -> list[tuple[float, float] | None]:

@@ -20,7 +20,10 @@ _MOST = 2**63 - 1
 _LARGEST_SHARE = 1 + 1e-3
 STRENGTHS = ("strength", "singular_values", "eigenvalues", "explained_variance")
 """Names that methods give to the strengths of directions."""
-PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", *STRENGTHS)
+ERROR_ANGLE = "error_angle"
+"""Key of the angles, in degrees, within which the latents of a search determine each direction."""
+DETERMINED = 15.0  # degrees; a direction with a larger error angle says more about the seed than about the network
+PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE, *STRENGTHS)
 """Keys whose values are lists with one item per direction."""
 
 
@@ -46,7 +49,7 @@ def check_metadata(metadata: dict[str, Any], ndirs: int, z_dim: int) -> None:
             raise UserError(f"{key} must be {expected}; found {short(metadata[key])}")
         if isinstance(metadata.get(key), str):
             _check_stored(key, metadata[key])
-    for key in STRENGTHS:
+    for key in (ERROR_ANGLE, *STRENGTHS):
         if key in metadata and not _is_list(metadata[key], _is_number, ndirs):
             raise UserError(f"{key} must be {ndirs} numbers, one per direction; found {short(metadata[key])}")
     if "recommended_range" in metadata and not _is_list(metadata["recommended_range"], _is_range, ndirs):

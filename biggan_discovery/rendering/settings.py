@@ -7,7 +7,6 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import existing_file
+from biggan_discovery.installed import version
 
 _BEGINNING = b'{"program": "biggan-discovery'
 _LONGEST = 64_000  # bytes; longer settings lose their command and lists of samples
@@ -23,7 +23,7 @@ _EXIF_FLAG, _DESCRIPTION = 0x08, 0x010E
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """Settings as one line of ASCII, for `settings_of`; those that are None or empty are left out."""
-    kept = {"program": f"biggan-discovery {metadata.version('biggan-discovery')}"}
+    kept = {"program": f"biggan-discovery {version()}".rstrip()}
     kept |= {
         key: value
         for key, value in settings.items()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
+from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
 from biggan_discovery.progress import Progress
@@ -55,8 +56,10 @@ class Scene:
     def label(self, row: int, note: str = "") -> Label:
         """The label of a direction, with a note after its name."""
         own = "" if self.layers is not None or self.directions is None else f"layer {self.directions.layers_of(row)}"
+        angles = None if self.directions is None else self.directions.error_angles
+        loose = f"(±{angles[row]:.0f}°)" if angles and angles[row] > DETERMINED else ""
         inactive = "(inactive)" if row in self.inactive else ""
-        return Label(str(row), " ".join(filter(None, (self.names[row], own, note, inactive))))
+        return Label(str(row), " ".join(filter(None, (self.names[row], own, note, inactive or loose))))
 
     @property
     def place(self) -> str:

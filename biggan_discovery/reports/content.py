@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -24,6 +23,7 @@ from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.installed import version
 from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.document import Link, Table, shown
@@ -153,7 +153,7 @@ def circumstances(generator: FrozenGenerator) -> dict[str, Any]:
     """What all figures of a generator depend on, as JSON values."""
     device = generator.device
     return {
-        "version": _version(),
+        "version": version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "arithmetic": ARITHMETIC,
@@ -253,10 +253,3 @@ def plain(value: Any) -> Any:
             return None
         case _:
             return value
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("biggan-discovery")
-    except importlib.metadata.PackageNotFoundError:
-        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.search.evidence import ONE_IN, Evidence, Score
 from biggan_discovery.search.settings import WIDE, JointDiagonalizationSettings
 
-_GAIN = 0.005  # Fall of the unseen value, with half as many latents again, below which it has stopped falling.
+_GAIN = 0.005  # Fall of the unseen value and its error, with half as many latents again, for a search to end.
 _MOST_LATENTS = 384
 
 
@@ -24,23 +25,37 @@ def round_of(
     kind: str,
     weights: Mapping[str, float],
 ) -> dict[str, Any]:
-    """What a round found: numbers of latents, weights, own and unseen value, gap, and gain over the round before.
+    """What a round found: numbers of latents, weights, own and unseen value of `kind`, gap, and gain.
 
     The gap is what the fit adds to the difference between held-back and other latents, which are not equally hard: that
     of the mean JᵀJ's eigenvectors, which are hardly fitted to Hessians, is subtracted. The gain is that on the latents
-    held back now, of this frame over that of the round before.
+    held back now, of this frame over that of the round before, with its standard error. Of several kinds of matrices
+    that are fitted to, both are those of the kind with the larger one.
     """
-    score = evidence.score(frame)[kind]
+    scores = evidence.score(frame)
     found = {"latents": len(evidence.held), "held_back": int(evidence.held.sum()), "weights": dict(weights)}
-    found |= score.figures() | {"gap": None, "gain": None}
-    if len(score.unseen):
-        gap = _difference(score)
-        if len(evidence.kinds) > 1 and len(frame) > 1:
-            gap -= _difference(evidence.score(torch.linalg.eigh(evidence.gram).eigenvectors.T)[kind])
-        found["gap"] = gap
+    found |= scores[kind].figures() | {"gap": None, "gain": None}
+    fitted = [name for name, weight in weights.items() if weight and len(scores[name].unseen)]
+    if fitted:
+        found["gap"] = max(_gap(evidence, scores, frame, name) for name in fitted)
         if before is not None:
-            found["gain"] = (evidence.score(before)[kind].unseen.mean() - score.unseen.mean()).item()
+            earlier = evidence.score(before)
+            gains = [_mean_and_error(earlier[name].unseen - scores[name].unseen) for name in fitted]
+            found["gain"], found["gain_error"] = max(gains, key=sum)
     return found
+
+
+def _gap(evidence: Evidence, scores: Mapping[str, Score], frame: Tensor, kind: str) -> float:
+    gap = _difference(scores[kind])
+    if len(evidence.kinds) > 1 and len(frame) > 1:
+        gap -= _difference(evidence.score(torch.linalg.eigh(evidence.gram).eigenvectors.T)[kind])
+    return gap
+
+
+def _mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Mean and its standard error; that of a single value is unknown, so infinite."""
+    error = (values.std() / len(values) ** 0.5).item() if len(values) > 1 else math.inf
+    return values.mean().item(), error
 
 
 def next_total(settings: JointDiagonalizationSettings, state: State, minutes: float) -> int | None:
@@ -58,11 +73,11 @@ def next_total(settings: JointDiagonalizationSettings, state: State, minutes: fl
 
 
 def _enough(rounds: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether own and unseen values have met and the unseen value has stopped falling."""
+    """Whether own and unseen values have met, and the unseen value has stopped falling by more than its error."""
     last = rounds[-1]
     if last["unseen"] is None:
         return last["own"] is None  # nothing to diagonalize
-    return last["gain"] is not None and last["gain"] < _GAIN and last["gap"] < WIDE
+    return last["gain"] is not None and last["gain"] + last["gain_error"] < _GAIN and last["gap"] < WIDE
 
 
 def _difference(score: Score) -> float:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from biggan_discovery.directions import directions_of_start
 from biggan_discovery.directions.activity import inactive, relative_changes
+from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
@@ -46,7 +47,6 @@ from biggan_discovery.search.method import Found, Method
 from biggan_discovery.search.precision import check_precision, in_precision, matrix_precision
 from biggan_discovery.search.settings import (
     AUTO,
-    DETERMINED,
     JOINT_DIAGONALIZATION,
     STARTS,
     JointDiagonalizationSettings,

@@ -21,7 +21,7 @@ from biggan_discovery.directions.activity import (
     strengths_cost,
 )
 from biggan_discovery.directions.layers import single_layers
-from biggan_discovery.directions.metadata import STRENGTHS
+from biggan_discovery.directions.metadata import ERROR_ANGLE, STRENGTHS
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import EACH
@@ -148,14 +148,14 @@ def of_all_layers(generator: FrozenGenerator, found: Mapping[str, Directions], *
         "direction_layers": layers,
         "generator_evaluations": sum(each.metadata["generator_evaluations"] for each in every),
     }
-    for key in STRENGTHS:
+    for key in (ERROR_ANGLE, *STRENGTHS):
         if all(key in each.metadata for each in every):
             metadata[key] = [value for each in every for value in each.metadata[key]]
     if "strength" not in metadata:
         metadata |= _measured_strengths(generator, found, quiet=quiet)
         metadata["generator_evaluations"] += _measuring_cost(found)
     order = sorted(range(len(layers)), key=lambda row: -_or_none(metadata["strength"][row]))
-    for key in ("direction_layers", *STRENGTHS):
+    for key in ("direction_layers", ERROR_ANGLE, *STRENGTHS):
         if key in metadata:
             metadata[key] = [metadata[key][row] for row in order]
     A, Q = (torch.cat([getattr(each, letter) for each in every])[order] for letter in "AQ")

@@ -16,8 +16,6 @@ ADAM, JOINT_DIAGONALIZATION = "adam", "joint-diagonalization"
 STARTS = ("random", "coordinates")
 ORTHOGONALIZE = ("qr", "gram-schmidt", "none")
 AUTO = "auto"
-DETERMINED = 15.0
-"""Error angle in degrees up to which a direction counts as determined."""
 WIDE = 0.05
 """Difference of unseen and own value above which a frame fits its own latents rather than the generator."""
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")

@@ -56,12 +56,12 @@ method     hessian, joint-diagonalization
 author     A. Name
 licence    CC-BY-4.0
 
-    strength  name
-0     0.0475  object position
-1   0.000349  -  (inactive)
+    strength  within  name
+0     0.0475      3°  object position
+1   0.000349     41°  -  (inactive)
    note: does nothing
    recommended: -2 to 3.5
-2   8.83e-05  a long name that goes on and on, …  (inactive)
+2   8.83e-05     90°  a long name that goes on …  (inactive)
 """
 
 
@@ -75,6 +75,7 @@ def test_the_list_fits_in_60_columns(console: Console, tmp_path: Path, monkeypat
         "solver": "joint-diagonalization",
         "layers": "all",
         "strength": [0.047458704840859976, 0.00034948624147172237, 8.8293320266995e-05],
+        "error_angle": [3.2, 41.0, 89.9],
     }
     Directions(torch.eye(3), metadata=metadata).save(path)
     console("name", path, "0", "object position")

@@ -23,6 +23,7 @@ from tests.tiny import save_tiny_biggan
 
 FOUND = Directions.load("scenes-64")
 HEADER = {**FOUND.metadata, "format": 1, "random_strength": 0.01, "author": "A", "recommended_range": [None] * 16}
+HEADER["error_angle"] = [10.0] * 16
 KEYS = [(key,) for key in HEADER] + [("settings", key) for key in HEADER["settings"]]
 VALUES = {
     "null": None,

@@ -11,6 +11,7 @@ import torch
 from biggan_discovery import Directions, FunctionGenerator, draw
 from biggan_discovery.rendering import settings_of
 from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
+from biggan_discovery.rendering.ways import Scene
 from tests.rendering.tiles import sheet_of
 
 
@@ -34,6 +35,16 @@ def test_inactive_directions_come_last_and_are_said(tmp_path: Path) -> None:
     plain = draw(generator(4, 8), found, tmp_path / "b.png", only=[1, 3, 0, 2], frames=2, quiet=True)
     assert isinstance(plain, Path)
     assert sheet_of(plain).shape != labelled.shape or (sheet_of(plain) != labelled).any()
+
+
+def test_directions_that_are_hardly_determined_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = with_strength([1.0] * 3)
+    found.metadata["error_angle"] = [4.0, 38.4, float("nan")]
+    labels = []
+    label = Scene.label
+    monkeypatch.setattr(Scene, "label", lambda *given: labels.append(label(*given)) or labels[-1])
+    draw(generator(3, 8), found, tmp_path / "a.png", frames=2, quiet=True)
+    assert [(each.number, each.name) for each in labels[:3]] == [("0", ""), ("1", "(±38°)"), ("2", "")]
 
 
 @pytest.mark.parametrize(

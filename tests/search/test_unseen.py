@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +15,11 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
+from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.search import joint_diagonalization
 from biggan_discovery.search.evidence import Evidence, held_back
+from biggan_discovery.search.growth import next_total, round_of
 from tests.search.test_joint_diagonalization import FRAME, frame, generator, separable
 
 N = 5
@@ -88,7 +92,7 @@ def test_sefa_is_scored_where_the_first_layer_is_known():
 def test_a_search_ends_when_more_latents_do_not_help():
     found = discover(generator(), judge=False, quiet=True)
     assert [each["latents"] for each in found.metadata["rounds"]] == [16, 24]
-    assert found.metadata["rounds"][-1]["gain"] < 0.005
+    assert found.metadata["rounds"][-1]["gain"] + found.metadata["rounds"][-1]["gain_error"] < 0.005
     assert max(found.metadata["error_angle"]) < 1
 
 
@@ -100,6 +104,28 @@ def noisy() -> FunctionGenerator:
     return FunctionGenerator(
         lambda z: torch.sin(3 * z @ weights.to(z) + phases.to(z))[:, :36].view(-1, 1, 6, 6), z_dim=8
     )
+
+
+def test_the_gain_of_a_round_is_that_of_each_held_back_latent():
+    random = torch.Generator().manual_seed(0)
+    matrices = torch.randn(12, 2, N, N, dtype=torch.float64, generator=random)
+    matrices = matrices + matrices.mT
+    evidence = Evidence.of({"hessian": matrices}, torch.eye(N, dtype=torch.float64).expand(12, N, N))
+    before, after = frame(N, 1), frame(N, 2)
+    gains = torch.tensor([relative(each, before) - relative(each, after) for each in matrices[3::4]])
+    this = round_of(evidence, after, before, "hessian", {"hessian": 1.0})
+    assert this["gain"] == pytest.approx(gains.mean().item(), rel=0.02)
+    assert this["gain_error"] == pytest.approx((gains.std() / 3**0.5).item(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "gap", "ends"), [(0, 0.001, 0, True), (0, 0.01, 0, False), (0, 0, 0.1, False)]
+)
+def test_a_search_ends_once_it_is_known_that_more_latents_do_not_help(gain, error, gap, ends):
+    facts = {"rounds": [{"own": 0.8, "unseen": 0.8, "gain": gain, "gain_error": error, "gap": gap}]}
+    state = State({}, {}, ("penalty", "evaluations"), 24, [[0.0, 1.0]] * 24, facts)
+    unlimited: Any = SimpleNamespace(samples=None, evaluations=None, minutes=None)
+    assert (next_total(unlimited, state, 1.0) is None) == ends
 
 
 def test_evaluations_limit_a_search():

@@ -100,6 +100,7 @@ def _settings(title: str, *names: str) -> Callable[[Any], Any]:
 @_settings("Networks", "resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
 @_settings("Length", "steps", "minutes")
 @_settings("Optimization", "batch", "d_steps", "lr_g", "lr_d", "beta1", "beta2", "decay", "ema")
+@_settings("Regularization", "regularizer", "weight", "ramp", "layers_to_regularise")
 @_settings("Images", "augment", "flip", "renders")
 @_settings("Computing", "precision", "seed")
 @group("Computing", device_option)

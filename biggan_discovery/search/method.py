@@ -216,7 +216,7 @@ def checked(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
     """
     if choices := field.metadata["choices"]:
         return one_of(name, value, choices)
-    if field.type == "str":
+    if str(field.type).startswith("str"):
         if not isinstance(value, str):
             raise UserError(f"{name} is {value!r}; it should be a string")
         return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from biggan_discovery.errors import UserError
 
 FIRST_SIZE = 4
+IMAGE = "image"
 # Channels into every block and out of the last, in units of the width (BigGAN, tables 4 to 8; 32 px: BigGAN-PyTorch).
 _OF_GENERATOR = {
     32: (4, 4, 4, 4),
@@ -64,6 +65,11 @@ class Architecture:
     def blocks(self) -> int:
         """Residual blocks of the generator."""
         return len(self.generator_widths) - 1
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Names of the activations of the generator: "linear", "block0" and so on, "image"."""
+        return ("linear", *(f"block{index}" for index in range(self.blocks)), IMAGE)
 
     @property
     def generator_attention(self) -> int | None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from biggan_discovery.training.architecture import FIRST_SIZE, Architecture
+from biggan_discovery.training.architecture import FIRST_SIZE, IMAGE, Architecture
 from biggan_discovery.training.layers import (
     Attention,
     ConditionalNorm,
@@ -19,8 +19,6 @@ from biggan_discovery.training.layers import (
     OutputNorm,
     norms,
 )
-
-IMAGE = "image"
 
 
 class Generator(nn.Module):
@@ -56,7 +54,7 @@ class Generator(nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the activations: "linear", "block0" and so on, "image"."""
-        return ("linear", *(f"block{index}" for index in range(len(self.blocks))), IMAGE)
+        return self.architecture.activations
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Images (N, 3, R, R) in [-1, 1], float32, of z (N, z_dim) and y (N,)."""

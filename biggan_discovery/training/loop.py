@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -30,6 +29,7 @@ from biggan_discovery.training.data import Images
 from biggan_discovery.training.layers import power_iteration
 from biggan_discovery.training.networks import Networks, seed_of
 from biggan_discovery.training.recording import Recorded
+from biggan_discovery.training.regularizers.regularizer import Regularizer
 from biggan_discovery.training.settings import NO_LIMIT, TrainingSettings
 
 COLUMNS = ("loss_d", "score_real", "score_fake", "loss_g", "penalty")
@@ -39,32 +39,6 @@ _WON = 0.1  # mean loss of a discriminator that tells everything, over so many s
 _WON_STEPS = 500
 
 _log = logging.getLogger(__name__)
-
-
-class Regularizer(Protocol):
-    """A term of the generator's loss.
-
-    Attributes:
-        layers: names of the activations that it sees, see `Generator.names`.
-        weight: λ, by which the penalty is multiplied.
-        ramp: steps over which the weight rises from 0 to λ.
-    """
-
-    layers: tuple[str, ...]
-    weight: float
-    ramp: int
-
-    def penalty(
-        self, activations: Callable[[Tensor], list[Tensor]], z: Tensor, *, generator: torch.Generator
-    ) -> Tensor:
-        """The penalty, a scalar with a gradient with respect to the weights.
-
-        Args:
-            activations: function from z (N, z_dim) to the activations of `layers`, each (N, ...), at fixed classes.
-            z: (N, z_dim) latents of the step.
-            generator: random numbers, on the device of z.
-        """
-        ...
 
 
 def train_steps(
@@ -183,7 +157,7 @@ def train_steps(
                     rate.fill_(lr * falling)
                 drift.fill_(1 - min(settings.ema, (1 + index) / (10 + index)))  # Early weights are forgotten sooner.
                 if regularizer is not None:
-                    weight.fill_(regularizer.weight * min(1.0, index / max(1, regularizer.ramp)))
+                    weight.fill_(regularizer.factor(index))
                 batches.draw(_seed(settings, index, 0))
                 recorded(_seed(settings, index, 1))
 

@@ -25,6 +25,7 @@ from biggan_discovery.training.data import Images, read_images, render_images
 from biggan_discovery.training.export import averaged_generator, draw_samples, write_generator, write_samples
 from biggan_discovery.training.loop import COLUMNS, train_steps
 from biggan_discovery.training.networks import Networks, count_of
+from biggan_discovery.training.regularizers.table import complete_regularizer, regularizer_of
 from biggan_discovery.training.rendered import RENDERED, classes_of
 from biggan_discovery.training.settings import AUTO, NO_LIMIT, RENDERED_SIZE, TrainingSettings, complete, given_settings
 
@@ -119,6 +120,7 @@ class _Run:
             classes=len(classes), **{name: getattr(self.settings, name) for name in _ARCHITECTURE}
         )
         self.architecture.check()
+        self.settings = complete_regularizer(self.settings, self.architecture.activations, tuned=start is not None)
         _check_batch(self.settings.batch)
         check_precision(self.settings.precision, self.device)
 
@@ -168,7 +170,7 @@ class _Run:
                     settings,
                     state,
                     seconds=seconds,
-                    regularizer=None,
+                    regularizer=regularizer_of(settings),
                     interrupts=interrupts,
                     trackers=recorded,
                     save=save,

@@ -8,11 +8,12 @@ from typing import Any
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.search.method import checked, one_of, setting
+from biggan_discovery.training.regularizers.table import NONE, REGULARIZERS
 
 RESOLUTIONS = (32, 64, 128, 256)
 AUGMENTATIONS = ("colour", "translation", "cutout")
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
-NONE, AUTO = "none", "auto"
+AUTO = "auto"
 RENDERS, RENDERED_SIZE = 20_000, 64
 NO_LIMIT = 10**9
 """The number of steps of a run that is limited by its time alone."""
@@ -42,6 +43,15 @@ class TrainingSettings:
     beta2: float = setting("Adam's β₂.", default="0.999", least=0, most=0.999999)
     decay: float = setting("Final share of the run in which rates fall to 0.", default="0.35", least=0, most=1)
     ema: float = setting("Decay of the averaged weights.", default="0.9995", least=0, most=0.9999999)
+    regularizer: str = setting("Term of G's loss.", default=NONE, choices=(NONE, *REGULARIZERS))
+    weight: float | None = setting("Factor λ of the term.", default="hessian 0.1, orojar 1e-6, spectral 1", above=0)
+    ramp: int | None = setting(
+        "Steps over which λ rises from 0.", default="0; with --init, a third of the steps", least=0
+    )
+    layers_to_regularise: str | None = setting(
+        "Its activations: of linear, block0, … and image, or all.",
+        default="hessian: all blocks; orojar: all before the last block; spectral: image",
+    )
     augment: str = setting(
         f"Augmentations of D's inputs: of {', '.join(AUGMENTATIONS)}, or {NONE}.", default="all three"
     )
@@ -92,6 +102,10 @@ _COMMON: dict[str, Any] = {
     "beta2": 0.999,
     "decay": 0.35,
     "ema": 0.9995,
+    "regularizer": NONE,
+    "weight": None,
+    "ramp": None,
+    "layers_to_regularise": None,
     "augment": ",".join(AUGMENTATIONS),
     "renders": RENDERS,
     "precision": AUTO,

@@ -1,0 +1,1 @@
+"""Terms of the generator's loss in training: a file for each; `table` lists them."""

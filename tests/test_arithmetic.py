@@ -13,7 +13,7 @@ from torch import Tensor
 
 from biggan_discovery import Directions, FunctionGenerator, compare, discover, draw, evaluate, jacobian
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.evaluation import held_out_values
 from biggan_discovery.evaluation.table import metric_names
 from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.numerics.arithmetic import in_float64, widest
@@ -43,7 +43,7 @@ def flags() -> tuple[str, ...]:
 def in_tf32(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
     """A user who has asked for TF32, and gets it back."""
     small_sizes(monkeypatch)
-    monkeypatch.setattr(judging, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
+    monkeypatch.setattr(judging, "held_out_values", functools.partial(held_out_values, samples=2, probes=2))
     before = flags()
     for backend in BACKENDS:
         backend.fp32_precision = "tf32"

@@ -26,7 +26,7 @@ import torch
 
 from biggan_discovery import Directions, discover
 from biggan_discovery.cli import cli, run
-from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.evaluation import held_out_values
 from biggan_discovery.memory import OutOfMemoryError
 from biggan_discovery.search import judging
 from tests.bad_input_cases import CASES, HUGE
@@ -178,8 +178,8 @@ def _broken_matrices(world: Path) -> None:
 def _broken_runs(world: Path, tiny: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIGGAN_DISCOVERY_CHECKPOINTS", str(tiny.parent))
-        quick = functools.partial(held_out_penalty, samples=2)
-        patch.setattr(judging, "held_out_penalty", quick)
+        quick = functools.partial(held_out_values, samples=2)
+        patch.setattr(judging, "held_out_values", quick)
         discover("scenes-64", out=world / "run", **RUN)
     state = (world / "run" / "state.safetensors").read_bytes()
     with safetensors.safe_open(world / "run" / "state.safetensors", framework="pt") as file:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import biggan_discovery as bd
 from biggan_discovery.cli.group import _COMMANDS, cli
-from biggan_discovery.evaluation import held_out_penalty
+from biggan_discovery.evaluation import held_out_values
 from biggan_discovery.search import judging
 from tests import device_jobs, standin
 from tests.device_jobs import JOBS, Bench, make_shared
@@ -36,7 +36,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     shared = make_shared(root / "shared")
     with pytest.MonkeyPatch.context() as patch:
         small_sizes(patch, {"dci": {"samples": 1600}, "leakage": {"samples": 2}})
-        patch.setattr(judging, "held_out_penalty", functools.partial(held_out_penalty, samples=2, probes=2))
+        patch.setattr(judging, "held_out_values", functools.partial(held_out_values, samples=2, probes=2))
         yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
 
 

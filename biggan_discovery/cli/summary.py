@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.search.settings import WIDE
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ def summary(found: Directions) -> list[str]:
     cost = "an unknown number of evaluations" if evaluations is None else f"{evaluations:,} generator evaluations"
     lines = [f"found {len(found)} directions with {cost}", *_unseen(metadata), *_advice(metadata)]
     penalties = metadata.get("held_out_penalty", {})
-    if {"after", "random"} <= penalties.keys() and penalties["random"][0]:
-        change = 100 * (penalties["after"][0] / penalties["random"][0] - 1)
-        shown = _by_stage({name: f"{mean:.4g} ± {error:.2g}" for name, (mean, error) in penalties.items()})
-        lines.append(f"held-out Hessian Penalty: {shown} ({change:+.0f} % against random)")
+    if "held_out_ratio" in metadata and penalties.get("random", [0])[0]:
+        ratio, error = metadata["held_out_ratio"]
+        shown = _by_stage({name: f"{mean:.4g}" for name, (mean, _) in penalties.items()})
+        lines.append(f"held-out Hessian Penalty: {ratio:.2f} ± {error:.1g} of random ({shown})")
     if "recovery" in metadata:
         shown = _by_stage({name: f"{value:.3f}" for name, value in metadata["recovery"].items()})
         lines.append(f"recovery of the known factors (mean |cos|): {shown}")
@@ -49,6 +48,8 @@ def _unseen(metadata: dict[str, Any]) -> list[str]:
 
 def _advice(metadata: dict[str, Any]) -> list[str]:
     """How far the directions are determined, and what would determine them better."""
+    from biggan_discovery.directions.metadata import DETERMINED
+
     lines = []
     rounds = metadata.get("rounds")
     if "determined" in metadata:

@@ -180,6 +180,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         _is_dict_of(lambda value: _is_list(value, _is_number, 2)),
         "pairs of a mean and its error",
     ),
+    "held_out_ratio": (lambda value: _is_list(value, _is_number, 2), "a ratio and its error"),
     "objective_value": (_or_null(_is_number), "a number"),
     "recovery": (_is_dict_of(_is_number), "numbers"),
 }

@@ -77,6 +77,20 @@ def ratio(values: Tensor, reference: Tensor) -> Ratio:
     return Ratio(mean.item(), error.item(), of_samples.sqrt().item(), of_frames.sqrt().item(), frames)
 
 
+def paired_ratio(values: Tensor, reference: Tensor) -> Estimate:
+    """Ratio of two means over the same samples, with its standard error over these (the jackknife).
+
+    What makes a sample hard for both cancels, so the ratio is better known than each mean.
+
+    Args:
+        values: (N,), N ≥ 2.
+        reference: (N,) at the same samples.
+    """
+    values, reference = values.double(), reference.double()
+    without_one = (values.sum() - values) / (reference.sum() - reference)
+    return Estimate((values.sum() / reference.sum()).item(), _jackknife(without_one).sqrt().item())
+
+
 def _jackknife(without_one: Tensor) -> Tensor:
     """Variance of an estimate from its values (N,) without one of the N observations at a time."""
     count = len(without_one)

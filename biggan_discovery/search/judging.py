@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from biggan_discovery.directions import Directions, orthonormalize, pad
-from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_penalty, random_frames, recovery
+from biggan_discovery.evaluation import HELD_OUT_SAMPLES, held_out_values, random_frames, recovery
+from biggan_discovery.evaluation.estimates import estimate, paired_ratio
 from biggan_discovery.evaluation.metrics.off_diagonal import unseen_cost, unseen_matrices
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.objectives.hessian_penalty import HESSIAN_PENALTY
@@ -33,8 +34,8 @@ def judge_found(
     """Record held-out penalties of the result, the start and random directions, and recovery of known factors.
 
     Args:
-        found: the result; its metadata gets "held_out_penalty", and where they apply "objective_value", "unseen" and
-            "recovery".
+        found: the result; its metadata gets "held_out_penalty", "held_out_ratio", that of the result over random
+            directions, and where they apply "objective_value", "unseen" and "recovery".
         generator: the frozen network.
         method: the method that found them.
         settings: its settings.
@@ -53,8 +54,8 @@ def judge_found(
         candidates["before"] = pad(before, space, generator.z_dim)
     candidates["after"] = found.Q
     with Progress(len(candidates) * HELD_OUT_SAMPLES, "judging", unit="sample", quiet=quiet) as progress:
-        penalties = {
-            name: held_out_penalty(
+        values = {
+            name: held_out_values(
                 generator,
                 Q,
                 classes=known["classes"],
@@ -65,9 +66,10 @@ def judge_found(
             )
             for name, Q in candidates.items()
         }
-    known["held_out_penalty"] = {name: list(estimate) for name, estimate in penalties.items()}
+    known["held_out_penalty"] = {name: list(estimate(each)) for name, each in values.items()}
+    known["held_out_ratio"] = list(paired_ratio(values["after"], values["random"]))
     if of_penalty:
-        known["objective_value"] = penalties["after"].mean
+        known["objective_value"] = known["held_out_penalty"]["after"][0]
     if solver == ADAM:
         known["unseen"] = _unseen(generator, candidates, settings, taken, quiet=quiet)
     truth = generator.true_directions

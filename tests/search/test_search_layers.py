@@ -9,7 +9,7 @@ import torch
 from biggan_discovery import Directions, FunctionGenerator, discover, load_generator
 from biggan_discovery.cli import cli, run
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation import held_out_penalty, recovery
+from biggan_discovery.evaluation import held_out_penalty, held_out_values, recovery
 from biggan_discovery.search import judging
 from tests.brock_tiny import save_tiny_brock
 
@@ -40,8 +40,8 @@ def test_a_search_finds_the_directions_of_its_layers():
 
 @pytest.fixture
 def chunked(tmp_path, monkeypatch):
-    quick = functools.partial(held_out_penalty, samples=2, probes=2)
-    monkeypatch.setattr(judging, "held_out_penalty", quick)
+    quick = functools.partial(held_out_values, samples=2, probes=2)
+    monkeypatch.setattr(judging, "held_out_values", quick)
     return save_tiny_brock(tmp_path / "tiny")  # z of 16 in 4 chunks; fine is the last two layers
 
 

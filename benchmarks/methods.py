@@ -22,6 +22,7 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 
 METHODS: dict[str, dict[str, Any]] = {
+    "both together, joint diagonalization": {"method": "combined"},
     "Hessian Penalty, joint diagonalization": {"method": "hessian", "solver": "joint-diagonalization"},
     "Hessian Penalty, Adam": {"method": "hessian", "solver": "adam"},
     "OroJaR, joint diagonalization": {"method": "orojar", "solver": "joint-diagonalization"},
@@ -38,13 +39,16 @@ _HEAD = ("method", "held-out Hessian Penalty", "held-out OroJaR", "generator eva
 
 @click.command()
 @generator_option
+@click.option("--method", "titles", multiple=True, type=click.Choice(tuple(METHODS)), help="Row.  [default: all]")
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
 @click.option("--adam-steps", type=POSITIVE_INT, help="Steps of Adam.  [default: the generator's; 150 for OroJaR]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/methods"), show_default=True)
-def benchmark(generator: str, seeds: int, adam_steps: int | None, out: Path) -> None:
+def benchmark(generator: str, titles: tuple[str, ...], seeds: int, adam_steps: int | None, out: Path) -> None:
     """Run every method with default settings for several seeds and compare what they find."""
     loaded = load_generator(generator)
-    figures = {name: [_figures(loaded, name, seed, adam_steps, out) for seed in range(seeds)] for name in METHODS}
+    figures = {
+        name: [_figures(loaded, name, seed, adam_steps, out) for seed in range(seeds)] for name in titles or METHODS
+    }
     click.echo("| " + " | ".join(_HEAD) + " |\n" + "|---" * len(_HEAD) + "|")
     for name, rows in figures.items():
         click.echo(f"| {name} | " + " | ".join(_spread(column) for column in zip(*rows, strict=True)) + " |")

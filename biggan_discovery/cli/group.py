@@ -17,6 +17,7 @@ _COMMANDS = {
     "edit": "edit",
     "name": "name",
     "train": "train",
+    "explore": "explore",
     "generators": "generators",
     "classes": "classes",
     "import": "exchange",

@@ -174,6 +174,16 @@ class Directions:
         return [None if ends is None else (ends[0], ends[1]) for ends in known]
 
     @property
+    def starred(self) -> list[bool]:
+        """Whether each direction is starred, see `mark`."""
+        return list(self.metadata.get("starred", [False] * len(self)))
+
+    @property
+    def hidden(self) -> list[bool]:
+        """Whether each direction is hidden where directions are listed as pictures, see `mark`."""
+        return list(self.metadata.get("hidden", [False] * len(self)))
+
+    @property
     def sha256(self) -> str:
         """The sha256 of Q: equal for files that differ only in names, notes and other metadata."""
         return hashlib.sha256(f"{tuple(self.Q.shape)}".encode() + self.Q.numpy().tobytes()).hexdigest()
@@ -272,6 +282,22 @@ class Directions:
             raise UserError(f"the range is {ends[0]} to {ends[1]}; it must be two finite numbers, the smaller first")
         ranges = self.metadata.setdefault("recommended_range", [None] * len(self))
         ranges[index] = None if ends is None else [float(ends[0]), float(ends[1])]
+
+    def mark(self, index: int, *, starred: bool | None = None, hidden: bool | None = None) -> None:
+        """Star a direction, or hide it in galleries.
+
+        Args:
+            index: index of the direction, 0 to ndirs - 1.
+            starred: whether it is worth coming back to. Defaults to no change.
+            hidden: whether galleries leave it out. Defaults to no change.
+
+        Raises:
+            UserError: If there is no such direction.
+        """
+        self._check_index(index)
+        for key, value in (("starred", starred), ("hidden", hidden)):
+            if value is not None:
+                self.metadata.setdefault(key, [False] * len(self))[index] = bool(value)
 
     def credit(self, *, author: str | None = None, licence: str | None = None) -> None:
         """Say who made the directions and under which licence they are; an empty string removes it.

@@ -23,7 +23,9 @@ STRENGTHS = ("strength", "singular_values", "eigenvalues", "explained_variance")
 ERROR_ANGLE = "error_angle"
 """Key of the angles, in degrees, within which the latents of a search determine each direction."""
 DETERMINED = 15.0  # degrees; a direction with a larger error angle says more about the seed than about the network
-PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE, *STRENGTHS)
+FLAGS = ("starred", "hidden")
+"""Keys of what people marked: a flag for each direction."""
+PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE, *FLAGS, *STRENGTHS)
 """Keys whose values are lists with one item per direction."""
 
 
@@ -57,6 +59,9 @@ def check_metadata(metadata: dict[str, Any], ndirs: int, z_dim: int) -> None:
             f"recommended_range must be {ndirs} pairs [low, high] with low < high, or null; "
             f"found {short(metadata['recommended_range'])}"
         )
+    for key in FLAGS:
+        if key in metadata and not _is_list(metadata[key], lambda value: isinstance(value, bool), ndirs):
+            raise UserError(f"{key} must be {ndirs} of true or false, one per direction; found {short(metadata[key])}")
     if "direction_layers" in metadata and not _is_list(metadata["direction_layers"], is_layers, ndirs):
         raise UserError(
             f"direction_layers must be {ndirs} strings such as 3 or 4-8, one per direction; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ def edit(
     scale: int | None = None,
     format: str | None = None,  # noqa: A002
     command: str | None = None,
+    through: Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]] | None = None,
     report: Callable[[str], object] | None = None,
     quiet: bool = False,
 ) -> Path:
@@ -78,6 +79,8 @@ def edit(
         format: "mp4", "webp", "gif", "png", or "frames", a folder with a PNG for each frame. Defaults to the suffix of
             `out`.
         command: the command line, kept in the file's settings, see `settings_of`.
+        through: called with the frames, (height, width, 3) uint8 each, which are drawn as they are asked for; returns
+            those to write. An exception in it stops the work, and no file is left.
         report: called with a line about the written file.
         quiet: show no progress.
 
@@ -132,6 +135,7 @@ def edit(
         **({} if target.still else {"frames": frames, "fps": fps, "easing": easing}),
     }
     drawn = film.edit_still(steps, sheet) if target.still else film.edit_loop(steps, edit_shares(frames, easing), sheet)
+    drawn = drawn if through is None else through(drawn)
     with Progress(1 if target.still else frames, "drawing", unit="frame", quiet=quiet) as progress:
         written = target.write(drawn, fps, progress, settings)
     if report is not None:

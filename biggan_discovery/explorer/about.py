@@ -1,0 +1,109 @@
+"""What a page is told about a directions file and its generator."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+from biggan_discovery.directions.activity import inactive, stored_changes
+from biggan_discovery.directions.metadata import ERROR_ANGLE
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.suggestions import suggest_names
+from biggan_discovery.explorer.sources import Source, mark_of
+from biggan_discovery.generators.classes import describe_class
+from biggan_discovery.generators.layer_range import THIRDS
+from biggan_discovery.reading.json_files import read_json
+from biggan_discovery.rendering.ranges import range_of
+from biggan_discovery.reports.document import JSON
+
+
+def about(source: Source) -> dict[str, Any]:
+    """A file and its generator as JSON values: everything but pictures.
+
+    Raises:
+        UserError: the generator is missing or does not fit.
+    """
+    generator, directions = source.generator(), source.directions
+    layers = [] if generator.num_layers == 1 else list(THIRDS if generator.num_layers >= len(THIRDS) else ())
+    return {
+        "label": source.label,
+        "generator": {
+            "name": Path(generator.name).name,
+            "resolution": generator.resolution,
+            "layers": generator.num_layers,
+            "layer_words": layers,
+            "truncation": generator.truncation,
+            "classes": _classes(generator.class_names),
+            "device": str(generator.device),
+        },
+        "classes": directions.metadata.get("classes") if _are_indices(directions.metadata.get("classes")) else None,
+        "ranges": [list(range_of(directions, generator, row)) for row in range(len(directions))],
+        "metrics": _metrics(source),
+        "suggestions": _suggestions(source),
+        **marks(source),
+    }
+
+
+def marks(source: Source) -> dict[str, Any]:
+    """What the file says now: its directions with names, notes, stars and ranges."""
+    directions = source.directions
+    idle = set(inactive(stored_changes(directions) or []))
+    return {
+        "path": source.path,
+        "locked": source.why_not_writable(),
+        "sha256": directions.sha256,
+        "directions": [
+            {**mark_of(directions, row), "layers": directions.layers_of(row), "inactive": row in idle}
+            for row in range(len(directions))
+        ],
+    }
+
+
+def _classes(names: tuple[str, ...]) -> list[dict[str, str]]:
+    """Name, and other names to search for; nothing for a generator without classes."""
+    if len(names) == 1:
+        return []
+    return [{"name": name, "also": describe_class(names, index)} for index, name in enumerate(names)]
+
+
+def _are_indices(classes: Any) -> bool:
+    return isinstance(classes, list) and all(type(each) is int for each in classes)
+
+
+def _metrics(source: Source) -> list[dict[str, Any]]:
+    """What directions can be sorted by: title, and a value for each; from the file and from the report beside it."""
+    directions = source.directions
+    found: list[dict[str, Any]] = []
+    if directions.strengths is not None:
+        found.append({"title": "strength", "values": [_finite(each) for each in directions.strengths]})
+    if (angles := directions.metadata.get(ERROR_ANGLE)) is not None:
+        found.append({"title": "error angle in degrees", "values": [_finite(each) for each in angles]})
+    path = Path(source.directions.source)
+    try:
+        report = read_json(path.with_name(f"{path.stem}-report") / JSON)
+        of_rows = hashlib.sha256(directions.Q.numpy().tobytes()).hexdigest()
+        [own] = [each for each in report["sets"] if each["sha256"] == of_rows][:1]
+        for key, figures in own["of_directions"].items():
+            values = [_finite(each["mean"]) for each in figures]
+            if len(values) == len(directions):
+                found.append({"title": str(report["meanings"]["of_directions"][key]["title"]), "values": values})
+    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # No report, or one of other directions.
+    return found
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _suggestions(source: Source) -> dict[int, str]:
+    """Names of known factors for unnamed directions, see `suggest_names`; nothing where factors are unknown."""
+    directions = copy.copy(source.directions)
+    directions.metadata = copy.deepcopy(directions.metadata)
+    try:
+        return {row: directions.names[row] for row in suggest_names(directions, source.generator())}
+    except UserError:
+        return {}

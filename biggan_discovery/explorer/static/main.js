@@ -1,0 +1,179 @@
+// The explorer: puts its parts together.
+
+import { Children } from "./children.js";
+import { Classes } from "./classes.js";
+import { copy, find, notice, signed } from "./dom.js";
+import { el } from "./dom.js";
+import { exporting } from "./exporting.js";
+import { Gallery } from "./gallery.js";
+import { keys, showKeys } from "./keys.js";
+import { Model } from "./model.js";
+import { Moves } from "./moves.js";
+import { Pad } from "./pad.js";
+import { RemoteGenerator } from "./remote.js";
+import { Samples } from "./samples.js";
+import { Stage } from "./stage.js";
+import { fresh, fromHash, Store, toHash } from "./state.js";
+
+const generator = new RemoteGenerator();
+const model = new Model(generator);
+const store = new Store();
+const stage = new Stage(model, store);
+const moves = new Moves(model, store);
+const samples = new Samples(model, store);
+const classes = new Classes(model, store);
+const pad = new Pad(model, store);
+const children = new Children(model, store);
+const gallery = new Gallery(model, (row) => {
+  store.set({ page: "editor", edits: store.edit(row) ? store.state.edits : [...store.state.edits, { row, amount: 0, layers: null }] });
+  moves.focus(row);
+});
+
+function show({ draft = false } = {}) {
+  const { state } = store;
+  const editor = state.page === "editor";
+  if (document.body.dataset.page !== state.page) window.scrollTo(0, 0);
+  document.body.dataset.page = state.page;
+  find("#gallery").hidden = editor;
+  find("#editor").hidden = !editor;
+  find("#to-gallery").toggleAttribute("aria-current", !editor);
+  find("#to-editor").toggleAttribute("aria-current", editor);
+  if (!model.about) return;
+  moves.refresh();
+  pad.refresh();
+  if (!draft) {
+    samples.refresh();
+    classes.refresh();
+  }
+  if (editor) stage.show({ draft });
+  const moved = state.edits.filter((edit) => edit.amount);
+  const words = moved.map(({ row, amount, layers }) => `${model.title(row)} ${signed(amount)}${layers ? ` (layers ${layers})` : ""}`);
+  find("#facts").textContent = words.join(" · ") || "Nothing is moved yet.";
+  find("#undo").disabled = !store.steps.undo;
+  find("#redo").disabled = !store.steps.redo;
+  find("#reset").disabled = !state.edits.length;
+}
+
+function reset() {
+  store.set({ edits: store.state.edits.map((edit) => ({ ...edit, amount: 0, layers: null })) });
+}
+
+function go(page) {
+  store.set({ page });
+  find("#main").focus({ preventScroll: true });
+}
+
+/** Opens the file of the state, or the first one. */
+async function open() {
+  const wanted = generator.files.findIndex((file) => file.label === store.state.file);
+  await model.open(Math.max(0, wanted));
+  if (store.state.file && generator.files.every((file) => file.label !== store.state.file)) {
+    const again = generator.files.findIndex((file) => file.label === store.state.file);
+    if (again < 0) notice(`${store.state.file} is not open here; ${model.about.label} is shown`, { kind: "error" });
+  }
+}
+
+function opened() {
+  const { about } = model;
+  const { name, resolution, device } = about.generator;
+  document.title = `${about.label} · Explorer`;
+  find("#about").textContent = `${about.directions.length} directions of ${name}, ${resolution} px, ${device}`;
+  find("#file").replaceChildren(...generator.files.map((file, index) => el("option", { value: index }, file.label)));
+  find("#file").value = model.file;
+  find("#file-label").hidden = generator.files.length < 2;
+  const edits = store.state.edits.filter((edit) => about.directions[edit.row]);
+  if (edits.length < store.state.edits.length) notice("Some directions of this link are not in the file.", { kind: "error" });
+  const padded = store.state.pad?.every((row) => about.directions[row]) ? store.state.pad : null;
+  store.state = { ...store.state, edits, pad: padded, file: generator.files.length > 1 ? about.label : "" };
+  locked();
+  gallery.build();
+  moves.build();
+  show();
+}
+
+function locked() {
+  find("#locked").hidden = !model.about.locked || !generator.abilities.has("copy");
+  find("#locked span").textContent = model.about.locked ? `Names cannot be saved: ${model.about.locked}.` : "";
+}
+
+find("#to-gallery").onclick = () => go("gallery");
+find("#to-editor").onclick = () => go("editor");
+find("#undo").onclick = store.undo;
+find("#redo").onclick = store.redo;
+find("#reset").onclick = reset;
+find("#link").onclick = () => copy(location.href, "Link");
+find("#export").onclick = () => exporting(model, store);
+find("#help").onclick = showKeys;
+find("#file").onchange = async () => {
+  store.load({ ...fresh(), page: store.state.page, file: generator.files[Number(find("#file").value)].label });
+  await open();
+};
+find("#copy-file").onclick = async () => {
+  try {
+    const { path } = await generator.copy(model.file);
+    notice(`Names are saved in ${path} from now on`);
+  } catch (error) {
+    notice(error.message, { kind: "error" });
+  }
+};
+
+store.addEventListener("change", (event) => show(event.detail));
+store.addEventListener("commit", () => history.replaceState(null, "", toHash(store.state)));
+window.addEventListener("hashchange", () => {
+  if (location.hash === toHash(store.state) || location.hash === "#main") return;
+  store.load(fromHash(location.hash));
+  open().catch(failed);
+});
+model.addEventListener("opened", opened);
+model.addEventListener("measured", () => moves.refresh());
+model.addEventListener("marks", (event) => {
+  locked();
+  gallery.refresh(event.detail);
+  moves.refresh();
+  pad.refresh();
+});
+
+generator.addEventListener("lost", () => {
+  find("#lost").textContent = "The server has stopped. Start it again with the same command; this page comes back by itself.";
+  find("#lost").hidden = false;
+});
+generator.addEventListener("back", async () => {
+  find("#lost").hidden = true;
+  notice("Connected again");
+  await open().catch(failed);
+});
+
+const themes = ["system", "light", "dark"];
+function theme(name) {
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+  localStorage.setItem("explorer-theme", name);
+  find("#theme").textContent = { system: "◐", light: "○", dark: "●" }[name];
+  find("#theme").setAttribute("aria-label", `Colours: ${name === "system" ? "as the system" : name}`);
+  find("#theme").title = find("#theme").getAttribute("aria-label");
+}
+find("#theme").onclick = () => theme(themes[(themes.indexOf(localStorage.getItem("explorer-theme") ?? "system") + 1) % 3]);
+theme(themes.includes(localStorage.getItem("explorer-theme")) ? localStorage.getItem("explorer-theme") : "system");
+
+keys({
+  g: () => go("gallery"),
+  e: () => go("editor"),
+  "/": () => find(store.state.page === "editor" ? "#add" : "#filter").focus(),
+  n: () => samples.another(),
+  r: reset,
+  x: () => exporting(model, store),
+  "?": showKeys,
+  hold: (held) => store.state.page === "editor" && stage.hold(held),
+  undo: store.undo,
+  redo: store.redo,
+});
+
+function failed(error) {
+  find("#lost").textContent = error.message;
+  find("#lost").hidden = !error.message;
+}
+
+store.load(fromHash(location.hash));
+await generator.connect();
+await model.open(0).catch(failed);
+if (store.state.file && model.about && model.about.label !== store.state.file) await open().catch(failed);

@@ -1,0 +1,99 @@
+// The pictures of the editor: drawn while a slider is dragged, and at rest.
+
+import { paint } from "./canvas.js";
+import { el, find, notice } from "./dom.js";
+import { Latest } from "./latest.js";
+import { Lost, Overtaken } from "./remote.js";
+import { viewOf } from "./state.js";
+
+export class Stage {
+  #model;
+  #store;
+  #after = new Latest((request) => this.#draw("after", request));
+  #before = new Latest((request) => this.#draw("before", request));
+  #cells = { before: [], after: [] };
+  #held = false;
+
+  constructor(model, store) {
+    this.#model = model;
+    this.#store = store;
+    for (const button of document.querySelectorAll("[data-compare]")) {
+      button.onclick = () => store.set({ compare: button.dataset.compare });
+    }
+  }
+
+  /** Shows the state; `draft` while it goes on changing. */
+  show({ draft }) {
+    const { state } = this.#store;
+    const compare = this.#held ? "before" : state.compare;
+    for (const button of document.querySelectorAll("[data-compare]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.compare === state.compare));
+    }
+    const sides = compare === "both" ? ["before", "after"] : [compare];
+    if (find("#pictures").dataset.sides !== sides.join()) {
+      this.#cells = { before: [], after: [] };
+      find("#pictures").dataset.sides = sides.join();
+    }
+    if (sides.includes("after")) this.#after.ask({ view: viewOf(state), draft });
+    if (sides.includes("before") && !(draft && sides.length > 1)) this.#before.ask({ view: viewOf(state, []), draft });
+  }
+
+  /** Shows the samples before the edit while a key is held. */
+  hold(held) {
+    if (this.#held === held) return;
+    this.#held = held;
+    this.show({ draft: false });
+  }
+
+  async #draw(side, { view, draft }) {
+    const picture = find("#pictures");
+    if (!draft) picture.setAttribute("aria-busy", "true");
+    try {
+      const drawn = await this.#model.generator.draw(this.#model.file, view, { channel: side, draft });
+      this.#put(side, drawn);
+      if (!draft) find("#facts").dataset.drawn = String(Number(find("#facts").dataset.drawn ?? 0) + 1);
+    } catch (error) {
+      if (!(error instanceof Lost || error instanceof Overtaken)) notice(error.message, { kind: "error" });
+    }
+    if (!draft) picture.setAttribute("aria-busy", "false");
+  }
+
+  #put(side, drawn) {
+    const sides = find("#pictures").dataset.sides.split(",");
+    if (!sides.includes(side)) return;
+    const cells = this.#cells[side];
+    if (cells.length !== drawn.numbers.length) {
+      this.#cells[side] = drawn.numbers.map(() => this.#cell(side));
+      this.#lay(sides);
+    }
+    drawn.numbers.forEach((number, index) => {
+      const { canvas, caption, element } = this.#cells[side][index];
+      element.classList.toggle("stale", index >= drawn.count);
+      if (index < drawn.count) paint(canvas, drawn, index);
+      const text = [`sample ${number}`, drawn.names[index], sides.length > 1 ? side : ""].filter(Boolean).join(" · ");
+      caption.textContent = text;
+      canvas.setAttribute("aria-label", `Picture of ${text}`);
+    });
+  }
+
+  #cell() {
+    const canvas = el("canvas", { role: "img", width: 64, height: 64 });
+    const caption = el("figcaption", {});
+    return { canvas, caption, element: el("figure", {}, canvas, caption) };
+  }
+
+  /** Puts pictures in their order: before and after of a sample side by side. */
+  #lay(sides) {
+    const count = Math.max(...sides.map((side) => this.#cells[side].length));
+    const figures = [];
+    for (let index = 0; index < count; index += 1) {
+      for (const side of sides) if (this.#cells[side][index]) figures.push(this.#cells[side][index].element);
+    }
+    const pictures = find("#pictures");
+    pictures.replaceChildren(...figures);
+    pictures.dataset.count = String(figures.length);
+    const across = count === 1 ? figures.length : Math.ceil(Math.sqrt(figures.length / sides.length)) * sides.length;
+    pictures.style.setProperty("--across", String(across));
+    pictures.style.setProperty("--down", String(Math.ceil(figures.length / across)));
+  }
+}

@@ -55,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--help", set()),
         ("discover --help", set()),
         ("evaluate --help", set()),
+        ("explore --help", set()),
         ("train --help", set()),
         ("generators", set()),
         ("classes", set()),

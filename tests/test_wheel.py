@@ -125,7 +125,7 @@ def test_what_it_brings_along_is_not_written_to(installed: Path, empty: Path, co
 
 
 def test_help_names_commands_that_exist_there(installed: Path, empty: Path) -> None:
-    for command in ("discover", "visualize", "edit", "evaluate"):
+    for command in ("discover", "visualize", "edit", "evaluate", "explore"):
         text = run(installed, empty, f"{command} --help").stdout
         assert "python discover.py" not in text
         assert "python visualize.py" not in text

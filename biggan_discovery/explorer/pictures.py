@@ -21,7 +21,7 @@ from biggan_discovery.rendering.sheet import to_uint8
 DRAFT_SECONDS = 0.1
 """What a picture may take while a slider is dragged."""
 _DRAFT_SIDE = 256  # pixels
-_LATELY = 8  # measurements, of which the fastest counts: the others waited for other programs
+_ENOUGH, _LATELY = 4, 12  # measurements, of which the fastest counts: the others waited for other programs
 _seconds: WeakKeyDictionary[FrozenGenerator, deque[float]] = WeakKeyDictionary()
 
 
@@ -41,11 +41,12 @@ class Drawn(NamedTuple):
 
 @torch.no_grad()
 def seconds_per_image(generator: FrozenGenerator) -> float:
-    """What an image took lately; two are drawn to find out if there is none yet, as the first of all is slow."""
-    if generator not in _seconds:
-        z, y = torch.zeros(1, generator.z_dim), torch.zeros(1, dtype=torch.int64)
-        for _ in range(2):
-            _timed(generator, z, y)
+    """What an image took lately. If that is not known well, a few are drawn, as the first of all is slow."""
+    z, y = torch.zeros(1, generator.z_dim), torch.zeros(1, dtype=torch.int64)
+    while len(_seconds.get(generator, ())) < _ENOUGH and (
+        generator not in _seconds or min(_seconds[generator]) > DRAFT_SECONDS
+    ):
+        _timed(generator, z, y)
     return min(_seconds[generator])
 
 

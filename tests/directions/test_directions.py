@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from biggan_discovery.directions import Directions, initial_matrix, load, orthonormalize
 from biggan_discovery.directions import directions as module
+from biggan_discovery.directions.layers import subset
 from biggan_discovery.errors import UserError
 
 
@@ -356,3 +357,19 @@ def test_bad_starts(directions: Directions, tmp_path: Path):
     ]:
         with pytest.raises(UserError, match=message):
             initial_matrix(init, ndirs, z_dim, seed=0)
+
+
+def test_stars_and_hidden_directions_are_kept_with_the_others(tmp_path: Path) -> None:
+    found = Directions(torch.eye(3, 5))
+    assert found.starred == found.hidden == [False] * 3
+    found.mark(1, starred=True)
+    found.mark(2, hidden=True)
+    found.mark(2, starred=None)
+    found.save(tmp_path / "found.safetensors")
+    again = Directions.load(tmp_path / "found.safetensors")
+    assert (again.starred, again.hidden) == ([False, True, False], [False, False, True])
+    assert subset(again, [2, 1]).starred == [False, True]
+    with pytest.raises(UserError, match="no direction 3"):
+        found.mark(3, starred=True)
+    with pytest.raises(UserError, match="starred must be 3 of true or false"):
+        Directions(torch.eye(3, 5), metadata={"starred": [1, 0, 0]})

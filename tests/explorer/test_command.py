@@ -40,7 +40,7 @@ def test_it_says_its_address_first_and_ends_cleanly(found: Path, tmp_path: Path,
     running.send(number)
     ended = running.wait(60)
     assert ended.code == 128 + number
-    assert ended.err == "stopped; the same command opens the pages again\n"
+    assert ended.err.strip() == "stopped; the same command opens the pages again"
     assert list(found.parent.glob(".*.part*")) == []
 
 

@@ -159,6 +159,7 @@ export class Gallery {
     strip.style.backgroundImage = `url("${name}")`;
     strip.style.backgroundSize = `100% ${100 * frames}%`;
     strip.style.aspectRatio = String(samples);
+    find("#cards").dataset.samples = String(samples);
     strip.querySelector(".wait")?.remove();
     strip.title = `${signed(ends[0])} to ${signed(ends[1])}${equal ? ", measured for an equal change" : ""}`;
     this.#strips.get(row).motion = strip.animate([{ backgroundPositionY: "0%" }, { backgroundPositionY: "100%" }], {

@@ -6,6 +6,10 @@ import { Latest } from "./latest.js";
 import { Lost, Overtaken } from "./remote.js";
 import { viewOf } from "./state.js";
 
+const BESIDE = 230; // pixels above and below the pictures
+const CAPTION = 34; // pixels
+const PHONE_SHARE = 0.38; // of the height
+
 export class Stage {
   #model;
   #store;
@@ -17,6 +21,10 @@ export class Stage {
   constructor(model, store) {
     this.#model = model;
     this.#store = store;
+    window.addEventListener("resize", () => {
+      const sides = find("#pictures").dataset.sides?.split(",") ?? [];
+      if (sides.length) this.#lay(sides);
+    });
     for (const button of document.querySelectorAll("[data-compare]")) {
       button.onclick = () => store.set({ compare: button.dataset.compare });
     }
@@ -91,9 +99,21 @@ export class Stage {
     }
     const pictures = find("#pictures");
     pictures.replaceChildren(...figures);
-    pictures.dataset.count = String(figures.length);
-    const across = count === 1 ? figures.length : Math.ceil(Math.sqrt(figures.length / sides.length)) * sides.length;
+    if (!count) return;
+    this.#arrange(count, sides.length);
+  }
+
+  /** As many pictures side by side as makes them largest. */
+  #arrange(count, sides) {
+    const pictures = find("#pictures");
+    const phone = matchMedia("(max-width: 820px)").matches;
+    const height = phone ? PHONE_SHARE * window.innerHeight : window.innerHeight - BESIDE;
+    const layouts = Array.from({ length: count }, (_, groups) => {
+      const [across, down] = [(groups + 1) * sides, Math.ceil(count / (groups + 1))];
+      return { across, down, side: Math.min(pictures.clientWidth / across, height / down - CAPTION) };
+    });
+    const { across, down } = layouts.reduce((best, each) => (each.side > best.side ? each : best));
     pictures.style.setProperty("--across", String(across));
-    pictures.style.setProperty("--down", String(Math.ceil(figures.length / across)));
+    pictures.style.setProperty("--down", String(down));
   }
 }

@@ -176,12 +176,12 @@ class Directions:
     @property
     def starred(self) -> list[bool]:
         """Whether each direction is starred, see `mark`."""
-        return list(self.metadata.get("starred", [False] * len(self)))
+        return self.metadata.get("starred", [False] * len(self))
 
     @property
     def hidden(self) -> list[bool]:
         """Whether each direction is hidden where directions are listed as pictures, see `mark`."""
-        return list(self.metadata.get("hidden", [False] * len(self)))
+        return self.metadata.get("hidden", [False] * len(self))
 
     @property
     def sha256(self) -> str:
@@ -284,12 +284,7 @@ class Directions:
         ranges[index] = None if ends is None else [float(ends[0]), float(ends[1])]
 
     def mark(self, index: int, *, starred: bool | None = None, hidden: bool | None = None) -> None:
-        """Star a direction, or hide it in galleries.
-
-        Args:
-            index: index of the direction, 0 to ndirs - 1.
-            starred: whether it is worth coming back to. Defaults to no change.
-            hidden: whether galleries leave it out. Defaults to no change.
+        """Star a direction, 0 to ndirs - 1, or hide it in galleries; None changes nothing.
 
         Raises:
             UserError: If there is no such direction.

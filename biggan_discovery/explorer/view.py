@@ -93,7 +93,7 @@ def _classes(value: Any) -> tuple[tuple[int, float], ...]:
     if len(pairs) < len(value) or not all(_is_integer(index) and _is_number(weight) for index, weight in pairs):
         raise UserError(f"classes are {_short(value)}; they should be pairs of a class index and a weight")
     mixed = {index: float(weight) for index, weight in pairs if weight > 0}
-    if any(weight < 0 for _, weight in pairs) or len(mixed) < len({index for index, weight in pairs if weight}):
+    if any(weight < 0 for _, weight in pairs) or len({index for index, _ in pairs}) < len(pairs):
         raise UserError("weights of classes should be at least 0, one for each class")
     if pairs and not mixed:
         raise UserError("the weights of all classes are 0; give one of them a weight")

@@ -113,9 +113,12 @@ export class Moves {
       if (event.key === "Escape") name.value = this.#model.about.directions[row].name;
     };
     note.onchange = () => this.#model.mark(row, "note", note.value.trim().replace(/\s+/g, " "));
+    let typing = false; // One end of a range is there, and the other is not yet.
+    low.oninput = high.oninput = () => (typing = true);
     low.onchange = high.onchange = () => {
-      if (low.value === "" && high.value === "") this.#model.mark(row, "range", null);
-      else if (low.value !== "" && high.value !== "") this.#model.mark(row, "range", [Number(low.value), Number(high.value)]);
+      if ((low.value === "") !== (high.value === "")) return;
+      typing = false;
+      this.#model.mark(row, "range", low.value === "" ? null : [Number(low.value), Number(high.value)]);
     };
 
     const fill = (edit, direction) => {
@@ -135,8 +138,7 @@ export class Moves {
       suggested.onclick = () => this.#model.mark(row, "name", suggestion);
       star.setAttribute("aria-pressed", String(direction.starred));
       star.textContent = direction.starred ? "★" : "☆";
-      if (document.activeElement !== low) low.value = direction.range ? direction.range[0] : "";
-      if (document.activeElement !== high) high.value = direction.range ? direction.range[1] : "";
+      if (!typing) [low.value, high.value] = direction.range ?? ["", ""];
       const ends = this.#model.suggestedRange(row);
       use.hidden = !ends || Boolean(this.#model.about.locked);
       use.textContent = ends ? `use ${signed(ends[0])} to ${signed(ends[1])}` : "";

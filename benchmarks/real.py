@@ -26,7 +26,7 @@ from biggan_discovery.evaluation.metrics.off_diagonal import UnseenMatrices, uns
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.catalogue import find_device
-from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.labels import class_list
 from tests.generators import real_networks
 
 NETWORKS = ("celeba64-dcgan", "cifar32-biggan")
@@ -87,7 +87,7 @@ def benchmark(
     """Run every method on real GANs and judge all at the same unseen latents."""
     for name in networks or NETWORKS:
         generator = network(name, device)
-        classes = class_indices(generator, _CLASSES.get(name))
+        classes = class_list(generator, _CLASSES.get(name))
         folder = out / name
         matrices = _matrices(generator, classes, unseen, folder)
         click.echo(f"\n{name}, classes {classes}, {unseen} unseen latents, {seeds} seeds\n")

@@ -18,6 +18,7 @@ MODULES = [
         "generators.base",
         "generators.batching",
         "generators.function",
+        "generators.labels",
         "generators.priors",
         "numerics",
         "objectives",

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import Field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,7 @@ from biggan_discovery.search.table import SOLVERS, method_names, settings_by_use
 
 if TYPE_CHECKING:
     from biggan_discovery.generators import FrozenGenerator
+    from biggan_discovery.generators.mixes import Class
 
 _OF_SOLVERS = "Settings of both solvers"
 
@@ -165,7 +167,7 @@ _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(
 @loading_options("1")
 def discover_command(
     generator: str,
-    classes: str | None,
+    classes: str | Path | None,
     truncation: float | None,
     device: str,
     offline: bool | None,
@@ -180,7 +182,8 @@ def discover_command(
     Finds directions for which moving along one does not change the effect of another (Hessian Penalty) and whose image
     changes are orthogonal (OroJaR). Writes directions.safetensors, history.csv and a checkpoint to resume from.
     """
-    from biggan_discovery.generators import load_generator, parse_classes
+    from biggan_discovery.generators import load_generator
+    from biggan_discovery.generators.labels import class_list
     from biggan_discovery.generators.layer_range import ALL, EACH, is_each, parse_layers
     from biggan_discovery.runs.processes import first_then_others, own_device
     from biggan_discovery.search.table import check_request, method_or_default
@@ -191,7 +194,7 @@ def discover_command(
     loaded = first_then_others(
         lambda: load_generator(generator, truncation=truncation, device=place, offline=offline, mirror=mirror)
     )
-    chosen = None if classes is None else parse_classes(loaded, classes)
+    chosen = None if classes is None else class_list(loaded, classes)
     settings["layers"] = EACH if is_each(layers) else str(parse_layers(layers or ALL, loaded.num_layers))
     if out is None:
         name = _run_name(loaded.name, classes, settings)
@@ -204,13 +207,16 @@ def discover_command(
         _search(loaded, chosen, out, settings)
 
 
-def _search_each(generator: FrozenGenerator, classes: Sequence[int], out: str, settings: dict[str, Any]) -> None:
+def _search_each(generator: FrozenGenerator, classes: Sequence[Class], out: str, settings: dict[str, Any]) -> None:
     """One run per class, in a folder named after its index and name; if one fails, the others still run."""
     failures: dict[str, list[str]] = {}
-    for index in classes:
-        name = f"{index}-{_plain(generator.class_names[index])}"
+    from biggan_discovery.generators.mixes import class_title
+
+    for label in classes:
+        title = _plain(class_title(generator.class_names, label))
+        name = f"{label}-{title}" if isinstance(label, int) else title
         try:
-            _search(generator, [index], os.path.join(out, name), settings)  # noqa: PTH118
+            _search(generator, [label], os.path.join(out, name), settings)  # noqa: PTH118
         except UserError as error:
             failures.setdefault(str(error), []).append(name)
     if [len(names) for names in failures.values()] == [len(classes)]:
@@ -219,7 +225,7 @@ def _search_each(generator: FrozenGenerator, classes: Sequence[int], out: str, s
         raise UserError("; ".join(f"{', '.join(names)}: {message}" for message, names in failures.items()))
 
 
-def _search(generator: FrozenGenerator, classes: list[int] | None, out: str, settings: dict[str, Any]) -> None:
+def _search(generator: FrozenGenerator, classes: list[Class] | None, out: str, settings: dict[str, Any]) -> None:
     """Run one search and print its summary."""
     from biggan_discovery.generators.catalogue import runs_code
     from biggan_discovery.search import discover
@@ -243,10 +249,15 @@ def _modified(path: str) -> int | None:
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None  # noqa: PTH110, PTH116
 
 
-def _run_name(generator: str, classes: str | None, settings: dict[str, Any]) -> str:
+def _run_name(generator: str, classes: str | Path | None, settings: dict[str, Any]) -> str:
     from biggan_discovery.generators.layer_range import is_each
 
-    words = [os.path.basename(generator), classes or "all", settings["method"], f"seed{settings['seed']}"]  # noqa: PTH119
+    words = [
+        os.path.basename(generator),  # noqa: PTH119
+        classes.stem if isinstance(classes, Path) else classes or "all",
+        settings["method"],
+        f"seed{settings['seed']}",
+    ]
     layers = settings["layers"]
     if layers != "all":
         words.insert(2, f"layers_{layers}" if layers[0].isdigit() or is_each(layers) else layers)

@@ -12,7 +12,7 @@ from biggan_discovery.cli.options import (
     POSITIVE_FLOAT,
     Grouped,
     Name,
-    class_option,
+    class_text_option,
     group,
     layers_option,
     truncation_option,
@@ -77,7 +77,7 @@ _ORTHOGONALIZE = Name(ORTHOGONALIZE)
     "Where the directions belong",
     click.option("--generator", metavar="NAME|PATH|CODE", help="Generator of the directions, kept in the file."),
     layers_option("Layers the directions reach", "all"),
-    class_option,
+    class_text_option,
     truncation_option("1"),
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent to each side in films."),
     click.option("--names", metavar='"A,B,..."', help="Name per direction; empty for none."),
@@ -192,6 +192,7 @@ def _origin(
     """The metadata of a directions file that describes the generator, and arguments of `import_matrix`."""
     from biggan_discovery.generators import catalogue, parse_classes
     from biggan_discovery.generators.layer_range import parse_layers
+    from biggan_discovery.generators.mixes import class_title, to_stored
     from biggan_discovery.generators.remote import REMOTE
 
     name, _ = catalogue.find_folder(name)
@@ -208,8 +209,8 @@ def _origin(
         "layers": str(parse_layers(layers, generator.num_layers)),
     }
     if classes is not None:
-        origin["classes"] = parse_classes(class_names, classes, generator=name)
-        origin["class_names"] = [class_names[index] for index in origin["classes"]]
+        origin["classes"] = to_stored(parse_classes(class_names, classes, generator=name))
+        origin["class_names"] = [class_title(class_names, each) for each in origin["classes"]]
     return origin, {"space": generator.search_space(layers), "z_dim": generator.z_dim}
 
 

@@ -9,6 +9,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -223,12 +224,42 @@ seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, 
 samples_columns_option = click.option(
     "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"
 )
-class_option = click.option(
+
+
+def _one_choice(ctx: click.Context, _: click.Parameter, value: str | Path | None) -> str | Path | None:
+    """The classes, by whichever option they are given."""
+    known = ctx.params.get("classes")
+    if value is not None and known is not None:
+        raise click.UsageError("--class and --class-vectors both say which classes; give one of them")
+    return known if value is None else value
+
+
+def _class_vectors(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    ctx.params["classes"] = _one_choice(ctx, param, value)
+
+
+class_text_option = click.option(
     "--class",
     "classes",
     metavar="CLASSES",
-    help="Index, name or WordNet id, several (cube,torus or 0-2), or all.",
+    callback=_one_choice,
+    help="Index, name or WordNet id, several (cube,torus or 0-2), all, or a mix (cube:0.7, torus:0.3).",
 )
+_class_vectors_option = click.option(
+    "--class-vectors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_class_vectors,
+    help="Class weights (N, classes) instead, one row per sample (.npy, .npz, .pt, .csv, ...).",
+)
+
+
+def class_option(command: Any) -> Any:
+    """`--class` and `--class-vectors`, either of which gives the argument `classes`, see `class_list`."""
+    return class_text_option(_class_vectors_option(command))
+
+
 _offline_option = click.option("--offline", is_flag=True, default=None, help="Never download weights.")
 _mirror_option = click.option("--mirror", metavar="URL", help="Address to download weights from.")
 

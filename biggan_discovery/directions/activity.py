@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from biggan_discovery.directions.directions import Directions
 from biggan_discovery.directions.shifts import along_directions
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream, random_numbers
@@ -105,7 +106,7 @@ def strengths(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     z: Float[Tensor, "N z_dim"],
-    y: Int64[Tensor, " N"],
+    y: Labels,
     *,
     layers: LayerRange | str = "all",
     progress: Progress | None = None,
@@ -116,7 +117,7 @@ def strengths(
         generator: the frozen network.
         Q: (ndirs, z_dim) rows. Strengths are those of rows scaled to length 1.
         z: (N, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights; see `FrozenGenerator.forward`.
         layers: layers of the generator that the directions reach.
         progress: advanced by one per image.
 
@@ -135,7 +136,7 @@ def strengths(
 def random_strengths(
     generator: FrozenGenerator,
     z: Float[Tensor, "N z_dim"],
-    y: Int64[Tensor, " N"],
+    y: Labels,
     *,
     seed: int = 0,
     progress: Progress | None = None,
@@ -145,7 +146,7 @@ def random_strengths(
     Args:
         generator: the frozen network.
         z: (N, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights; see `FrozenGenerator.forward`.
         seed: random seed of the directions.
         progress: advanced by one per image.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from biggan_discovery.directions.directions import Directions
@@ -13,8 +12,9 @@ from biggan_discovery.directions.metadata import short
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
-from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.labels import ClassChoice, class_list
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange, parse_layers
+from biggan_discovery.generators.mixes import Class, stored_classes
 from biggan_discovery.numerics.trial import try_out
 
 if TYPE_CHECKING:
@@ -130,16 +130,14 @@ def check_fits(directions: Directions, generator: FrozenGenerator) -> None:
         _log.warning("%s was made for other weights than those of %s", directions.source, generator.name)
 
 
-def classes_for(
-    directions: Directions | None, generator: FrozenGenerator, classes: str | int | Sequence[int] | None = None
-) -> list[int]:
-    """Class indices to use with directions.
+def classes_for(directions: Directions | None, generator: FrozenGenerator, classes: ClassChoice = None) -> list[Class]:
+    """Classes to use with directions: indices and soft classes.
 
     Args:
         directions: the directions, or None.
         generator: the generator.
-        classes: indices, or a string such as "cone" or "0-2"; see `parse_classes`. Defaults to the classes of the
-            search, or all.
+        classes: indices, a string such as "cone" or "0-2", or class weights; see `class_list`. Defaults to the classes
+            of the search, or all.
 
     Raises:
         UserError: If the generator does not have a class.
@@ -149,13 +147,14 @@ def classes_for(
         [0, 1, 2]
     """
     if classes is not None or directions is None:
-        return class_indices(generator, classes)
+        return class_list(generator, classes)
     known = directions.metadata.get("classes")
     if not known:
-        return class_indices(generator, None)
-    if not isinstance(known, list) or not all(type(y) is int and 0 <= y < generator.num_classes for y in known):
+        return class_list(generator, None)
+    found = stored_classes(known, generator.num_classes)
+    if found is None:
         raise UserError(f"{directions.source} has classes that {generator.name} does not have; choose its classes")
-    return known
+    return found
 
 
 def layers_for(

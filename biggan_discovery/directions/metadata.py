@@ -9,6 +9,7 @@ from typing import Any
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.layer_range import is_layers
+from biggan_discovery.generators.mixes import stored_classes
 
 LONGEST_NAME = 100
 LONGEST_NOTE = 1_000
@@ -178,7 +179,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "random_strength": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
     "generator_evaluations": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
     "truncation": (_or_null(lambda value: _is_number(value) and 0 < value <= 1), "a number above 0 and at most 1"),
-    "classes": (_or_null(lambda value: _is_list(value, lambda y: _is_integer(y) and y >= 0)), "a list of indices"),
+    "classes": (
+        _or_null(lambda value: stored_classes(value) is not None),
+        "a list of indices, and of pairs [index, weight] for soft classes",
+    ),
     "class_names": (lambda value: _is_list(value, _is_text), "a list of strings"),
     "settings": (lambda value: isinstance(value, dict), "a dict"),
     "held_out_penalty": (

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.space import pad
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Label, Labels
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
 
@@ -17,7 +18,7 @@ from biggan_discovery.generators.layer_range import LayerRange
 def shifted_images(
     generator: FrozenGenerator,
     z: Float[Tensor, "N z_dim"],
-    y: Int64[Tensor, " N"],
+    y: Labels,
     layers: LayerRange | str = "all",
 ) -> tuple[Callable[[Float[Tensor, "N n"]], Float[Tensor, "N C H W"]], Float[Tensor, "N n"]]:
     """Images as a function of shifts of z.
@@ -25,7 +26,7 @@ def shifted_images(
     Args:
         generator: the frozen network.
         z: (N, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights; see `FrozenGenerator.forward`.
         layers: layers of the generator that see the shift.
 
     Returns:
@@ -50,7 +51,7 @@ def moved_images(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     z: Float[Tensor, " z_dim"],
-    y: Int64[Tensor, ""],
+    y: Label,
     w: Float[Tensor, "M ndirs"],
     layers: LayerRange | str = "all",
 ) -> Iterator[Float[Tensor, "batch C H W"]]:
@@ -60,7 +61,7 @@ def moved_images(
         generator: the frozen network.
         Q: (ndirs, z_dim), directions in rows.
         z: (z_dim,) latent.
-        y: () int64 class index.
+        y: () int64 class index, or class weights (num_classes,).
         w: (M, ndirs) coefficients.
         layers: layers of the generator that see the shift.
 
@@ -76,7 +77,7 @@ def moved_images(
 
     def images(part: Tensor) -> Tensor:
         moved = generator.shift(z.expand(len(part), -1), part @ Q, layers)
-        return generator(moved, y.expand(len(part)))
+        return generator(moved, y.expand(len(part), *y.shape))
 
     yield from forward_batch(generator).map(images, w.to(Q))
 
@@ -85,7 +86,7 @@ def along_directions(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     z: Float[Tensor, " z_dim"],
-    y: Int64[Tensor, ""],
+    y: Label,
     amounts: Float[Tensor, " A"] | Float[Tensor, "ndirs A"],
     layers: LayerRange | str = "all",
 ) -> Iterator[Float[Tensor, "A C H W"]]:
@@ -95,7 +96,7 @@ def along_directions(
         generator: the frozen network.
         Q: (ndirs, z_dim), directions in rows.
         z: (z_dim,) latent.
-        y: () int64 class index.
+        y: () int64 class index, or class weights (num_classes,).
         amounts: (A,) for all directions, or (ndirs, A).
         layers: layers of the generator that see the shift.
 

@@ -13,6 +13,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.progress import Progress
 
@@ -99,7 +100,7 @@ class View:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
         layers: layers of the generator that the directions reach.
-        classes: class indices to draw from.
+        classes: class indices and soft classes to draw from.
         path_size: η, extent to both sides.
         epsilon: ε, finite-difference step in w.
         seed: random seed.
@@ -114,7 +115,7 @@ class View:
     generator: FrozenGenerator
     Q: Tensor
     layers: LayerRange
-    classes: list[int]
+    classes: list[Class]
     path_size: float
     epsilon: float
     seed: int = 0

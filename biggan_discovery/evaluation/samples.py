@@ -8,13 +8,14 @@ from torch import Tensor
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.estimates import check_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.objectives.samples import Samples, draw
 
 
 def judging_samples(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
-    classes: list[int] | None,
+    classes: list[Class] | None,
     *,
     samples: int,
     seed: int,

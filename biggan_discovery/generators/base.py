@@ -15,6 +15,11 @@ from biggan_discovery.generators import priors
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.search_settings import PAPER_SETTINGS
 
+Labels = Int64[Tensor, " N"] | Float[Tensor, "N num_classes"] | Float[Tensor, "N num_layers num_classes"]
+"""y: class indices, or class weights, which mix the embeddings of classes and may differ from layer to layer."""
+Label = Int64[Tensor, ""] | Float[Tensor, " num_classes"] | Float[Tensor, "num_layers num_classes"]
+"""y of one sample."""
+
 
 class FrozenGenerator(nn.Module, abc.ABC):
     """A network from latents and classes to images that is never trained.
@@ -97,13 +102,15 @@ class FrozenGenerator(nn.Module, abc.ABC):
 
     @final
     def forward(
-        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Int64[Tensor, " N"]
+        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Labels
     ) -> Float[Tensor, "N C H W"]:
         """Generate images.
 
         Args:
             z: (N, z_dim), or (N, num_layers, z_dim) for a latent per layer; of the generator's dtype and device.
-            y: (N,) int64 class indices. Their range is checked on the CPU only, where it needs no synchronization.
+            y: (N,) int64 class indices, whose range is checked on the CPU only, where it needs no synchronization. Or
+                class weights (N, num_classes) of the generator's dtype: the embedding is their weighted sum, so that a
+                one-hot row gives the image of the index. Or (N, num_layers, num_classes) for weights per layer.
 
         Returns:
             (N, C, H, W); for BigGANs (N, 3, resolution, resolution) in [-1, 1].
@@ -120,7 +127,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
 
     @final
     def begin(
-        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Int64[Tensor, " N"]
+        self, z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"], y: Labels
     ) -> tuple[Shaped[Tensor, "N ..."], ...]:
         """The first part of `forward`, which is more efficient with many images at once and needs little memory.
 
@@ -304,17 +311,36 @@ class FrozenGenerator(nn.Module, abc.ABC):
         if self._has_weights and z.device != self.device:
             raise UserError(f"z is on {z.device}, but the generator is on {self.device}; move one with .to()")
 
+    @property
+    def mixes_classes(self) -> bool:
+        """Whether y may be class weights."""
+        return True
+
     def _check_y(self, y: Tensor, count: int) -> None:
+        if isinstance(y, Tensor) and y.is_floating_point():
+            self._check_weights(y, count)
+            return
         if not isinstance(y, Tensor) or y.shape != (count,):
             shape = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise UserError(f"y has shape {shape}; it should be ({count},), one class index for each z")
         if y.dtype != torch.int64:
-            raise UserError(f"y is {y.dtype}; it should be torch.int64 class indices")
+            raise UserError(f"y is {y.dtype}; it should be torch.int64 class indices, or class weights of {self.dtype}")
         if self._has_weights and y.device != self.device:
             raise UserError(f"y is on {y.device}, but the generator is on {self.device}; move one with .to()")
         if count and y.device.type == "cpu" and not 0 <= int(y.min()) <= int(y.max()) < self.num_classes:
             wrong = next(label for label in y.tolist() if not 0 <= label < self.num_classes)
             raise UserError(f"class {wrong} in y is out of range; the generator's classes are 0-{self.num_classes - 1}")
+
+    def _check_weights(self, y: Tensor, count: int) -> None:
+        if not self.mixes_classes:
+            raise UserError(f"y is {y.dtype}, but {self.name!r} takes class indices only, torch.int64")
+        shapes = ((count, self.num_classes), (count, self.num_layers, self.num_classes))
+        if y.shape not in shapes:
+            expected = " or ".join(map(str, ((count,), *shapes)))
+            raise UserError(f"y has shape {tuple(y.shape)}; it should be {expected}, class indices or class weights")
+        if self._has_weights and (y.dtype, y.device) != (self.dtype, self.device):
+            found, right = f"{y.dtype} on {y.device}", f"{self.dtype} on {self.device}"
+            raise UserError(f"the class weights y are {found}, but the generator is {right}; convert them with .to()")
 
 
 def check_truncation(truncation: float) -> float:

@@ -196,7 +196,7 @@ class _Network(fast.Network):
     def __init__(self, build: _Builder):
         super().__init__()
         # The package multiplies one-hot rows by the weight, which selects its columns.
-        self.embedding = nn.Embedding.from_pretrained(build.tensor("embeddings.weight").T.contiguous())
+        self.embedding = fast.Embedding(build.tensor("embeddings.weight").T.contiguous())
         # The first layer's outputs are ordered as in TensorFlow: height, width, channels.
         self.first = fast.Linear(build.weight("generator.gen_z"), build.tensor("generator.gen_z.bias"))
         self.width = build.config.first_channels
@@ -223,16 +223,18 @@ class _Network(fast.Network):
         return [layer for layer in self.layers if isinstance(layer, _Block)]
 
     def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From z (N, z_dim) or (N, layers that see z, z_dim) and y (N,) to activations and the remaining conditions.
+        """From z (N, z_dim) or (N, layers that see z, z_dim) and y to activations and the remaining conditions.
 
-        Activations are (N, height, width, channels), conditions (N, 2·z_dim), one for each remaining block.
+        y is (N,) indices, or weights (N, classes) or (N, layers that see z, classes). Activations are (N, height,
+        width, channels), conditions (N, 2·z_dim), one for each remaining block.
         """
         z, y = inputs
-        embedding = self.embedding(y)
-        latents = _latents(z, 1 + len(self.blocks))
-        # Layers that see the same z share one condition.
-        conditions = [torch.cat((each, embedding), dim=1) for each in (latents[:1] if z.ndim == 2 else latents)]
-        conditions = conditions * len(latents) if z.ndim == 2 else conditions
+        count = 1 + len(self.blocks)
+        if z.ndim == 2 and y.ndim < 3:  # Layers that see the same z and class share one condition.
+            conditions = [torch.cat((z, self.embedding(y)), dim=1)] * count
+        else:
+            latents, embeddings = (_per_layer(each, count) for each in (z, self.embedding(y)))
+            conditions = [torch.cat(pair, dim=1) for pair in zip(latents, embeddings, strict=True)]
         x = self.first(conditions[0]).view(len(z), 4, 4, self.width)
         return self._through(self.layers[: self.begins], x, *conditions[1:])
 
@@ -249,9 +251,9 @@ class _Network(fast.Network):
         return x, *left
 
 
-def _latents(z: Tensor, num_layers: int) -> Sequence[Tensor]:
-    """One (N, z_dim) for each layer."""
-    return [z] * num_layers if z.ndim == 2 else z.unbind(1)
+def _per_layer(x: Tensor, num_layers: int) -> Sequence[Tensor]:
+    """One (N, size) for each layer, of x (N, size) or (N, num_layers, size)."""
+    return [x] * num_layers if x.ndim == 2 else x.unbind(1)
 
 
 def _at_truncation(rows: Tensor, truncation: float) -> Tensor:

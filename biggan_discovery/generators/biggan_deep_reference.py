@@ -39,14 +39,16 @@ class ReferenceNetwork(fast.Network):
         self.package.load_state_dict(state, assign=True)
 
     def finish(self, *state: Tensor) -> Tensor:
-        """Images of z (N, z_dim) or (N, layers that see z, z_dim) and y (N,)."""
+        """Images of z (N, z_dim) or (N, layers that see z, z_dim), and y as `BigGANDeep` takes it."""
         z, y = state
-        embedding = self.package.embeddings(nn.functional.one_hot(y, self.package.config.num_classes).to(z))
+        soft = y if y.is_floating_point() else nn.functional.one_hot(y, self.package.config.num_classes).to(z)
+        embedding = self.package.embeddings(soft)
         generator = self.package.generator
         blocks = [layer for layer in generator.layers if isinstance(layer, GenBlock)]
         # The package's own forward takes one z for all layers.
         latents = [z] * (1 + len(blocks)) if z.ndim == 2 else z.unbind(1)
-        conditions = [torch.cat((each, embedding), dim=1) for each in latents]
+        embeddings = [embedding] * len(latents) if embedding.ndim == 2 else embedding.unbind(1)
+        conditions = [torch.cat(pair, dim=1) for pair in zip(latents, embeddings, strict=True)]
         x = generator.gen_z(conditions[0]).view(len(z), 4, 4, 16 * generator.config.channel_width)
         x = x.permute(0, 3, 1, 2).contiguous()
         of_blocks = iter(conditions[1:])

@@ -16,7 +16,7 @@ from biggan_discovery.generators import fast
 from biggan_discovery.generators.base import check_truncation
 from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.brock_files import MARKS, Config, find_weights, read_config
-from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork
+from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork, conditions_of
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
 from biggan_discovery.generators.layout import CLASSES, beside
 from biggan_discovery.generators.weights import check_tensors, read_weights
@@ -330,9 +330,7 @@ class _Network(fast.Network):
         sizes = build.sizes
         self.begins = sum(_FIRST_SIZE * 2 ** (block + 1) <= fast.SMALL for block in range(sizes.num_blocks))
         self.width = sizes.widths[0]
-        self.shared = (
-            nn.Identity() if sizes.shared_dim is None else nn.Embedding.from_pretrained(build.tensor("shared.weight"))
-        )
+        self.shared = nn.Identity() if sizes.shared_dim is None else fast.Embedding(build.tensor("shared.weight"))
         self.linear = fast.Linear(build.weight("linear"), build.tensor("linear.bias"))
         self.blocks, self.attentions = nn.ModuleList(), nn.ModuleList()
         pending_bias = build.tensor("linear.bias").new_zeros(self.width)
@@ -347,13 +345,13 @@ class _Network(fast.Network):
         self.output = build.to_images("output_layer.0", "output_layer.2", pending_bias)
 
     def begin(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From y (N,) and the chunks of z, one per layer, each (N, chunk), to activations and the blocks' conditions.
+        """From y and the chunks of z, one per layer, each (N, chunk), to activations and the blocks' conditions.
 
-        Activations are (N, height, width, channels); conditions, of the remaining blocks, (N, condition).
+        y is (N,) indices, or weights (N, classes) or (N, layers, classes). Activations are (N, height, width,
+        channels); conditions, of the remaining blocks, (N, condition).
         """
         y, *chunks = inputs
-        embedding = self.shared(y)
-        conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * len(self.blocks)
+        conditions = conditions_of(self.shared(y), chunks, len(self.blocks), per_layer=y.ndim == 3)
         x = self.linear(chunks[0]).unflatten(1, (self.width, _FIRST_SIZE, _FIRST_SIZE))
         x = x.permute(0, 2, 3, 1).contiguous()
         return self._through(slice(0, self.begins), x, *conditions)

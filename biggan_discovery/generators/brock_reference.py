@@ -13,6 +13,26 @@ from biggan_discovery.generators import fast
 LAST_EPS = 1e-5  # The original keeps the default for the last norm, whatever BN_eps is.
 
 
+def conditions_of(embedding: Tensor, chunks: Sequence[Tensor], blocks: int, *, per_layer: bool) -> list[Tensor]:
+    """The condition of each block: the class embedding, and in a hierarchical network the block's chunk of z.
+
+    Args:
+        embedding: (N, size), or indices (N,) where norms have embeddings of their own; with `per_layer`
+            (N, len(chunks), size).
+        chunks: of z, one per layer.
+        blocks: number of blocks.
+        per_layer: whether layers have embeddings of their own; the first layer's is not seen.
+    """
+    embeddings = embedding.unbind(1) if per_layer else [embedding] * len(chunks)
+    pairs = list(zip(embeddings, chunks, strict=True))[1:]
+    return [torch.cat(pair, dim=1) for pair in pairs] or [embeddings[0]] * blocks
+
+
+def _rows(table: Tensor, y: Tensor) -> Tensor:
+    """Rows of a table for indices, or their weighted sums."""
+    return y @ table if y.is_floating_point() else table[y]
+
+
 class ReferenceNetwork(fast.Network):
     """A generator of BigGAN-PyTorch in eval mode.
 
@@ -33,10 +53,10 @@ class ReferenceNetwork(fast.Network):
         self.attention, self.bn_eps, self.sn_eps = tuple(attention), bn_eps, sn_eps
 
     def finish(self, *state: Tensor) -> Tensor:
-        """Images of y (N,) and the chunks of z, one per layer, each (N, chunk)."""
+        """Images of y, see `BrockBigGAN`, and the chunks of z, one per layer, each (N, chunk)."""
         y, *chunks = state
-        embedding = self._tensor("shared.weight")[y] if "shared.weight" in self._names else y
-        conditions = [torch.cat((embedding, chunk), dim=1) for chunk in chunks[1:]] or [embedding] * self.num_blocks
+        embedding = _rows(self._tensor("shared.weight"), y) if "shared.weight" in self._names else y
+        conditions = conditions_of(embedding, chunks, self.num_blocks, per_layer=y.ndim == 3)
         x = F.linear(chunks[0], self._weight("linear"), self._tensor("linear.bias")).view(len(y), -1, 4, 4)
         for block, condition in enumerate(conditions):
             x = self._block(f"blocks.{block}.0", x, condition)
@@ -64,9 +84,9 @@ class ReferenceNetwork(fast.Network):
         return F.batch_norm(x, *self._statistics(key), eps=self.bn_eps) * (1 + gain) + bias
 
     def _condition(self, key: str, condition: Tensor) -> Tensor:
-        if condition.is_floating_point():
+        if "shared.weight" in self._names:
             return F.linear(condition, self._weight(key))
-        return self._tensor(f"{key}.weight")[condition]
+        return _rows(self._tensor(f"{key}.weight"), condition)
 
     def _convolve(self, key: str, x: Tensor) -> Tensor:
         weight = self._weight(key)

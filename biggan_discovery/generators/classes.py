@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.generators.mixes import Class, class_title, normalized
 
 if TYPE_CHECKING:
     from biggan_discovery.generators.base import FrozenGenerator
@@ -43,7 +44,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 def parse_classes(
     generator_or_class_names: FrozenGenerator | Sequence[str], text: str, *, generator: str = ""
-) -> list[int]:
+) -> list[Class]:
     """Parse a selection of classes, and log the classes that it is.
 
     Args:
@@ -51,19 +52,22 @@ def parse_classes(
         text: "3", "0-2", "cone", "golden_retriever", "cube,torus" or "all". A name is written in full; case, spaces,
             underscores, hyphens and apostrophes do not matter. A number is always an index. If a class has several
             names, separated by ", ", each of them is enough. ImageNet's classes are found by all their names in
-            WordNet, and by their ids (n02099601).
+            WordNet, and by their ids (n02099601). With weights, "cube:0.7, torus:0.3" is a soft class, which mixes the
+            embeddings; weights are divided by their sum. Soft classes are separated by semicolons.
         generator: name of the generator that the class names belong to, for messages. Defaults to the generator's.
 
     Returns:
-        Class indices in the given order, without repetition.
+        Class indices and soft classes in the given order, without repetition.
 
     Raises:
-        UserError: unknown or ambiguous name, or an index out of range. A part of a name (duck, which ImageNet has in
-            "duck-billed platypus") is refused with the classes that contain it.
+        UserError: unknown or ambiguous name, an index out of range, or weights that are not valid. A part of a name
+            (duck, which ImageNet has in "duck-billed platypus") is refused with the classes that contain it.
 
     Example:
         >>> parse_classes(generator, "cube, torus"), parse_classes(["tench", "golden retriever"], "golden_retriever")
         ([0, 4], [1])
+        >>> parse_classes(generator, "cube:0.7, torus:0.3")
+        [((0, 0.7), (4, 0.3))]
     """
     source = generator_or_class_names
     if isinstance(source, Sequence):
@@ -74,35 +78,35 @@ def parse_classes(
         raise UserError("no class given; write an index, a name, several (cube,torus or 0-2), or all")
     if text.strip().lower() == "all":
         return list(range(len(names)))
-    found = _named(names, text)  # A name may contain a comma.
+    found: list[Class] = list(_named(names, text))  # A name may contain a comma.
     if len(found) != 1:
-        pieces = [_parse_piece(names, piece.strip(), generator) for piece in text.split(",")]
-        found = list(dict.fromkeys(index for piece in pieces for index in piece))
+        pieces = [each for part in text.split(";") for each in _parse_part(names, part, generator)]
+        found = list(dict.fromkeys(pieces))
     # Classes without names have their indices as names.
-    shown = [" ".join(dict.fromkeys((str(index), names[index]))) for index in found[:_MOST_LOGGED]]
+    shown = [
+        " ".join(dict.fromkeys((str(each), names[each]))) if isinstance(each, int) else class_title(names, each)
+        for each in found[:_MOST_LOGGED]
+    ]
     more = f" and {len(found) - _MOST_LOGGED} more" * (len(found) > _MOST_LOGGED)
     _log.info("class%s %s%s", "es" * (len(found) > 1), ", ".join(shown), more)
     return found
 
 
-def class_indices(generator: FrozenGenerator, classes: str | int | Sequence[int] | None) -> list[int]:
-    """Class indices from an argument: indices, what `parse_classes` reads, or None for all.
+def parse_index(names: Sequence[str], text: str, generator: str = "") -> int:
+    """The one class that a number or a name means.
+
+    Args:
+        names: of all classes.
+        text: see `parse_classes`.
+        generator: name of the generator, for messages.
 
     Raises:
-        UserError: as `parse_classes`.
-
-    Example:
-        >>> class_indices(generator, "cone"), class_indices(generator, [0, 2]), class_indices(generator, 4)
-        ([3], [0, 2], [4])
+        UserError: as `parse_classes`; or several classes.
     """
-    if isinstance(classes, str):
-        return parse_classes(generator, classes)
-    if classes is None:
-        return list(range(generator.num_classes))
-    given = [classes] if isinstance(classes, int) else classes
-    if not given:
-        raise UserError("no class given; give indices, a name, or leave classes out for all")
-    return list(dict.fromkeys(place for index in given for place in _parse_piece(generator.class_names, str(index))))
+    indices = _parse_piece(tuple(names), text.strip(), generator)
+    if len(indices) > 1:
+        raise UserError(f"{text.strip()} is {len(indices)} classes; give each a weight of its own")
+    return indices[0]
 
 
 def filter_classes(names: Sequence[str], query: str) -> list[int]:
@@ -126,6 +130,28 @@ def describe_class(names: Sequence[str], index: int) -> str:
         return names[index]
     wordnet_id, *synonyms = imagenet_synonyms()[index]
     return f"{wordnet_id}  {', '.join(synonyms)}"
+
+
+def _parse_part(names: tuple[str, ...], part: str, generator: str) -> Sequence[Class]:
+    """The classes of a part without semicolons: a list of them, or one soft class."""
+    pieces = [piece.strip() for piece in part.split(",")]
+    if not any(":" in piece and not _named(names, piece) for piece in pieces):
+        return [index for piece in pieces for index in _parse_piece(names, piece, generator)]
+    weights: dict[int, float] = {}
+    for piece in pieces:
+        name, colon, number = piece.rpartition(":")
+        if not colon or not name.strip():
+            raise UserError(
+                f"{_short(piece)!r} has no weight beside others that have one; write for example {pieces[0]}, "
+                f"{_short(piece.strip(':')) or 'tench'}:0.5, or separate soft classes by semicolons"
+            )
+        try:
+            weight = float(number)
+        except ValueError:
+            raise UserError(f"{_short(piece)!r}: {_short(number.strip())!r} is not a weight; write a number") from None
+        index = parse_index(names, name, generator)
+        weights[index] = weights.get(index, 0.0) + weight
+    return [normalized(weights)]
 
 
 def _parse_piece(names: tuple[str, ...], piece: str, generator: str = "") -> Sequence[int]:

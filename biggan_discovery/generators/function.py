@@ -45,6 +45,7 @@ class FunctionGenerator(FrozenGenerator):
             float64 numbers (N, z_dim), uniform in (0, 1), to latents (N, z_dim).
         projections: (rows, z_dim), the weight of the first linear layer, which the methods sefa and ganspace decompose.
             For a linear layer it is `linear.weight`; for a transposed convolution of z, `conv.weight.flatten(1).T`.
+        mixes_classes: whether y may also be class weights (N, num_classes) of z's dtype, so that soft classes work.
         name: what files and messages call it.
         device: where `fn` computes. Defaults to the device of its weights, or the CPU.
 
@@ -71,6 +72,7 @@ class FunctionGenerator(FrozenGenerator):
         truncation: float = 1.0,
         prior: str | Prior = "normal",
         projections: Float[Tensor, "rows z_dim"] | None = None,
+        mixes_classes: bool = False,
         name: str = "function",
         device: str | torch.device | None = None,
     ) -> None:
@@ -95,6 +97,7 @@ class FunctionGenerator(FrozenGenerator):
         self._fn = fn if self.network is None else None
         self._referred = () if self.network is not None else _modules_of(fn)
         self._form = _form_of(fn)
+        self._mixes_classes = mixes_classes
         self._prior, self._prior_name = _checked_prior(prior), prior if isinstance(prior, str) else ""
         # A buffer, so that it follows .to(), .double() and the like.
         weight = None if projections is None else _checked_projections(projections, z_dim).to(self._anchor)
@@ -139,6 +142,11 @@ class FunctionGenerator(FrozenGenerator):
         return any(
             layer.training and (isinstance(layer, _DropoutNd) or hasattr(layer, "running_mean")) for layer in layers
         )
+
+    @property
+    def mixes_classes(self) -> bool:
+        """See the argument."""
+        return self._mixes_classes
 
     def _finish(self, *state: Tensor) -> Tensor:
         z, y = state

@@ -38,7 +38,7 @@ def images_around(
 
     def images(shifts: Tensor) -> Tensor:
         delta = pad((centre + shifts) @ rows, space, generator.z_dim)
-        z, y = sample.z.expand(len(shifts), -1), sample.y.expand(len(shifts))
+        z, y = sample.z.expand(len(shifts), -1), sample.y.expand(len(shifts), *sample.y.shape[1:])
         return generator(generator.shift(z, delta, layers), y)
 
     return images

@@ -10,10 +10,11 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.batching import Batch, forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import in_float64
@@ -106,7 +107,7 @@ class Objective:
         samples: Samples,
         epsilon: float,
         layers: LayerRange | str,
-    ) -> tuple[Float[Tensor, "NM z_dim"] | Float[Tensor, "NM num_layers z_dim"], Int64[Tensor, " NM"]]:
+    ) -> tuple[Float[Tensor, "NM z_dim"] | Float[Tensor, "NM num_layers z_dim"], Labels]:
         """Latents and classes of all evaluations, grouped by sample; arguments as in `__call__`."""
         w = self.evaluations(samples, epsilon).transpose(0, 1)
         z, y = (each.repeat_interleave(w.shape[1], dim=0) for each in (samples.z, samples.y))

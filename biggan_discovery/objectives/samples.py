@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Labels
+from biggan_discovery.generators.labels import labels_of, placed
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.memory import check_room
 from biggan_discovery.numerics.streams import random_numbers
 
@@ -20,13 +24,13 @@ class Samples:
 
     Attributes:
         z: (N, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights (N, num_classes) if a class is soft.
         w: (N, ndirs) coefficients.
         probes: (k, N, ndirs) Rademacher probes.
     """
 
     z: Float[Tensor, "N z_dim"]
-    y: Int64[Tensor, " N"]
+    y: Labels
     w: Float[Tensor, "N ndirs"]
     probes: Float[Tensor, "k N ndirs"]
 
@@ -38,7 +42,7 @@ class Samples:
 
 def draw(
     generator: FrozenGenerator,
-    classes: list[int],
+    classes: Sequence[Class],
     ndirs: int,
     *,
     count: int,
@@ -52,11 +56,11 @@ def draw(
     """Draw samples `first` to `first + count - 1` of one step.
 
     z follows the prior of the generator, y is uniform over `classes`, w is one-hot × U(-path_size, path_size) and
-    probes are Rademacher (±1). All tensors have the device and (except y) the dtype of the generator.
+    probes are Rademacher (±1). All tensors have the device and (except indices y) the dtype of the generator.
 
     Args:
         generator: the frozen network.
-        classes: class indices to draw from.
+        classes: class indices and soft classes to draw from.
         ndirs: number of directions.
         count: number of samples.
         first: index of the first sample.
@@ -80,25 +84,25 @@ def draw(
     z_uniform, choice, amount, which, signs = uniform.split([generator.z_dim, 1, 1, 1, probes * ndirs], dim=1)
     w = torch.zeros(count, ndirs, dtype=torch.float64)
     w.scatter_(1, (choice * ndirs).long(), (2 * amount - 1) * path_size)
-    y = torch.tensor(classes)[(which[:, 0] * len(classes)).long()]
+    y = labels_of(classes, generator.num_classes)[(which[:, 0] * len(classes)).long()]
     v = torch.where(signs < 0.5, -1.0, 1.0).view(count, probes, ndirs).transpose(0, 1)
     place = {"device": generator.device, "dtype": generator.dtype}
     return Samples(
         generator.latents(z_uniform.clamp(min=2.0**-54)).to(**place),
-        y.to(generator.device),
+        placed(y, generator),
         w.to(**place),
         v.to(**place),
     )
 
 
 def draw_latents(
-    generator: FrozenGenerator, classes: list[int] | None, *, count: int, seed: int, stream: int, step: int = 0
-) -> tuple[Float[Tensor, "count z_dim"], Int64[Tensor, " count"]]:
+    generator: FrozenGenerator, classes: Sequence[Class] | None, *, count: int, seed: int, stream: int, step: int = 0
+) -> tuple[Float[Tensor, "count z_dim"], Labels]:
     """Draw z and y of the first samples of one step alone, as `draw` does.
 
     Args:
         generator: the frozen network.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         count: number of samples.
         seed: random seed.
         stream: see `Stream`.

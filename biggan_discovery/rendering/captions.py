@@ -8,6 +8,7 @@ from pathlib import Path
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
+from biggan_discovery.generators.mixes import Class, class_title
 
 _MOST = 6  # names in a list
 
@@ -17,10 +18,10 @@ def joined(*parts: str) -> str:
     return " · ".join(filter(None, parts))
 
 
-def class_name(generator: FrozenGenerator, index: int) -> str:
-    """The name of a class, such as "cone", or "class 3" without one; nothing for a generator without classes."""
-    name = generator.class_names[index]
-    return "" if generator.num_classes == 1 else f"class {name}" if name == str(index) else name
+def class_name(generator: FrozenGenerator, label: Class) -> str:
+    """A class in words: "cone", "class 3", "cone 0.7 + cube 0.3"; nothing for a generator without classes."""
+    named = [f"class {name}" if name == str(index) else name for index, name in enumerate(generator.class_names)]
+    return "" if generator.num_classes == 1 else class_title(named, label)
 
 
 def listed(names: Sequence[str], what: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
-from biggan_discovery.directions.defaults import classes_for, load_generator_for, open_directions
+from biggan_discovery.directions.defaults import load_generator_for, open_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import class_name, directions_settings, joined, listed, place
 from biggan_discovery.rendering.motion import generate
 from biggan_discovery.rendering.output import Target
-from biggan_discovery.rendering.selection import chosen_samples
+from biggan_discovery.rendering.selection import chosen_classes, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet, to_uint8
 from biggan_discovery.rendering.table import check_integers
 
@@ -31,7 +32,7 @@ def contact_sheet(
     *,
     directions: Directions | str | os.PathLike[str] | None = None,
     samples: int | None = None,
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     seed: int = 0,
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
     columns: int | None = None,
@@ -50,8 +51,8 @@ def contact_sheet(
         out: .png file to write.
         directions: directions whose classes and generator are the defaults.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 64.
-        classes: class indices, or a string such as "cone" or "0-2"; samples take them in turn. Defaults to those of
-            `directions`, or all.
+        classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`; samples take them
+            in turn. Defaults to those of `directions`, or all.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
         latents: (N, z_dim) latents to draw instead, or a .npy file with them.
         columns: samples side by side. Defaults to a sheet about as wide as high.
@@ -84,8 +85,7 @@ def contact_sheet(
         found = None
     else:
         network, found = open_directions(generator, directions)
-    indices = classes_for(found, network, classes)
-    given = None if classes is None else indices
+    indices, given = chosen_classes(network, found, classes)
     chosen = chosen_samples(network, given, found, latents=latents, samples=samples, seed=seed, default=_SAMPLES)
     names = listed([name for index in indices if (name := class_name(network, index))], "classes")
     source = f"seed {seed}" if latents is None else "given latents"

@@ -15,6 +15,7 @@ from biggan_discovery.directions.space import check_count
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import gradient_batch
+from biggan_discovery.generators.labels import placed
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.derivatives import Products
@@ -143,7 +144,7 @@ def curved_paths(
     steps = math.ceil(path_size / _STEP)
     # One track per line, sample and side; all are treated alike.
     headings = torch.cat((lines, -lines)).flatten(0, 1).cpu().double()
-    parts = _parts(generator, z.repeat(2 * ndirs, 1), y.repeat(2 * ndirs))
+    parts = _parts(generator, z.repeat(2 * ndirs, 1), y.repeat(2 * ndirs, *[1] * (y.ndim - 1)))
     products, sides = Products(), []
     with Progress(steps * len(headings), "following paths", unit="step", quiet=quiet) as progress:
         for (z_part, y_part), heading in zip(parts, headings.split(len(parts[0][0])), strict=True):
@@ -191,5 +192,5 @@ class CurvedFilm(Walk):
 def _parts(generator: FrozenGenerator, z: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Latents and classes on the generator's device, as many at a time as derivatives have memory for."""
     size = gradient_batch(generator).size
-    z, y = z.to(generator.device, generator.dtype), y.to(generator.device)
+    z, y = z.to(generator.device, generator.dtype), placed(y, generator)
     return list(zip(z.split(size), y.split(size), strict=True))

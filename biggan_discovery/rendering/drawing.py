@@ -13,7 +13,6 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import (
-    classes_for,
     layers_for,
     load_generator_for,
     open_directions,
@@ -22,13 +21,15 @@ from biggan_discovery.directions.defaults import (
 )
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import class_name, directions_settings
 from biggan_discovery.rendering.motion import easing_named, loop_amounts, strip_amounts
 from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
-from biggan_discovery.rendering.selection import Samples, chosen_samples
+from biggan_discovery.rendering.selection import Samples, chosen_classes, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
 from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
 from biggan_discovery.rendering.table import check_integers
@@ -52,7 +53,7 @@ def draw(
     transfer: bool = False,
     curved: bool = False,
     layers: LayerRange | str | None = None,
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     seed: int = 0,
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
     pick: Sequence[int] | None = None,
@@ -93,8 +94,8 @@ def draw(
             `curved_paths`. Both start at the sample itself.
         layers: layers of the generator that the directions reach. Defaults to those of the search. In a file of
             directions for different layers, these choose the directions to draw.
-        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those of
-            the search.
+        classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`; samples cycle
+            through them. Defaults to those of the search.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
         latents: (N, z_dim) latents to draw instead, or a .npy file with them.
         pick: numbers of the samples to draw, as `contact_sheet` shows them; instead of `samples`.
@@ -131,8 +132,7 @@ def draw(
     else:
         network, directions = open_directions(generator, directions)
     count = 1 if target.still or directions is None else _SAMPLES
-    indices = classes_for(directions, network, classes)
-    given = None if classes is None else indices
+    indices, given = chosen_classes(network, directions, classes)
     chosen = chosen_samples(
         network, given, directions, latents=latents, samples=samples, pick=pick, seed=seed, default=count
     )
@@ -284,7 +284,7 @@ def _scene(
     directions: Directions | None,
     *,
     only: Sequence[int] | Literal["all"] | None,
-    classes: list[int],
+    classes: list[Class],
     layers: LayerRange | str | None,
     samples: Samples,
     curved: bool,

@@ -13,6 +13,7 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import layers_of, open_directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title, directions_settings, joined, place
 from biggan_discovery.rendering.film import Film
@@ -41,7 +42,7 @@ def edit(
     frames: int = 60,
     fps: float = 20.0,
     easing: str = "cosine",
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     seed: int = 0,
     columns: int | None = None,
     scale: int | None = None,
@@ -70,8 +71,8 @@ def edit(
         frames: frames of the film, 2 to 100,000.
         fps: frames per second, above 0; a GIF takes up to 50.
         easing: speed profile of the way there and of the way back, "cosine", "sine", "linear" or "smooth".
-        classes: class indices, or a string such as "cone" or "0-2"; samples cycle through them. Defaults to those in
-            the file of `latents`, or those of the search.
+        classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`; samples cycle
+            through them. Defaults to those in the file of `latents`, or those of the search.
         seed: random seed of the latents, 0 to 2⁶³ - 1.
         columns: samples side by side. Defaults to a sheet about as wide as high.
         scale: enlarge pictures by this integer, 1 to 32. Defaults to enlarging small ones to about 256 pixels, less if

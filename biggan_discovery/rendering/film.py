@@ -25,13 +25,15 @@ class Walk(abc.ABC):
 
     Attributes:
         generator: the generator.
-        y: (N,) int64 class indices of the samples; or (blocks, N), for each block of a sheet its own.
+        y: (N,) int64 class indices of the samples, or class weights; see `FrozenGenerator.forward`.
         batch: images generated at once, see `generate`.
+        y_of_blocks: (blocks, N) or (blocks, N, num_classes), for each block of a sheet its own. Defaults to y for all.
     """
 
     generator: FrozenGenerator
     y: Tensor
     batch: int | None
+    y_of_blocks: Tensor | None = None
 
     @abc.abstractmethod
     def _moved(self, row: int, amount: float) -> Tensor:
@@ -49,7 +51,7 @@ class Walk(abc.ABC):
         def latents(amount: float) -> Tensor:
             return torch.cat([self._moved(row, amount) for row in shown])
 
-        return self._frames(latents, self._classes(shown).flatten(), amounts, sheet)
+        return self._frames(latents, self._classes(shown).flatten(0, 1), amounts, sheet)
 
     def strip(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """One still (height, width, 3) uint8: in each block a row for each sample and a column for each amount."""
@@ -61,7 +63,7 @@ class Walk(abc.ABC):
         yield sheet.draw(tile for row, y in zip(shown, classes, strict=True) for tile in self._tiles(along(row), y))
 
     def _classes(self, shown: Sequence[int]) -> Tensor:
-        return self.y.expand(len(shown), -1)
+        return self.y.expand(len(shown), *self.y.shape) if self.y_of_blocks is None else self.y_of_blocks
 
     def _tiles(self, z: Tensor, y: Tensor) -> Iterator[np.ndarray]:
         for images in generate(self.generator, z, y, batch=self.batch):
@@ -91,6 +93,7 @@ class Film(Walk):
         centred: see `move`.
         batch: images generated at once, see `generate`.
         reach: distance of an amount of 1 along a direction. Defaults to 1 for missing directions.
+        y_of_blocks: see `Walk`.
     """
 
     generator: FrozenGenerator
@@ -101,6 +104,7 @@ class Film(Walk):
     centred: bool = False
     batch: int | None = None
     reach: Mapping[int, float] = field(default_factory=dict)
+    y_of_blocks: Tensor | None = None
 
     def edit_loop(self, edits: Sequence[Edit], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 of an edit along several directions at once.
@@ -115,7 +119,7 @@ class Film(Walk):
     def edit_still(self, edits: Sequence[Edit], sheet: Sheet) -> Iterator[np.ndarray]:
         """One still (height, width, 3) uint8 with a row for each sample: before and after the edit."""
         pairs = torch.stack([self._edited(edits, share) for share in (0.0, 1.0)], dim=1).flatten(0, 1)
-        yield sheet.draw(self._tiles(pairs, self.y.repeat_interleave(2)))
+        yield sheet.draw(self._tiles(pairs, self.y.repeat_interleave(2, dim=0)))
 
     def _moved(self, row: int, amount: float) -> Tensor:
         return move(

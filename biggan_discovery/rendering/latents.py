@@ -19,6 +19,8 @@ from torch import Tensor
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import class_of, labels_of
+from biggan_discovery.generators.mixes import Class, stored_classes, to_stored
 from biggan_discovery.reading.arrays import to_tensor
 from biggan_discovery.reading.content import read_content, shown
 from biggan_discovery.reading.json_files import read_json
@@ -49,7 +51,7 @@ def chosen_latents(
     seed: int,
     default: int,
 ) -> tuple[Tensor, Tensor | None]:
-    """Latents (N, z_dim) or (N, num_layers, z_dim) to draw, and class indices (N,) if a file holds them.
+    """Latents (N, z_dim) or (N, num_layers, z_dim) to draw, and their classes if a file holds them.
 
     Args:
         generator: the generator.
@@ -59,7 +61,8 @@ def chosen_latents(
         default: how many without `latents` and `samples`.
 
     Returns:
-        Latents on the generator's device and in its dtype; class indices int64 on the CPU, or None.
+        Latents on the generator's device and in its dtype; class indices int64 or class weights float32 on the CPU, or
+        None.
 
     Raises:
         UserError: fewer latents than `samples`, latents that are not so, or classes that the generator does not have.
@@ -76,21 +79,37 @@ def chosen_latents(
         source, (z, y) = os.fspath(latents), load_samples(latents, generator.z_dim, generator.num_layers)
     if samples and samples > len(z):
         raise UserError(f"samples is {samples}, but {source} holds {len(z)}")
-    if y is not None and not (int(y.min()) >= 0 and int(y.max()) < generator.num_classes):
-        raise UserError(
-            f"{source} has classes {int(y.min())} to {int(y.max())}; {generator.name} has {generator.num_classes}"
-        )
+    if y is not None:
+        _check_classes(y, generator, source)
     return z[:samples].to(generator.device, generator.dtype), None if y is None else y[:samples]
 
 
-def sample_classes(classes: Sequence[int], count: int) -> Tensor:
-    """Class indices (count,) int64: `classes` in turn; those of more than 20 in steps of about 0.618 of their number.
+def _check_classes(y: Tensor, generator: FrozenGenerator, source: str) -> None:
+    if not y.is_floating_point():
+        low, high = int(y.min()), int(y.max())
+        if not 0 <= low <= high < generator.num_classes:
+            raise UserError(f"{source} has classes {low} to {high}; {generator.name} has {generator.num_classes}")
+    elif y.shape[1:] not in ((generator.num_classes,), (generator.num_layers, generator.num_classes)):
+        weights = f"(N, {generator.num_classes})"
+        raise UserError(f"{source} has class weights of shape {tuple(y.shape)}; {generator.name} takes {weights}")
+
+
+def sample_classes(classes: Sequence[Class], count: int, num_classes: int | None = None) -> Tensor:
+    """y of samples: `classes` in turn; those of more than 20 in steps of about 0.618 of their number.
 
     So a few samples of many classes are not all fish, and the class of a sample does not depend on how many there are.
+
+    Args:
+        classes: class indices, or soft classes.
+        count: number of samples.
+        num_classes: of the generator, for soft classes.
+
+    Returns:
+        Class indices (count,) int64; class weights (count, num_classes) float32 if one is soft.
     """
     number = len(classes)
     step = 1 if number <= _IN_TURN else next(s for s in range(round(0.618 * number), 0, -1) if math.gcd(s, number) == 1)
-    return torch.tensor([classes[i * step % number] for i in range(count)], dtype=torch.int64)
+    return labels_of([classes[i * step % number] for i in range(count)], num_classes or 0)
 
 
 def load_latents(path: str | os.PathLike[str], z_dim: int, num_layers: int = 1) -> Tensor:
@@ -109,7 +128,7 @@ def load_samples(path: str | os.PathLike[str], z_dim: int, num_layers: int = 1) 
 
     Returns:
         Latents (N, z_dim), or (N, num_layers, z_dim) for a latent per layer, float32; axes of size 1 are left out. And
-        class indices (N,) int64; None if the file has none.
+        class indices (N,) int64, or class weights (N, num_classes) float32; None if the file has none.
 
     Raises:
         UserError: where the file is missing or cannot be read, or the array is not of finite real numbers and that
@@ -136,7 +155,7 @@ def save_latents(path: str | os.PathLike[str], z: Tensor, y: Tensor | None = Non
     Args:
         path: an .npz file with the arrays z and y; or a .npy file with z, and y in a JSON file beside it.
         z: (N, z_dim) or (N, num_layers, z_dim).
-        y: class indices (N,). Defaults to none.
+        y: class indices (N,) or class weights (N, num_classes). Defaults to none.
 
     Raises:
         UserError: another suffix.
@@ -145,6 +164,8 @@ def save_latents(path: str | os.PathLike[str], z: Tensor, y: Tensor | None = Non
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".npz"):
         raise UserError(f"latents are written as .npz or .npy, not {path.name!r}")
+    if suffix == ".npy" and y is not None and y.ndim == 3:
+        raise UserError(f"{path.name} cannot keep class weights for each layer; save them as .npz")
     buffer = io.BytesIO()
     if suffix == ".npy":
         np.save(buffer, z.cpu().numpy(), allow_pickle=False)
@@ -153,7 +174,9 @@ def save_latents(path: str | os.PathLike[str], z: Tensor, y: Tensor | None = Non
         np.savez(buffer, **arrays)
     atomic_write(path, buffer.getvalue())
     if suffix == ".npy" and y is not None:
-        about = {"latents_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(), "classes": y.tolist()}
+        about: dict[str, Any] = {"latents_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
+        about["classes"] = to_stored(list(map(class_of, y)))
+        about |= {"num_classes": y.shape[1]} if y.is_floating_point() else {}
         atomic_write(_path_beside(path), json.dumps(about))
 
 
@@ -168,9 +191,14 @@ def _beside(path: Path, sha256: str, count: int) -> Tensor | None:
     if not isinstance(content, dict) or content.get("latents_sha256") != sha256:
         return None
     classes = content.get("classes")
-    if not isinstance(classes, list) or not all(type(label) is int and abs(label) < 2**31 for label in classes):
-        raise UserError(f"{place}: 'classes' should be a list of class indices")
-    return _classes(torch.tensor(classes, dtype=torch.int64), count, place)
+    known = stored_classes(classes, 2**31)
+    if known is None:
+        raise UserError(f"{place}: 'classes' should be a list of class indices, or of pairs of index and weight")
+    num_classes = content.get("num_classes", 0)
+    if not isinstance(num_classes, int) or stored_classes(classes, num_classes or 2**31) is None:
+        raise UserError(f"{place}: 'num_classes' is {num_classes!r}, which is not above all of its classes")
+    check_shape((len(known), num_classes), MOST_NUMBERS, str(place))
+    return _classes(labels_of(known, num_classes), count, place)
 
 
 def _latents(arrays: dict[str, Tensor], named: dict[str, Tensor], path: Path) -> Tensor:
@@ -217,7 +245,11 @@ def _shaped(array: Tensor, z_dim: int, num_layers: int, what: str) -> Tensor:
 
 
 def _classes(y: Tensor, count: int, path: Path) -> Tensor:
-    """Class indices (count,) int64."""
+    """Class indices (count,) int64, or class weights (count, ...) float32."""
+    if y.is_floating_point() and y.ndim > 1 and len(y) == count and y.numel() > count:
+        if not y.isfinite().all():
+            raise UserError(f"class weights in {path} are not all finite")
+        return y.to(torch.float32)
     y = y.flatten() if y.numel() == count else y
     if y.shape != (count,) or y.is_complex():
         raise UserError(f"classes in {path} have shape {tuple(y.shape)}; there should be one index for each of {count}")

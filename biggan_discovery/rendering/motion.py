@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.generators.labels import placed
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.rendering.table import EASINGS
 
@@ -162,7 +164,7 @@ def edited(
 def generate(
     generator: FrozenGenerator,
     z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
-    y: Int64[Tensor, " N"],
+    y: Labels,
     *,
     batch: int | None = None,
 ) -> Iterator[Float[Tensor, "batch C R R"]]:
@@ -171,7 +173,7 @@ def generate(
     Args:
         generator: the generator.
         z: (N, z_dim) or (N, num_layers, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights; see `FrozenGenerator.forward`.
         batch: images at a time. Defaults to `forward_batch`.
 
     Yields:
@@ -180,7 +182,7 @@ def generate(
 
     @torch.no_grad()
     def images(z: Tensor, y: Tensor) -> Tensor:
-        return generator(z.to(generator.device, generator.dtype), y.to(generator.device))
+        return generator(z.to(generator.device, generator.dtype), placed(y, generator))
 
     yield from forward_batch(generator, batch).map(images, z, y)
 
@@ -189,7 +191,7 @@ def traversal(
     generator: FrozenGenerator,
     directions: Directions,
     z: Float[Tensor, "N z_dim"] | Float[Tensor, "N num_layers z_dim"],
-    y: Int64[Tensor, " N"],
+    y: Labels,
     direction: int,
     amounts: Sequence[float],
     *,
@@ -203,7 +205,7 @@ def traversal(
         generator: the generator.
         directions: the directions.
         z: (N, z_dim) latents.
-        y: (N,) int64 class indices.
+        y: (N,) int64 class indices, or class weights; see `FrozenGenerator.forward`.
         direction: row of `directions`.
         amounts: distances, for example from `loop_amounts`.
         layers: which layers the direction reaches. Defaults to its own, see `Directions.layers_of`.

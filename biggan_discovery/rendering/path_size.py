@@ -11,6 +11,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw_latents
@@ -31,7 +32,7 @@ def usual_change_cost() -> int:
 def usual_change(
     generator: FrozenGenerator,
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> float:
@@ -41,7 +42,7 @@ def usual_change(
 
     Args:
         generator: the frozen network.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         seed: of the samples.
         progress: advanced by one for each image.
 
@@ -73,7 +74,7 @@ def equal_path_sizes(
     generator: FrozenGenerator,
     Q: Tensor,
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float | None = None,
     change: float | None = None,
     centred: bool = False,
@@ -91,7 +92,7 @@ def equal_path_sizes(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: the largest result. Defaults to half the root-mean-square length of the generator's latents: farther
             out, few samples of the prior are.
         change: the RMS difference to aim for, of pixels in [-1, 1]. Defaults to the standard deviation of the

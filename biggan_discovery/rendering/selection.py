@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice, class_list, class_of, class_weights
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.rendering.captions import class_name
 from biggan_discovery.rendering.latents import chosen_latents, sample_classes
 from biggan_discovery.rendering.sheet import Label
@@ -26,7 +29,7 @@ class Samples:
     Attributes:
         numbers: their numbers: place in the order of the seed, or row of given latents.
         z: (N, z_dim) latents, on the generator's device.
-        y: (N,) int64 class indices, on the CPU.
+        y: (N,) int64 class indices, or class weights, see `FrozenGenerator.forward`; on the CPU.
         names: of their classes; empty for a generator without classes.
     """
 
@@ -49,7 +52,7 @@ class Samples:
 
 def chosen_samples(
     generator: FrozenGenerator,
-    classes: str | int | Sequence[int] | None,
+    classes: ClassChoice,
     directions: Directions | None = None,
     *,
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
@@ -62,11 +65,12 @@ def chosen_samples(
 
     Args:
         generator: the generator.
-        classes: class indices that samples take in turn, see `sample_classes`. Defaults to the classes in the file of
-            `latents`, or to those of `directions`, or to all.
+        classes: classes that samples take in turn, see `sample_classes`; of class weights (N, num_classes) or a file of
+            them, each sample takes its row. Defaults to the classes in the file of `latents`, or to those of
+            `directions`, or to all.
         directions: the directions.
         latents: (N, z_dim), or a file that holds them. Defaults to latents from the generator's prior by `seed`.
-        samples: how many. Defaults to all of `latents`, or to `default`.
+        samples: how many. Defaults to all of `latents` or rows of class weights, or to `default`.
         pick: numbers of the samples, from 0, as a contact sheet of the same seed and classes shows them.
         seed: see `sample_latents`.
         default: how many if nothing else says so.
@@ -78,16 +82,39 @@ def chosen_samples(
         _check_picks(pick, samples)
         if latents is None:
             samples = max(pick) + 1
-    z, y = chosen_latents(generator, latents, samples, seed=seed, default=default)
-    if y is None or classes is not None:
-        y = sample_classes(classes_for(directions, generator, classes), len(z))
+    weights = class_weights(generator, classes)
+    z, y = chosen_latents(generator, latents, samples, seed=seed, default=default if weights is None else len(weights))
+    if weights is not None:
+        y = weights[torch.arange(len(z)) % len(weights)]
+    elif y is None or classes is not None:
+        y = sample_classes(classes_for(directions, generator, classes), len(z), generator.num_classes)
     numbers = list(range(len(z)))
     if pick is not None:
         numbers = list(dict.fromkeys(map(int, pick)))
         if max(numbers) >= len(z):
             raise UserError(f"there is no sample {max(numbers)}; the latents have 0 to {len(z) - 1}")
         z, y = z[numbers], y[numbers]
-    return Samples(numbers, z, y, [class_name(generator, index) for index in y.tolist()])
+    return Samples(numbers, z, y, [class_name(generator, class_of(label)) for label in y])
+
+
+def chosen_classes(
+    generator: FrozenGenerator, directions: Directions | None, classes: ClassChoice
+) -> tuple[list[Class], ClassChoice]:
+    """All classes of a picture, and what to tell `chosen_samples`; names and files are read once.
+
+    Args:
+        generator: the generator.
+        directions: the directions, whose classes are the default.
+        classes: see `class_list`.
+
+    Raises:
+        UserError: as `class_list`.
+    """
+    weights = class_weights(generator, classes)
+    if weights is not None:
+        return class_list(generator, weights), weights
+    indices = classes_for(directions, generator, classes)
+    return indices, None if classes is None else indices
 
 
 def _check_picks(pick: Sequence[int], samples: int | None) -> None:

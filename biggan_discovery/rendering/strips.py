@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from biggan_discovery.directions import Directions
-from biggan_discovery.directions.defaults import setting_for
+from biggan_discovery.directions.defaults import classes_for, setting_for
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.rendering.film import Film
@@ -44,7 +44,7 @@ def direction_strips(generator: FrozenGenerator, directions: Directions, *, seed
         header=[f"{amount:+.3g}" if amount else "0" for amount in amounts],
         scale=max(1, 64 // generator.resolution),
     )
-    classes = directions.metadata.get("classes") or [0]
-    film = Film(generator, directions, sample_latents(generator, 1, seed), sample_classes(classes, 1))
+    y = sample_classes(classes_for(directions, generator), 1, generator.num_classes)
+    film = Film(generator, directions, sample_latents(generator, 1, seed), y)
     [picture] = film.strip(rows, amounts, sheet)
     return picture

@@ -6,13 +6,14 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import labels_of
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange
+from biggan_discovery.generators.mixes import Class, class_title
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title, extent_text, joined, listed, place
 from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
@@ -38,7 +39,7 @@ class Scene:
         directions: the directions, or None for the leading ones of each sample.
         shown: which of them.
         names: of all of them.
-        classes: class indices.
+        classes: class indices and soft classes.
         layers: which layers of the generator the directions reach. None for each direction its own.
         samples: the samples.
         inactive: directions that hardly change the image.
@@ -48,7 +49,7 @@ class Scene:
     directions: Directions | None
     shown: list[int]
     names: Sequence[str]
-    classes: list[int]
+    classes: list[Class]
     layers: LayerRange | None
     samples: Samples
     inactive: frozenset[int] = frozenset()
@@ -145,10 +146,11 @@ class Straight(Way):
             scene.generator,
             scene.directions,
             scene.samples.z,
-            self._classes(),
+            scene.samples.y,
             scene.layers,
             self.centred,
             reach=self.reach,
+            y_of_blocks=self._y_of_blocks(),
         )
 
     def _what(self) -> str:
@@ -171,8 +173,8 @@ class Straight(Way):
         """Whether all directions go equally far, as far as can be read."""
         return len({f"{size:.2g}" for size in self.reach.values()}) == 1
 
-    def _classes(self) -> Tensor:
-        return self.scene.samples.y
+    def _y_of_blocks(self) -> Tensor | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,10 @@ class Transfer(Straight):
     def blocks(self, row: int) -> list[tuple[Label, int]]:
         """One for each class."""
         names = self.scene.generator.class_names
-        return [(Label(str(index), names[index]), row) for index in self.scene.classes]
+        return [
+            (Label(str(label) if isinstance(label, int) else "", class_title(names, label)), row)
+            for label in self.scene.classes
+        ]
 
     def columns(self) -> list[str]:
         """Numbers of the samples, whose classes stand beside them."""
@@ -203,8 +208,9 @@ class Transfer(Straight):
         titles = listed([self.scene.title(row) for row in self.scene.shown], "directions")
         return joined(f"direction {titles} on each class", super()._what())
 
-    def _classes(self) -> Tensor:
-        return torch.tensor(self.scene.classes)[:, None].expand(-1, len(self.scene.samples))
+    def _y_of_blocks(self) -> Tensor:
+        y = labels_of(self.scene.classes, self.scene.generator.num_classes)[:, None]
+        return y.expand(-1, len(self.scene.samples), *y.shape[2:])
 
 
 @dataclass(frozen=True)
@@ -238,7 +244,7 @@ def equal_reach(
     directions: Directions,
     rows: Sequence[int],
     *,
-    classes: list[int],
+    classes: list[Class],
     layers: LayerRange | str | None = None,
     centred: bool = False,
     seed: int = 0,

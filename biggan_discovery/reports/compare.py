@@ -24,6 +24,8 @@ from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metrics.activeness import activeness, activeness_cost
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice, labels_of
+from biggan_discovery.generators.mixes import Class, to_stored
 from biggan_discovery.numerics.trial import loaded
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Label, Sheet, open_writer, sample_latents, strip_amounts, to_uint8, traversal
@@ -45,7 +47,7 @@ from biggan_discovery.reports.document import (
 )
 from biggan_discovery.reports.pages import strip_scale
 from biggan_discovery.reports.pieces import Scores, save_scores, saved_scores
-from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
+from biggan_discovery.reports.sets import DirectionSet, class_options, command_line, open_sets, setting
 
 _log = logging.getLogger(__name__)
 _SAMPLES = 8  # of activeness
@@ -83,7 +85,7 @@ class Comparison:
         generator: generator of the directions.
         sets: the sets by label.
         pairs: agreement of each pair of sets.
-        classes: class indices of the film strips.
+        classes: classes of the film strips.
         path_size: extent of the film strips.
         seed: random seed.
         command: command line of the same comparison; "" if there is none.
@@ -92,7 +94,7 @@ class Comparison:
     generator: FrozenGenerator
     sets: Mapping[str, Directions]
     pairs: Sequence[Pair]
-    classes: list[int]
+    classes: list[Class]
     path_size: float
     seed: int
     command: str = ""
@@ -127,7 +129,7 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
     layers: str | None = None,
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     path_size: float | None = None,
     seed: int = 0,
     quiet: bool = False,
@@ -143,7 +145,8 @@ def compare(
             finished, so that the same call resumes after an interruption. Defaults to writing nothing.
         labels: label of each set. Defaults to the names of files or their folders.
         layers: take the directions for exactly these layers, such as "3" of a search layer by layer. Defaults to all.
-        classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
+        classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`. Defaults to those
+            of the first set, or to all.
         path_size: extent of the film strips, > 0. Defaults to that of the search that found the first set.
         seed: random seed of the samples for activeness and of the random sets.
         quiet: log no costs and show no progress.
@@ -177,7 +180,7 @@ def compare(
         chance = chance_agreement(*sizes, space.stop - space.start, seed=seed)
         found = agreement(one.directions.Q, other.directions.Q)
         pairs.append(Pair((one.label, other.label), found, chance, scores[one.label]))
-    options = {"layers": layers, "class": classes, "path-size": path_size, "seed": seed or None, "out": out}
+    options = {"layers": layers, **class_options(classes), "path-size": path_size, "seed": seed or None, "out": out}
     comparison = Comparison(
         generator,
         {each.label: each.directions for each in given},
@@ -195,7 +198,7 @@ def compare(
 def _measured(
     generator: FrozenGenerator,
     given: Sequence[DirectionSet],
-    classes: list[int],
+    classes: list[Class],
     *,
     seed: int,
     out: str | os.PathLike[str] | None,
@@ -203,7 +206,7 @@ def _measured(
 ) -> Scores:
     """Activeness of all sets but the last, resumed where an unfinished report has some; says first what it takes."""
     file = None if out is None else Path(out, JSON)
-    conditions = {**circumstances(generator), "classes": classes, "samples": _SAMPLES, "seed": seed}
+    conditions = {**circumstances(generator), "classes": to_stored(classes), "samples": _SAMPLES, "seed": seed}
     scores = {} if file is None else saved_scores(file, conditions, given)
     costs = {
         each.label: activeness_cost(len(each.directions), samples=_SAMPLES)
@@ -263,7 +266,7 @@ def _write(comparison: Comparison, folder: Path, progress: Progress) -> None:
     document.add(*([Code(comparison.command)] if comparison.command else []), _summary(pairs), Text(_HOW_TO_READ))
     if len(sets) > 2:
         _add_consistency(document, folder, list(sets), pairs)
-    y = torch.tensor(comparison.classes[:1])
+    y = labels_of(comparison.classes[:1], generator.num_classes)
     z = sample_latents(generator, 1, comparison.seed)
     for number, pair in enumerate(pairs):
         section = _Section(folder, f"{number:02d}", sets, pair)

@@ -23,6 +23,7 @@ from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.evaluation.table import metric_named
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import to_stored
 from biggan_discovery.installed import version
 from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.reports.conclusion import conclusion
@@ -173,7 +174,7 @@ def _circumstances(report: Results) -> dict[str, Any]:
         "preset": suite.preset,
         "sizes": suite.sizes_by_metric(),
         "conditions": {
-            "classes": view.classes,
+            "classes": to_stored(view.classes),
             "path_size": view.path_size,
             "epsilon": view.epsilon,
             "seed": view.seed,

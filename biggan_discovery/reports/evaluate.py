@@ -18,13 +18,14 @@ from biggan_discovery.evaluation.suite import Judged, Suite, true_rows
 from biggan_discovery.evaluation.table import check_metrics, with_needed
 from biggan_discovery.files import atomic_write, check_writable
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.numerics.trial import loaded
 from biggan_discovery.progress import Progress
 from biggan_discovery.reports import content
 from biggan_discovery.reports.document import HTML, JSON, as_text
 from biggan_discovery.reports.results import Results
-from biggan_discovery.reports.sets import DirectionSet, command_line, open_sets, setting
+from biggan_discovery.reports.sets import DirectionSet, class_options, command_line, open_sets, setting
 from biggan_discovery.search.method import one_of
 
 BASELINES = {"coordinates": "coordinates", "SeFa": "sefa", "GANSpace": "ganspace"}
@@ -81,7 +82,7 @@ def evaluate(
     baselines: bool = False,
     figures: bool = True,
     layers: str | None = None,
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     path_size: float | None = None,
     epsilon: float | None = None,
     probes: int | None = None,
@@ -105,7 +106,8 @@ def evaluate(
         baselines: also judge random, coordinate, SeFa and GANSpace directions, and the true ones if known.
         figures: make pictures for the report. Needs `out`.
         layers: take the directions for exactly these layers, such as "3" of a search layer by layer. Defaults to all.
-        classes: class indices, or a string such as "cone" or "0-2". Defaults to those of the first set, or to all.
+        classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`. Defaults to those
+            of the first set, or to all.
         path_size: η, extent to both sides, > 0. Defaults to that of the search that found the first set, or the
             generator's.
         epsilon: finite-difference step in w, > 0. Defaults as `path_size`.
@@ -164,7 +166,7 @@ def evaluate(
             "baselines": baselines,
             "no-figures": not figures,
             "layers": layers,
-            "class": classes,
+            **class_options(classes),
             "path-size": path_size,
             "epsilon": epsilon,
             "probes": probes,

@@ -17,6 +17,7 @@ from biggan_discovery.evaluation.suite import Judged
 from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
+from biggan_discovery.generators.mixes import class_title
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
 from biggan_discovery.progress import Progress
@@ -187,7 +188,8 @@ class _Section:
             scale=strip_scale(generator),
         )
         z = sample_latents(generator, _STRIP_SAMPLES, view.seed)
-        film = Film(generator, directions, z, sample_classes(view.classes, _STRIP_SAMPLES), reach=reach)
+        y = sample_classes(view.classes, _STRIP_SAMPLES, generator.num_classes)
+        film = Film(generator, directions, z, y, reach=reach)
         with open_writer(self._path("strips"), 1) as writer:
             for frame in film.strip(shown_, amounts, sheet):
                 writer.add(frame)
@@ -260,7 +262,7 @@ def _title(report: Results) -> str:
 
 def _introduction(report: Results) -> str:
     view, generator = report.sets[0].view, report.generator
-    classes = [generator.class_names[y] for y in view.classes]
+    classes = [class_title(generator.class_names, y) for y in view.classes]
     of = ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
     return (
         "All sets are judged on the same samples, which are held out from every search. "

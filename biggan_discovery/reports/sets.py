@@ -14,7 +14,9 @@ from biggan_discovery.directions.defaults import check_fits, layers_for, load_ge
 from biggan_discovery.directions.layers import rows_of, subset
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.generators.layer_range import LayerRange, parse_layers
+from biggan_discovery.generators.mixes import class_text
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,17 @@ def setting(name: str, value: float | None, given: DirectionSet, generator: Froz
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise UserError(f"{name} is {value!r}; it should be a positive number")
     return float(value)
+
+
+def class_options(classes: ClassChoice) -> dict[str, Any]:
+    """The options of a command line for an argument `classes`."""
+    if isinstance(classes, os.PathLike):
+        return {"class-vectors": os.fspath(classes)}
+    if isinstance(classes, Sequence) and not isinstance(classes, str):
+        known = [each for each in classes if isinstance(each, int | tuple)]
+        mixed = any(isinstance(each, tuple) for each in known)
+        return {"class": (";" if mixed else ",").join(map(class_text, known))} if len(known) == len(classes) else {}
+    return {"class": classes if isinstance(classes, str | int) else None}
 
 
 def command_line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from biggan_discovery.generators.mixes import Class, class_title
 from biggan_discovery.output import clean
 from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION
 
@@ -78,9 +79,9 @@ def _amount(solver: str | None, settings: Any) -> list[str]:
     return [latents + (f" × {sketches} sketches" if sketches else "")]
 
 
-def _classes(generator: FrozenGenerator, classes: list[int]) -> str:
-    if len(classes) == generator.num_classes:
+def _classes(generator: FrozenGenerator, classes: list[Class]) -> str:
+    if classes == list(range(generator.num_classes)):
         return "all classes" if len(classes) > 1 else "one class"
     if len(classes) > _MOST_CLASSES:
         return f"{len(classes)} classes"
-    return f"class{'es' * (len(classes) > 1)} {', '.join(generator.class_names[y] for y in classes)}"
+    return f"class{'es' * (len(classes) > 1)} {', '.join(class_title(generator.class_names, y) for y in classes)}"

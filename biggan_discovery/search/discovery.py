@@ -18,8 +18,9 @@ from biggan_discovery.directions.activity import random_strengths, stored_change
 from biggan_discovery.directions.layers import layer_shares
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
-from biggan_discovery.generators.classes import class_indices
+from biggan_discovery.generators.labels import ClassChoice, class_list
 from biggan_discovery.generators.layer_range import is_each
+from biggan_discovery.generators.mixes import class_title
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.numerics.trial import loaded
@@ -56,7 +57,7 @@ _log = logging.getLogger(__name__)
 def discover(
     generator: FrozenGenerator | str | os.PathLike[str],
     *,
-    classes: str | int | Sequence[int] | None = None,
+    classes: ClassChoice = None,
     method: str | None = None,
     solver: str | None = None,
     directions: int | None = None,
@@ -86,7 +87,8 @@ def discover(
 
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts.
-        classes: class indices to search over, or a string such as "cone" or "0-2". Defaults to all.
+        classes: classes to search over: indices, a string such as "cone", "0-2" or "cone:0.7, cube:0.3" (a soft class),
+            or class weights; see `class_list`. Defaults to all.
         method: "combined", Hessian Penalty and OroJaR together; "hessian", the Hessian Penalty (Peebles et al. 2020);
             "orojar", Orthogonal Jacobian Regularization (Wei et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace"
             (Härkönen et al. 2020) and "jacobian" (Ramesh et al. 2018), closed-form methods; "random" and "coordinates",
@@ -147,7 +149,7 @@ def discover(
     generator = loaded(generator)
     by = f"{method} by {solver}" if solver else method
     asked = {
-        "classes": class_indices(generator, classes),
+        "classes": class_list(generator, classes),
         "directions": directions,
         "seed": seed,
         **{key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in settings.items()},
@@ -354,7 +356,7 @@ class _Run:
         metadata = {
             **origin,
             **({"objective": objective.description} if objective else {}),
-            "class_names": [generator.class_names[index] for index in settings.classes],
+            "class_names": [class_title(generator.class_names, each) for each in settings.classes],
             "search_space": [space.start, space.stop],
             "resolution": generator.resolution,
             "z_dim": generator.z_dim,

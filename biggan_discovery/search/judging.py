@@ -58,7 +58,7 @@ def judge_found(
             name: held_out_values(
                 generator,
                 Q,
-                classes=known["classes"],
+                classes=settings.classes,
                 path_size=taken["path_size"],
                 epsilon=taken["epsilon"],
                 layers=layers,

@@ -25,6 +25,7 @@ from biggan_discovery.directions.metadata import ERROR_ANGLE, STRENGTHS
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import EACH
+from biggan_discovery.generators.mixes import stored_classes
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw_latents
 from biggan_discovery.progress import Progress
@@ -173,7 +174,8 @@ def _or_none(strength: float) -> float:
 def _measured_strengths(generator: FrozenGenerator, found: Mapping[str, Directions], *, quiet: bool) -> dict[str, Any]:
     """The strengths of all directions, layer after layer, and that of random ones."""
     known = next(iter(found.values())).metadata
-    z, y = draw_latents(generator, known["classes"], count=_LATENTS, seed=known["seed"], stream=Stream.ACTIVITY)
+    classes = stored_classes(known["classes"])
+    z, y = draw_latents(generator, classes, count=_LATENTS, seed=known["seed"], stream=Stream.ACTIVITY)
     of_each: list[Tensor] = []
     with Progress(_measuring_cost(found), "strengths", unit="image", quiet=quiet) as progress:
         for layer, each in found.items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.generators.mixes import Class, to_stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,13 +80,13 @@ class Settings:
     """The settings of every method. A method adds its own as fields of a subclass, see `setting`.
 
     Attributes:
-        classes: class indices to search over.
+        classes: class indices and soft classes to search over.
         layers: layers of the generator that the directions reach.
         directions: number of directions.
         seed: random seed.
     """
 
-    classes: list[int]
+    classes: list[Class]
     layers: LayerRange
     directions: int
     seed: int
@@ -93,7 +94,10 @@ class Settings:
     def header(self) -> dict[str, Any]:
         """All settings that determine the result, as JSON values; unused settings are None and left out."""
         names = (field.name for field in dataclasses.fields(self) if field.metadata.get("recorded", True))
-        values = {name: getattr(self, name) for name in names} | {"layers": str(self.layers)}
+        values = {name: getattr(self, name) for name in names} | {
+            "layers": str(self.layers),
+            "classes": to_stored(self.classes),
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.layer_range import parse_layers
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.search.method import MICRO_BATCH, Method, Settings, checked, setting
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run_settings(
     method: Method,
     by: str,
     *,
-    classes: list[int],
+    classes: list[Class],
     layers: str,
     directions: int | None,
     seed: int,
@@ -86,7 +87,7 @@ def run_settings(
         generator: its `defaults` replace settings that are None.
         method: see `table.find_method`.
         by: the method's name in messages, such as "hessian by adam".
-        classes: class indices.
+        classes: class indices and soft classes.
         layers: layers of the generator that the directions reach, see `parse_layers`.
         directions: number of directions. Defaults to the method's default.
         seed: random seed.

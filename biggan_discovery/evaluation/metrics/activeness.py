@@ -23,6 +23,7 @@ from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -40,7 +41,7 @@ def activeness(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     extent: float = 2.0,
     samples: int = 16,
     layers: LayerRange | str = "all",
@@ -55,7 +56,7 @@ def activeness(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         extent: extent to both sides.
         samples: number of latents.
         layers: layers of the generator that the directions reach.

@@ -17,7 +17,9 @@ from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
 from biggan_discovery.evaluation.metrics.activeness import CHANGE
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.labels import labels_of, placed
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -34,7 +36,7 @@ def class_transfer(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int],
+    classes: list[Class],
     path_size: float = 3.0,
     samples: int = 4,
     layers: LayerRange | str = "all",
@@ -50,7 +52,7 @@ def class_transfer(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to compare, at least 2.
+        classes: class indices and soft classes to compare, at least 2.
         path_size: η.
         samples: number of latents.
         layers: layers of the generator that the directions reach.
@@ -68,8 +70,9 @@ def class_transfer(
     drawn = judging_samples(generator, Q, classes, samples=samples, seed=seed, stream=Stream.CLASS_TRANSFER)
     correlations = torch.zeros(samples, len(Q), dtype=torch.float64)
     sides = torch.tensor([path_size, -path_size])
+    labels = placed(labels_of(classes, generator.num_classes), generator)
     for index, z in enumerate(drawn.z):
-        walks = [along_directions(generator, Q, z, drawn.y.new_tensor(y), sides, layers) for y in classes]
+        walks = [along_directions(generator, Q, z, y, sides, layers) for y in labels]
         for direction, of_classes in enumerate(zip(*walks, strict=True)):
             changes = in_float64(torch.stack([(images[0] - images[1]).flatten() for images in of_classes]))
             unit = functional.normalize(changes - changes.mean(dim=1, keepdim=True))
@@ -96,7 +99,7 @@ OF_ACTIVE = Figure(
 )
 
 
-def compared_classes(view: View) -> list[int]:
+def compared_classes(view: View) -> list[Class]:
     """The classes to compare: those of the view, spread evenly; where that is one, others beside it."""
     classes, every = view.classes, range(view.generator.num_classes)
     known = classes if len(classes) > 1 else [*classes, *(y for y in every if y != classes[0])]

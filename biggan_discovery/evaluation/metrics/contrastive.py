@@ -16,6 +16,7 @@ from biggan_discovery.evaluation.metric import Figure, Metric, Need
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -40,7 +41,7 @@ def contrastive_accuracy(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float = 3.0,
     temperature: float = 0.5,
     samples: int = 16,
@@ -60,7 +61,7 @@ def contrastive_accuracy(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows, at least 2.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: extent to both sides.
         temperature: temperature of the similarity.
         samples: number of latents.

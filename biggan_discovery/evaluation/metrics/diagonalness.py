@@ -16,7 +16,9 @@ from biggan_discovery.evaluation.estimates import Estimate, estimate
 from biggan_discovery.evaluation.metric import Figure, Kind, Metric, Need, View
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.base import Label
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.progress import Progress
@@ -46,7 +48,7 @@ def diagonalness(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     epsilon: float = 0.1,
     samples: int = 4,
     pairs: int | None = None,
@@ -69,7 +71,7 @@ def diagonalness(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows, at least 2.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         epsilon: finite-difference step in w.
         samples: number of latents.
         pairs: pairs i<j to draw for each sample; all where None. The share is then an upper bound, as a larger entry
@@ -136,7 +138,7 @@ class _Hessian:
         generator: FrozenGenerator,
         Q: Float[Tensor, "ndirs z_dim"],
         z: Float[Tensor, " z_dim"],
-        y: Int64[Tensor, ""],
+        y: Label,
         epsilon: float,
         layers: LayerRange | str,
         pixels: Int64[Tensor, " pixels"] | None,

@@ -18,6 +18,7 @@ from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -100,7 +101,7 @@ def response_of_images(
     Q: Float[Tensor, "ndirs z_dim"],
     predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float = 1.0,
     samples: int = 8,
     layers: LayerRange | str = "all",
@@ -113,7 +114,7 @@ def response_of_images(
         generator: any generator.
         Q: (ndirs, z_dim) rows.
         predictor: function from images (N, C, H, W) to factors (N, n), such as a `FactorPredictor`.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: extent to both sides.
         samples: number of latents.
         layers: layers of the generator that the directions reach.
@@ -170,7 +171,7 @@ def codes_and_predictions(
     Q: Float[Tensor, "ndirs z_dim"],
     predictor: Callable[[Float[Tensor, "N C H W"]], Float[Tensor, "N n"]],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     samples: int = 400,
     seed: int = 0,
     progress: Progress | None = None,

@@ -14,6 +14,7 @@ from biggan_discovery.evaluation.metric import Figure, Metric, View
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.hessian_penalty import hessian_penalty
@@ -35,7 +36,7 @@ def held_out_values(
     Q: Float[Tensor, "ndirs z_dim"],
     *,
     objective: Objective | str = "hessian",
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float = 5.0,
     epsilon: float = 0.1,
     probes: int = 12,
@@ -50,7 +51,7 @@ def held_out_values(
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
         objective: objective to evaluate, or its name in `objectives.table`.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: η, w is one-hot × U(-η, η).
         epsilon: finite-difference step in w.
         probes: k, Rademacher probes per sample.

@@ -14,6 +14,7 @@ from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import gradient_batch
 from biggan_discovery.generators.layer_range import LayerRange, to_layer_range
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.diagonality import ratios_to_random
 from biggan_discovery.numerics.streams import Stream, random_numbers
@@ -51,7 +52,7 @@ def unseen_cost(generator: FrozenGenerator, *, layers: LayerRange | str, samples
 def unseen_matrices(
     generator: FrozenGenerator,
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     samples: int = 12,
     sketches: int = 2,
     path_size: float = 5.0,
@@ -66,7 +67,7 @@ def unseen_matrices(
 
     Args:
         generator: the frozen network.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         samples: number of latents, at least 2.
         sketches: combinations of pixels for each latent.
         path_size: η, the points are z plus a step U(-η, η) along one coordinate.

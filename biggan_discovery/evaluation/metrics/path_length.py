@@ -15,6 +15,7 @@ from biggan_discovery.evaluation.metric import Figure, Kind, Metric, View
 from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -43,7 +44,7 @@ def path_length(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float = 5.0,
     step: float = 0.1,
     samples: int = 8,
@@ -62,7 +63,7 @@ def path_length(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: η.
         step: in units of w.
         samples: number of latents.

@@ -14,6 +14,7 @@ from biggan_discovery.evaluation.samples import judging_samples
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.progress import Progress
@@ -46,7 +47,7 @@ def shift_pairs(
     generator: FrozenGenerator,
     Q: Float[Tensor, "ndirs z_dim"],
     *,
-    classes: list[int] | None = None,
+    classes: list[Class] | None = None,
     path_size: float = 5.0,
     pairs: int = 1500,
     side: int = 32,
@@ -59,7 +60,7 @@ def shift_pairs(
     Args:
         generator: the frozen network.
         Q: (ndirs, z_dim) rows.
-        classes: class indices to draw from. Defaults to all.
+        classes: class indices and soft classes to draw from. Defaults to all.
         path_size: η.
         pairs: how many.
         side: images are averaged down to at most this many pixels a side, so that thousands fit in memory.

@@ -75,8 +75,20 @@ class ByClass(nn.Module):
         self.table = nn.Parameter(table)
 
     def forward(self, y: Tensor) -> Affine:
-        """y (N,) class indices."""
-        return _gain_and_shift(self.table[y])
+        """y (N,) class indices, or class weights (N, classes)."""
+        return _gain_and_shift(rows_of(self.table, y))
+
+
+class Embedding(nn.Module):
+    """The embeddings of classes from a table (classes, size)."""
+
+    def __init__(self, table: Tensor):
+        super().__init__()
+        self.table = nn.Parameter(table)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """y (N,) class indices, or class weights (..., classes), to (N, size) or (..., size)."""
+        return rows_of(self.table, y)
 
 
 class Pointwise(nn.Module):
@@ -171,6 +183,19 @@ class ToImages(nn.Module):
         x = x.to(self.convolution.weight.dtype)
         x = map_of_relu(x, self.gain, self.shift, *self.convolution.maps())
         return (x + self.bias[:, None, None]).tanh().contiguous()
+
+
+def rows_of(table: Tensor, y: Tensor) -> Tensor:
+    """The rows of a table (classes, size) for indices y (N,), or their sums by weights y (..., classes).
+
+    Sums are computed in float64 where there is such, so that neither TF32 nor the batch shows in them, and a one-hot
+    row gives the table's own row bit for bit.
+    """
+    if not y.is_floating_point():
+        return table[y]
+    exact = table if table.device.type == "mps" else table.double()
+    sums = linear_by_row(y.flatten(0, -2).to(exact), exact.T, exact.new_zeros(exact.shape[1]))
+    return sums.to(table.dtype).unflatten(0, y.shape[:-1])
 
 
 def to_half_precision(network: nn.Module, dtype: torch.dtype) -> bool:

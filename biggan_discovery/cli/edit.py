@@ -41,6 +41,8 @@ Examples:
   COMMAND scenes-64 --set 1=2 --pick 3,7,11 --format frames --out frames
   COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
       each direction reaches only the given layers
+  COMMAND clouds.safetensors --set 5=+2 --latents video --save-edited edited
+      the noise and class vectors of somebody's video, edited
 """
 
 
@@ -79,8 +81,9 @@ Examples:
         "--save-latents",
         type=click.Path(),
         metavar="FILE",
-        help="Save the latents and classes that were used (.npy, .npz).",
+        help="Save the latents and classes that were used (.npz, .npy, .pt, .csv, .json, .pth, or a folder).",
     ),
+    click.option("--save-edited", type=click.Path(), metavar="FILE", help="Save the edited latents and classes."),
     click.option(
         "--frames", type=IntRange(*RANGES["frames"]), default=60, show_default=True, help="Frames of the loop."
     ),

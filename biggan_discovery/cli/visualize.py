@@ -43,9 +43,14 @@ Examples:
       one strip of stills per direction
   COMMAND scenes-64 --only 3 --transfer --format png
       one direction on many classes
+  COMMAND scenes-64 --only 1,3 --samples 4 --frames-out stimuli
+      each image by itself, at steps of equal visible size
   COMMAND --curved --generator scenes-64 --path-size 3
       straight lines and curved paths, without directions
 """
+
+
+_OF_PICTURES = ("transfer", "curved", "easing", "columns", "scale")
 
 
 @click.command("visualize", cls=Grouped, epilog=_EXAMPLES)
@@ -106,6 +111,12 @@ Examples:
     click.option(
         "--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out, else mp4]"
     ),
+    click.option(
+        "--frames-out",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Instead: each image by itself, without labels, and a manifest.csv.",
+    ),
     click.option("--per-direction", is_flag=True, help="Write one file per direction."),
     click.option(
         "--columns",
@@ -119,6 +130,7 @@ Examples:
 def visualize_command(
     path: str | None,
     out: Path | None,
+    frames_out: Path | None,
     form: str | None,
     fps: float,
     per_direction: bool,
@@ -139,9 +151,20 @@ def visualize_command(
     from biggan_discovery.directions.defaults import load_generator_for
     from biggan_discovery.rendering.drawing import check_target, draw
 
+    if frames_out is not None:
+        _refuse_pictures(path, out=out, form=form, per_direction=per_direction, **options)
     if path is None and not options["curved"]:
         raise UserError("Missing argument 'DIRECTIONS'; only --curved works without directions")
     found = None if path is None else Directions.load(path)
+    if found is not None and frames_out is not None:
+        from biggan_discovery.rendering.stimuli import write_stimuli
+
+        network = load_generator_for(
+            found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror
+        )
+        chosen = {name: value for name, value in options.items() if name not in _OF_PICTURES}
+        write_stimuli(network, found, frames_out, report=lambda written: output.status(f"wrote {written}"), **chosen)
+        return
     if out is None:
         beside = Path(path or "curved")
         out = beside.with_suffix("" if per_direction or form == FRAMES else f".{form or FILM}")
@@ -152,3 +175,13 @@ def visualize_command(
     files = draw(network, found, out, fps=fps, command=typed_command(), report=report, **target, **options)
     if isinstance(files, list):
         output.status(f"wrote {len(files)} files to {out}")
+
+
+def _refuse_pictures(path: str | None, **options: Any) -> None:
+    """Refuse options of pictures beside --frames-out, which would do nothing."""
+    if path is None:
+        raise UserError("--frames-out needs DIRECTIONS")
+    for name in ("out", "form", "per_direction", "transfer", "curved", "columns", "scale"):
+        if options[name]:
+            option = "format" if name == "form" else name.replace("_", "-")
+            raise UserError(f"--{option} does nothing with --frames-out, which writes each image by itself")

@@ -167,12 +167,18 @@ def labels_of(classes: Sequence[Class], num_classes: int) -> Labels:
     return weights
 
 
+def one_hot(y: Labels, num_classes: int) -> Float[Tensor, "N num_classes"]:
+    """Class weights (N, num_classes) float32 of class indices."""
+    return torch.nn.functional.one_hot(y, num_classes).to(torch.float32)
+
+
 def class_of(label: Label) -> Class:
     """The class of a sample's y; for weights that differ from layer to layer, of their mean."""
     if not label.is_floating_point():
         return int(label)
-    weights = label if label.ndim == 1 else label.mean(dim=0)
-    return of_weights((int(index), float(weights[index])) for index in weights.nonzero()[:, 0])
+    weights = (label if label.ndim == 1 else label.mean(dim=0)).cpu()
+    # As short as float32 tells numbers apart: 0.7, not 0.699999988.
+    return of_weights((int(index), float(str(weights[index].detach().numpy()))) for index in weights.nonzero()[:, 0])
 
 
 def placed(y: Labels, generator: FrozenGenerator) -> Labels:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from biggan_discovery.rendering.editing import edit
     from biggan_discovery.rendering.encode import check_output, open_writer
     from biggan_discovery.rendering.film import Film
-    from biggan_discovery.rendering.latents import load_latents, sample_classes, sample_latents, save_latents
+    from biggan_discovery.rendering.latent_files import load_latents, save_latents
+    from biggan_discovery.rendering.latents import sample_classes, sample_latents
     from biggan_discovery.rendering.motion import (
         Edit,
         edit_shares,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from biggan_discovery.rendering.ranges import range_of
     from biggan_discovery.rendering.settings import settings_of
     from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
+    from biggan_discovery.rendering.stimuli import write_stimuli
 
 _HOMES = {
     "CurvedFilm": "curved",
@@ -44,19 +46,20 @@ _HOMES = {
     "equal_path_sizes": "path_size",
     "leading_directions": "curved",
     "lines_of": "curved",
-    "load_latents": "latents",
+    "load_latents": "latent_files",
     "loop_amounts": "motion",
     "move": "motion",
     "open_writer": "encode",
     "range_of": "ranges",
     "sample_classes": "latents",
     "sample_latents": "latents",
-    "save_latents": "latents",
+    "save_latents": "latent_files",
     "settings_of": "settings",
     "strip_amounts": "motion",
     "to_uint8": "sheet",
     "traversal": "motion",
     "usual_change": "path_size",
+    "write_stimuli": "stimuli",
 }
 __all__ = [
     "CurvedFilm",
@@ -87,5 +90,6 @@ __all__ = [
     "to_uint8",
     "traversal",
     "usual_change",
+    "write_stimuli",
 ]
 __getattr__ = attach(__name__, _HOMES)

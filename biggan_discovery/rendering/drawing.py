@@ -126,7 +126,7 @@ def draw(
     target.check(fps)
     check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
     easing_named(easing)
-    _check_way(directions, path_size, transfer=transfer, curved=curved)
+    check_way(directions, path_size, transfer=transfer, curved=curved)
     if directions is None:
         network = load_generator_for(None, generator) if not isinstance(generator, FrozenGenerator) else generator
     else:
@@ -142,7 +142,7 @@ def draw(
         size = (len(chosen), frames or _PICTURES) if target.still else (1, len(chosen))
         rows = rows_for(directions, network, layers)
         only = rows_that_fit(directions, network, target.form, size, rows=rows, blocks=2 if curved else 1, scale=scale)
-    scene = _scene(network, directions, only=only, classes=indices, layers=layers, samples=chosen, curved=curved)
+    scene = scene_of(network, directions, only=only, classes=indices, layers=layers, samples=chosen, curved=curved)
     if transfer and len(scene.shown) > 1 and not per_direction:
         raise UserError("transfer shows one direction on many classes; choose one with only, or set per_direction")
     amounts_to = functools.partial(_amounts, still=target.still, frames=frames, easing=easing)
@@ -150,7 +150,7 @@ def draw(
         # Too few frames and too large a sheet are refused before path sizes are measured.
         nominal = (Transfer if transfer else Straight)(scene, 1.0, centred)
         _sheets(target, nominal, amounts_to(1.0), columns, scale)
-    way = _way(
+    way = way_of(
         scene,
         path_size,
         transfer=transfer,
@@ -265,7 +265,12 @@ def _sheet(
     )
 
 
-def _check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool) -> None:
+def check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool) -> None:
+    """Check how directions are drawn.
+
+    Raises:
+        UserError: choices that exclude each other, or a path size that is not positive.
+    """
     if directions is None and not curved:
         raise UserError("no directions are given; only curved paths show a generator without any")
     if curved and transfer:
@@ -279,7 +284,7 @@ def _check_way(directions: object, path_size: Any, *, transfer: bool, curved: bo
         raise UserError(f"path_size is {path_size!r}; it should be a positive number, or 'auto'")
 
 
-def _scene(
+def scene_of(
     generator: FrozenGenerator,
     directions: Directions | None,
     *,
@@ -289,6 +294,11 @@ def _scene(
     samples: Samples,
     curved: bool,
 ) -> Scene:
+    """What is drawn; arguments as in `draw`.
+
+    Raises:
+        UserError: a direction or layers that do not exist.
+    """
     reached = _reached(generator, directions, layers, curved=curved)
     if directions is None:
         space = generator.search_space(reached or ALL)
@@ -324,7 +334,7 @@ def _existing(only: Sequence[int], known: Sequence[int], source: str, layers: La
     return list(dict.fromkeys(map(int, only)))
 
 
-def _way(
+def way_of(
     scene: Scene,
     path_size: float | Literal["auto"] | None,
     *,
@@ -334,6 +344,7 @@ def _way(
     seed: int,
     quiet: bool,
 ) -> Way:
+    """The way to draw a scene; measures extents for the path size "auto". Arguments as in `draw`."""
     straight = Transfer if transfer else Straight
     if isinstance(path_size, int | float):
         return Curved(scene, float(path_size)) if curved else straight(scene, float(path_size), centred)

@@ -17,8 +17,9 @@ from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title, directions_settings, joined, place
 from biggan_discovery.rendering.film import Film
-from biggan_discovery.rendering.latents import save_latents as write_latents
-from biggan_discovery.rendering.motion import Edit, easing_named, edit_shares
+from biggan_discovery.rendering.latent_files import check_latents_file
+from biggan_discovery.rendering.latent_files import save_latents as write_latents
+from biggan_discovery.rendering.motion import Edit, easing_named, edit_shares, edited
 from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
 from biggan_discovery.rendering.selection import chosen_samples
@@ -39,6 +40,7 @@ def edit(
     latents: str | os.PathLike[str] | np.ndarray | Tensor | None = None,
     pick: Sequence[int] | None = None,
     save_latents: str | os.PathLike[str] | None = None,
+    save_edited: str | os.PathLike[str] | None = None,
     frames: int = 60,
     fps: float = 20.0,
     easing: str = "cosine",
@@ -67,7 +69,9 @@ def edit(
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 1.
         latents: (N, z_dim) latents to edit, or a file with them, see `load_samples`. Defaults to the generator's prior.
         pick: numbers of the samples to edit, as `contact_sheet` shows them; instead of `samples`.
-        save_latents: a .npy or .npz file to write the unedited latents and their classes to.
+        save_latents: a file, or a folder, to write the unedited latents and their classes to, see
+            `rendering.save_latents`.
+        save_edited: the same for the edited latents.
         frames: frames of the film, 2 to 100,000.
         fps: frames per second, above 0; a GIF takes up to 50.
         easing: speed profile of the way there and of the way back, "cosine", "sine", "linear" or "smooth".
@@ -103,6 +107,8 @@ def edit(
     target = Target.of(out, format)
     target.check(fps)
     check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
+    for file in (save_latents, save_edited):
+        check_latents_file(file)
     easing_named(easing)
     network, found = open_directions(generator, directions)
     items = [Edit(*item) for item in edits.items()] if isinstance(edits, Mapping) else edits
@@ -122,8 +128,11 @@ def edit(
         comfortable=_COMFORTABLE,
         limits=target.limits,
     )
+    sizes = {"num_classes": network.num_classes, "num_layers": network.num_layers}
     if save_latents is not None:
-        write_latents(save_latents, chosen.z, chosen.y)
+        write_latents(save_latents, chosen.z, chosen.y, **sizes)
+    if save_edited is not None:
+        write_latents(save_edited, edited(network, found, chosen.z, steps), chosen.y, **sizes)
     film = Film(network, found, chosen.z, chosen.y)
     settings = {
         "command": command,

@@ -12,7 +12,7 @@ import torch
 from biggan_discovery.directions import Directions
 from biggan_discovery.generators import load_generator
 from biggan_discovery.rendering import edit, sample_latents, settings_of, to_uint8
-from biggan_discovery.rendering.latents import load_samples
+from biggan_discovery.rendering.latent_files import load_samples
 from tests.cli.console import Console
 from tests.rendering.tiles import assert_in_a_row, sheet_of
 from tests.tiny import save_tiny_biggan

@@ -28,7 +28,7 @@ from biggan_discovery import load_generator
 from biggan_discovery.directions import Directions, import_matrix
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.factor_predictor import load_factor_predictor
-from biggan_discovery.rendering.latents import load_samples
+from biggan_discovery.rendering.latent_files import load_samples
 from tests.brock_tiny import tiny_state
 from tests.pickled import Call
 from tests.tiny import save_tiny_biggan

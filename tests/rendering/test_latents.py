@@ -16,7 +16,7 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
 from biggan_discovery.rendering import draw, edit, load_latents, sample_classes, sample_latents, save_latents
-from biggan_discovery.rendering.latents import load_samples
+from biggan_discovery.rendering.latent_files import load_samples
 from tests.rendering.toy import levels, toy_generator
 from tests.tiny import save_tiny_biggan
 
@@ -105,7 +105,7 @@ def test_bad_latents(tmp_path: Path, make, said: str) -> None:
 
 
 def test_latents_are_written_as_npz_or_npy(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"\.npz or \.npy"):
+    with pytest.raises(UserError, match=r"written as \.npz, \.npy, \.pt"):
         save_latents(tmp_path / "z.txt", torch.zeros(1, 5))
 
 

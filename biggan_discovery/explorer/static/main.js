@@ -2,8 +2,7 @@
 
 import { Children } from "./children.js";
 import { Classes } from "./classes.js";
-import { copy, find, notice, signed } from "./dom.js";
-import { el } from "./dom.js";
+import { copy, el, find, notice, signed } from "./dom.js";
 import { exporting } from "./exporting.js";
 import { Gallery } from "./gallery.js";
 import { keys, showKeys } from "./keys.js";
@@ -39,8 +38,8 @@ function show({ draft = false } = {}) {
   find("#to-gallery").toggleAttribute("aria-current", !editor);
   find("#to-editor").toggleAttribute("aria-current", editor);
   if (!model.about) return;
-  moves.refresh();
-  pad.refresh();
+  moves.refresh({ draft });
+  pad.refresh({ draft });
   if (!draft) {
     samples.refresh();
     classes.refresh();

@@ -36,8 +36,8 @@ export class Moves {
     this.refresh();
   }
 
-  /** Shows the state, and what the file says. */
-  refresh() {
+  /** Shows the state, and what the file says; while a slider is dragged, only what then changes. */
+  refresh({ draft = false } = {}) {
     const { edits } = this.#store.state;
     const { directions } = this.#model.about;
     const kept = new Set(edits.map((edit) => edit.row));
@@ -55,6 +55,7 @@ export class Moves {
       }
       this.#rows.get(edit.row).fill(edit, directions[edit.row]);
     }
+    if (draft) return;
     const others = directions.map((_, row) => row).filter((row) => !kept.has(row) && !directions[row].hidden);
     find("#add").replaceChildren(
       el("option", { value: "" }, edits.length ? "Add another direction …" : "Choose a direction …"),

@@ -33,17 +33,10 @@ export class Pad {
     };
   }
 
-  refresh() {
+  refresh({ draft = false } = {}) {
     const { pad } = this.#store.state;
     const { directions } = this.#model.about;
-    this.#choices.forEach((choice, place) => {
-      const options = directions
-        .map((direction, row) => ({ direction, row }))
-        .filter(({ direction, row }) => !direction.hidden || pad?.includes(row))
-        .map(({ row }) => el("option", { value: row }, `${row} ${this.#model.title(row)}`));
-      choice.replaceChildren(el("option", { value: "" }, "Choose …"), ...options);
-      choice.value = pad ? String(pad[place]) : "";
-    });
+    if (!draft) this.#offer();
     if (!pad || !directions[pad[0]] || !directions[pad[1]]) {
       this.#handle.hidden = true;
       return;
@@ -61,6 +54,19 @@ export class Pad {
     this.#handle.setAttribute("aria-valuenow", String(amounts[0]));
     const text = pad.map((row, axis) => `${this.#model.title(row)} ${shown(amounts[axis])}`).join(", ");
     this.#handle.setAttribute("aria-valuetext", text);
+  }
+
+  #offer() {
+    const { pad } = this.#store.state;
+    const { directions } = this.#model.about;
+    this.#choices.forEach((choice, place) => {
+      const options = directions
+        .map((direction, row) => ({ direction, row }))
+        .filter(({ direction, row }) => !direction.hidden || pad?.includes(row))
+        .map(({ row }) => el("option", { value: row }, `${row} ${this.#model.title(row)}`));
+      choice.replaceChildren(el("option", { value: "" }, "Choose …"), ...options);
+      choice.value = pad ? String(pad[place]) : "";
+    });
   }
 
   #amounts() {

@@ -21,7 +21,7 @@ from biggan_discovery.explorer.view import View
 from biggan_discovery.files import atomic_write, make_folder
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.numerics.trial import try_out
-from biggan_discovery.rendering.latents import load_samples
+from biggan_discovery.rendering.latent_files import load_samples
 from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.reports.sets import file_labels
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.tiny import save_tiny_biggan
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
     # Adam has torch import its compiler, which takes longer than a test.
     ["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering", "torch._dynamo"]
 )
@@ -53,7 +53,7 @@ class Command:
     ):
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         target = (str(self._out), str(self._err), [str(each) for each in arguments], judge, environment or {})
-        self.process: BaseProcess = _CONTEXT.Process(target=_run, args=target)
+        self.process: BaseProcess = CONTEXT.Process(target=_run, args=target)
         self.process.start()
 
     def send(self, number: int) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,31 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.runs.folder import read_saved
 from biggan_discovery.training import export, loop, train
 from tests.training.shapes import draw_shapes
+from tests.training.workers import start
 
 TINY: dict[str, Any] = {"width": 2, "z_dim": 8, "shared_dim": 4, "batch": 4, "quiet": True, "device": "cpu"}
-
-# A run that saves after every step, and is killed in the middle of the eighth.
-KILLED = """
-import os, signal, sys
-from biggan_discovery.training import export, loop, train
-export._BATCHES, export._BATCH, loop._MOST_PER_TICK = 2, 32, 1
-draw, calls = loop.Batches.draw, []
-
-def kill(*arguments):
-    calls.append(0)
-    if len(calls) == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-    draw(*arguments)
-
-loop.Batches.draw = kill
-train(sys.argv[1], out=sys.argv[2], save_every=1e-9, **eval(sys.argv[3]))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -87,16 +69,48 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], obje
 
 def test_it_resumes_bit_for_bit_after_a_kill(shapes: Path, tmp_path: Path) -> None:
     settings = {**TINY, "steps": 12}
+    killed = start(shapes, tmp_path / "killed", settings, kill_at=8)
     train(shapes, out=tmp_path / "whole", **settings)
-    program = [sys.executable, "-c", KILLED, str(shapes), str(tmp_path / "killed"), repr(settings)]
-    clone = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    ended = subprocess.run(program, env=os.environ | clone | {"OMP_NUM_THREADS": "1"}, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     saved = read_saved(tmp_path / "killed")
     assert saved is not None
     assert saved.step == 7
     train(shapes, out=tmp_path / "killed", **settings)
     assert_same(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_processes_share_a_run(shapes: Path, tmp_path: Path) -> None:
+    """All hold the same weights, bit for bit, though each has seen images of its own."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    torchrun = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    settings, dumps = {**TINY, "steps": 3}, [tmp_path / f"{rank}.pt" for rank in range(2)]
+    started = [
+        start(shapes, tmp_path / "run", settings, environment={**torchrun, "RANK": str(rank)}, dump=dumps[rank])
+        for rank in range(2)
+    ]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    one, other = (torch.load(dump, weights_only=True) for dump in dumps)
+    saved = read_saved(tmp_path / "run")
+    assert saved is not None
+    assert saved.finished
+    assert one.keys() == other.keys() == saved.tensors.keys() - {"history"}
+    assert all(
+        torch.equal(tensor, other[name]) and torch.equal(tensor, saved.tensors[name]) for name, tensor in one.items()
+    )
+    with pytest.raises(UserError, match="with processes 2, not 1"):
+        train(shapes, out=tmp_path / "run", **settings)
+    train(shapes, out=tmp_path / "alone", **settings)
+    alone = read_saved(tmp_path / "alone")
+    assert alone is not None
+    assert not torch.equal(alone.tensors["D.linear.weight"], one["D.linear.weight"])
 
 
 def test_a_signal_saves_and_the_run_resumes(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

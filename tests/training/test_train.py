@@ -164,3 +164,50 @@ def test_a_run_starts_from_another(shapes: Path, tmp_path: Path) -> None:
         train(shapes, out=tmp_path / "third", init=tmp_path / "first", steps=1, width=3, **few)
     with pytest.raises(UserError, match=r"is not a folder of `train`"):
         train(shapes, out=tmp_path / "third", init=tmp_path, steps=1, **few)
+
+
+def classifier() -> torch.nn.Module:
+    """A network that tells the shapes of real images apart."""
+    x, y = draw_shapes(1024, seed=5)
+    images, labels = torch.from_numpy(x).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(y)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(
+            torch.nn.AvgPool2d(2),
+            torch.nn.Conv2d(3, 16, 3, 2, 1),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(16, 32, 3, 2, 1),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Linear(512, 4),
+        )
+        optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+        for part in torch.randint(len(images), (120, 64)):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(images[part]), labels[part]).backward()
+            optimizer.step()
+    return network.requires_grad_(False)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    """After half a minute on one core, a classifier of real images recognizes what was asked for."""
+    x, y = draw_shapes(512)
+    np.savez(tmp_path / "shapes.npz", x=x, y=y)
+    settings = {"width": 4, "z_dim": 16, "shared_dim": 16, "batch": 16, "d_steps": 1, "lr_g": 1e-3, "lr_d": 1e-3}
+    run = {"out": tmp_path / "run", "seed": 1, "precision": "float32", "device": "cpu", "quiet": True}
+    train(tmp_path / "shapes.npz", steps=250, ema=0.98, augment="none", flip=False, **settings, **run)
+
+    judge = classifier()
+    held_out, labels = draw_shapes(400, seed=9)
+    real = judge(torch.from_numpy(held_out).permute(0, 3, 1, 2) / 127.5 - 1).argmax(dim=1)
+    assert (real == torch.from_numpy(labels)).float().mean() > 0.9
+    generator = load_generator(str(tmp_path / "run"))
+    z, y = torch.randn(400, 16, generator=torch.Generator().manual_seed(1)), torch.arange(400) % 4
+    images = generator(z, y)
+    assert (judge(images).argmax(dim=1) == y).float().mean() > 0.5  # chance: 0.25
+    assert images.view(100, 4, -1).std(dim=0).mean() > 0.1  # not one image per class
+
+    loss_d, score_real, score_fake = np.array(losses(tmp_path / "run")[1:], float)[:, 1:4].T
+    assert loss_d[:25].mean() > 1.8  # It begins by guessing: 2.
+    assert 0.2 < loss_d[-50:].mean() < 1.9
+    assert score_real[-50:].mean() > 0 > score_fake[-50:].mean()

@@ -55,6 +55,12 @@ _METRICS, _PRESET = Names(metric_names()), Name(("quick", "full"))
     layers_option("Directions for these layers", "all directions"),
     class_option,
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent to each side.  [default: as in the first search]"),
+    click.option(
+        "--region",
+        metavar="X0,Y0,X1,Y1",
+        help="Box from 0 to 1, or upper, lower, left, right, centre, for localization.  [default: as in the search]",
+    ),
+    click.option("--mask", type=click.Path(), metavar="FILE", help="Picture of a region instead, white inside."),
     click.option("--epsilon", type=POSITIVE_FLOAT, help="Finite-difference step.  [default: as in the first search]"),
     seed_option,
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MATRICES = {"hessian": "second derivatives", "orojar": "products of first derivatives"}
 _OTHERS = {"before": "start", "random": "another random frame", "jacobian": "JᵀJ's eigenvectors", "sefa": "SeFa"}
+_SHOWN = 8
 
 
 def summary(found: Directions) -> list[str]:
@@ -19,6 +20,12 @@ def summary(found: Directions) -> list[str]:
     evaluations = metadata.get("generator_evaluations")
     cost = "an unknown number of evaluations" if evaluations is None else f"{evaluations:,} generator evaluations"
     lines = [f"found {len(found)} directions with {cost}", *_unseen(metadata), *_advice(metadata)]
+    if "region_share" in metadata:
+        shares = metadata["region_share"]
+        shown = ", ".join(f"{share:.2f}" for share in shares[:_SHOWN]) + ", ..." * (len(shares) > _SHOWN)
+        random = metadata.get("random_share")
+        chance = f" (random directions {random:.2f})" if isinstance(random, float) else ""
+        lines.append(f"share of the change in the region at other latents: {shown}{chance}")
     penalties = metadata.get("held_out_penalty", {})
     if "held_out_ratio" in metadata and penalties.get("random", [0])[0]:
         ratio, error = metadata["held_out_ratio"]

@@ -88,6 +88,7 @@ _OF_PICTURES = ("transfer", "curved", "easing", "columns", "scale")
     ),
     click.option("--centred", is_flag=True, help="Remove each sample's own component first, as the papers do."),
     click.option("--transfer", is_flag=True, help="Show one direction on many classes."),
+    click.option("--maps", is_flag=True, help="End rows with a map of where the direction changes the image."),
     click.option("--curved", is_flag=True, help="Compare straight lines with curved paths."),
     click.option(
         "--frames",

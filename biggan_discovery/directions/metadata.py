@@ -26,7 +26,12 @@ ERROR_ANGLE = "error_angle"
 DETERMINED = 15.0  # degrees; a direction with a larger error angle says more about the seed than about the network
 FLAGS = ("starred", "hidden")
 """Keys of what people marked: a flag for each direction."""
-PER_DIRECTION = ("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE, *FLAGS, *STRENGTHS)
+EFFECTS = ("region_share", "projected", "target_cosine")
+"""Names that methods give to other figures of directions."""
+PER_DIRECTION = (
+    *("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE),
+    *(*FLAGS, *STRENGTHS, *EFFECTS),
+)
 """Keys whose values are lists with one item per direction."""
 
 
@@ -52,7 +57,7 @@ def check_metadata(metadata: dict[str, Any], ndirs: int, z_dim: int) -> None:
             raise UserError(f"{key} must be {expected}; found {short(metadata[key])}")
         if isinstance(metadata.get(key), str):
             _check_stored(key, metadata[key])
-    for key in (ERROR_ANGLE, *STRENGTHS):
+    for key in (ERROR_ANGLE, *STRENGTHS, *EFFECTS):
         if key in metadata and not _is_list(metadata[key], _is_number, ndirs):
             raise UserError(f"{key} must be {ndirs} numbers, one per direction; found {short(metadata[key])}")
     if "recommended_range" in metadata and not _is_list(metadata["recommended_range"], _is_range, ndirs):

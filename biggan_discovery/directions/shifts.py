@@ -46,6 +46,35 @@ def shifted_images(
     return images, z.new_zeros(len(z), space.stop - space.start)
 
 
+def images_near(
+    generator: FrozenGenerator, z: Float[Tensor, " z_dim"], y: Label, layers: LayerRange | str = "all"
+) -> tuple[Callable[[Float[Tensor, "N n"]], Float[Tensor, "N P"]], Float[Tensor, "n n"]]:
+    """Flattened images as a function of shifts of one latent, as the functions of `numerics.derivatives` take them.
+
+    Args:
+        generator: the frozen network.
+        z: (z_dim,) latent.
+        y: () int64 class index, or class weights (num_classes,).
+        layers: layers of the generator that see the shift.
+
+    Returns:
+        A function from shifts (N, n) to images (N, P), where n is the number of coordinates of the search space; and
+        the axes of the search space, (n, n).
+
+    Example:
+        >>> images, axes = images_near(generator, z[0], y[0])
+        >>> rows, cost = jacobian_rows(images, axes, gradient_batch(generator), Derivative())
+    """
+    space = generator.search_space(layers)
+
+    def images(delta: Tensor) -> Tensor:
+        many = z.expand(len(delta), -1)
+        moved = generator.shift(many, pad(delta, space, generator.z_dim), layers)
+        return generator(moved, y.expand(len(delta), *y.shape)).flatten(1)
+
+    return images, torch.eye(space.stop - space.start, dtype=z.dtype, device=z.device)
+
+
 @torch.no_grad()
 def moved_images(
     generator: FrozenGenerator,

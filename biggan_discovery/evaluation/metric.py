@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from biggan_discovery.directions.region import Region
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.generators import FrozenGenerator
@@ -73,6 +74,7 @@ class Need(Enum):
     TRUE_DIRECTIONS = "known true directions"
     TWO_FACTORS = "at least 2 true factors"
     ALL_LAYERS = "directions that reach all layers"
+    REGION = "a region"
     PREDICTOR = "a predictor of the true factors"
 
     def met(self, view: View) -> bool:
@@ -88,6 +90,8 @@ class Need(Enum):
                 return len(view.generator.factor_names) > 1
             case Need.ALL_LAYERS:
                 return view.layers.covers_all
+            case Need.REGION:
+                return view.region is not None
             case Need.PREDICTOR:
                 return view.predictor is not None
 
@@ -104,6 +108,7 @@ class View:
         path_size: η, extent to both sides.
         epsilon: ε, finite-difference step in w.
         seed: random seed.
+        region: region of the image, if there is one.
         predictor: function from images (N, C, H, W) to true factors (N, n), if there is one.
         references: held-out values (N,) of random frames by objective, number of directions and layers; shared by the
             sets of a report, and extended when more frames are needed.
@@ -120,6 +125,7 @@ class View:
     epsilon: float
     seed: int = 0
     predictor: Predictor | None = None
+    region: Region | None = None
     references: dict[tuple[str, int, str], list[Tensor]] = field(default_factory=dict)
     sizes: Mapping[str, Any] = field(default_factory=dict)
     found: Mapping[Figure, Any] = field(default_factory=dict)

@@ -25,6 +25,7 @@ METRICS = {
     "image-pairs": f"{_METRICS}.shift_pairs:IMAGE_PAIRS",
     "vp": f"{_METRICS}.variation_predictability:VARIATION_PREDICTABILITY",
     "rca": f"{_METRICS}.reconstruction:RECONSTRUCTION",
+    "localization": f"{_METRICS}.localization:LOCALIZATION",
     "recovery": f"{_METRICS}.recovery:RECOVERY",
     "leakage": f"{_METRICS}.factors:LEAKAGE",
     "dci": f"{_METRICS}.dci:DCI_OF_LATENTS",

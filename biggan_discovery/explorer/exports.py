@@ -12,8 +12,8 @@ import numpy as np
 from biggan_discovery.errors import UserError
 from biggan_discovery.explorer.sources import Source
 from biggan_discovery.explorer.view import View
-from biggan_discovery.rendering.editing import edit
 from biggan_discovery.rendering import save_latents
+from biggan_discovery.rendering.editing import edit
 from biggan_discovery.rendering.motion import edited
 from biggan_discovery.rendering.table import FORMATS, FRAMES
 

@@ -25,6 +25,7 @@ from biggan_discovery.numerics.arithmetic import in_float64
 Images = Callable[[Float[Tensor, "N n"]], Float[Tensor, "N ..."]]
 """From shifts (N, n) to images; in this module they are flattened, (N, P)."""
 
+_MOST_BYTES = 2**30  # of a whole Jacobian
 _log = logging.getLogger(__name__)
 
 
@@ -165,6 +166,52 @@ def jacobian_rows(
         _log.debug("tangents do not share forward passes: %s", " ".join(str(error).split())[:120])
     rows = batch.map(lambda part: derivative(images, torch.zeros_like(part), part), axes)
     return torch.cat(list(rows)), 2 * len(axes)
+
+
+def weighted_grams(
+    images: Images,
+    axes: Float[Tensor, "n n"],
+    weights: Float[Tensor, "K P"],
+    batch: Batch,
+    derivative: Derivative,
+    *,
+    most_bytes: int = _MOST_BYTES,
+) -> tuple[Float64[Tensor, "K n n"], int]:
+    """JᵀWJ for several diagonal W: inner products of the image changes along the axes, with pixels weighted.
+
+    Where J fits into `most_bytes`, its rows are computed once, for n + 1 evaluations or 2n, see `jacobian_rows`.
+    Otherwise J is never formed: each column of JᵀWJ is a Jacobian-vector product and K vector-Jacobian products, for
+    n(2 + K) + 1 evaluations.
+
+    Args:
+        images: from shifts (N, n) to flattened images (N, P).
+        axes: (n, n) identity, with the dtype and device of the shifts.
+        weights: (K, P) weights of the pixels.
+        batch: limits the rows that are evaluated together.
+        derivative: used if `images` cannot be vectorised.
+        most_bytes: memory that J may take.
+
+    Returns:
+        (K, n, n) float64, symmetric, on the CPU; and the number of generator evaluations.
+
+    Example:
+        >>> slopes = torch.tensor([[1.0, 0.0], [2.0, 1.0]])
+        >>> weighted_grams(lambda x: x @ slopes.T, torch.eye(2), torch.tensor([[0.0, 1.0]]), Batch(8), Derivative())
+        (tensor([[[4., 2.],
+                 [2., 1.]]], dtype=torch.float64), 3)
+    """
+    if len(axes) * weights[0].nbytes <= most_bytes:
+        rows, evaluations = jacobian_rows(images, axes, batch, derivative)
+        return torch.stack([((rows * each) @ rows.T).cpu().double() for each in weights]), evaluations
+    at = torch.zeros_like(axes[:1]).requires_grad_()
+    with torch.enable_grad():
+        output = images(at)
+    grams = torch.zeros(len(weights), len(axes), len(axes), dtype=torch.float64)
+    for column, axis in enumerate(axes):
+        tangent = derivative(images, at.detach(), axis[None])
+        for gram, each in zip(grams, weights, strict=True):
+            gram[:, column] = torch.autograd.grad(output, at, each * tangent, retain_graph=True)[0][0].cpu()
+    return (grams + grams.mT) / 2, len(axes) * (2 + len(weights)) + 1
 
 
 @torch.no_grad()

@@ -29,6 +29,32 @@ def strongest(matrix: Float[Tensor, "... n n"]) -> tuple[Float[Tensor, "... n"],
     return values.flip(-1), vectors.flip(-1)
 
 
+def strongest_ratio(
+    matrix: Float64[Tensor, "n n"], reference: Float64[Tensor, "n n"]
+) -> tuple[Float64[Tensor, " n"], Float64[Tensor, "n n"]]:
+    """Generalised eigenvectors: stationary points of the ratio vᵀMv / vᵀRv, in descending order.
+
+    Args:
+        matrix: (n, n), symmetric.
+        reference: (n, n), symmetric positive definite.
+
+    Returns:
+        The ratios (n,), largest first, and the vectors (n, n) in columns, of length 1. They are orthogonal with respect
+        to both matrices and in general not to each other.
+
+    Example:
+        >>> matrix, reference = (torch.diag(torch.tensor(each, dtype=torch.float64)) for each in ([2, 3], [1, 6]))
+        >>> strongest_ratio(matrix, reference)[0]
+        tensor([2.0000, 0.5000], dtype=torch.float64)
+    """
+    root = torch.linalg.cholesky(reference)
+    halved = torch.linalg.solve_triangular(root, matrix, upper=False)
+    whitened = torch.linalg.solve_triangular(root, halved.mT, upper=False)
+    values, vectors = strongest((whitened + whitened.mT) / 2)
+    solved = torch.linalg.solve_triangular(root.mT, vectors, upper=True)
+    return values, torch.nn.functional.normalize(solved, dim=0)
+
+
 def leading_eigenvectors(
     multiply: Multiply, start: Float[Tensor, "... dim b"], count: int
 ) -> tuple[Float64[Tensor, "... count"], Float64[Tensor, "... dim count"]]:

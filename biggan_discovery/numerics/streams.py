@@ -34,6 +34,8 @@ class Stream(IntEnum):
     TRAINING_SHEET = 10
     """Latents of sheets of samples."""
     TRAINING_RENDERS = 11
+    HELD_OUT_EFFECTS = 20
+    """Latents at which a method measures what its directions do, other than those it found them on."""
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102
@@ -48,6 +50,7 @@ class Stream(IntEnum):
     """Choice of pairs of directions and of pixels."""
     OFF_DIAGONAL = 111
     OFF_DIAGONAL_SKETCHES = 112
+    LOCALIZATION = 120
 
 
 def random_numbers(seed: int, stream: int, *, step: int = 0, sample: int = 0) -> np.random.Generator:

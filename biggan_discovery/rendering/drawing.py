@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
+from biggan_discovery.directions.change_maps import change_maps_cost
 from biggan_discovery.directions.defaults import (
     layers_for,
     load_generator_for,
@@ -33,7 +35,16 @@ from biggan_discovery.rendering.selection import Samples, chosen_classes, chosen
 from biggan_discovery.rendering.sheet import Sheet
 from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
 from biggan_discovery.rendering.table import check_integers
-from biggan_discovery.rendering.ways import Curved, Scene, Straight, Transfer, Way, equal_reach, equal_reach_cost
+from biggan_discovery.rendering.ways import (
+    Curved,
+    Scene,
+    Straight,
+    Transfer,
+    Way,
+    change_pictures,
+    equal_reach,
+    equal_reach_cost,
+)
 
 _LARGEST = 3.4e38  # of what float32 holds
 _SAMPLES, _FRAMES, _PICTURES, _LEADING = 5, 60, 7, 3
@@ -52,6 +63,7 @@ def draw(
     easing: str = "sine",
     transfer: bool = False,
     curved: bool = False,
+    maps: bool = False,
     layers: LayerRange | str | None = None,
     classes: ClassChoice = None,
     seed: int = 0,
@@ -92,6 +104,7 @@ def draw(
         transfer: show one direction on many classes: rows are classes, with the same samples.
         curved: also show, below each straight line, the path that follows the generator's singular vectors, see
             `curved_paths`. Both start at the sample itself.
+        maps: end each row with a map of where the direction changes the image, an RMS over the samples.
         layers: layers of the generator that the directions reach. Defaults to those of the search. In a file of
             directions for different layers, these choose the directions to draw.
         classes: class indices, a string such as "cone" or "0-2", or soft classes, see `class_list`; samples cycle
@@ -126,7 +139,7 @@ def draw(
     target.check(fps)
     check_integers(samples=samples, frames=frames, columns=columns, scale=scale, seed=seed)
     easing_named(easing)
-    check_way(directions, path_size, transfer=transfer, curved=curved)
+    check_way(directions, path_size, transfer=transfer, curved=curved, maps=maps)
     if directions is None:
         network = load_generator_for(None, generator) if not isinstance(generator, FrozenGenerator) else generator
     else:
@@ -139,7 +152,7 @@ def draw(
     if curved and chosen.z.ndim == 3:
         raise UserError("the latents differ from layer to layer, and curved paths take one latent for all layers")
     if only is None and directions is not None and not (transfer or per_direction):
-        size = (len(chosen), frames or _PICTURES) if target.still else (1, len(chosen))
+        size = (len(chosen), (frames or _PICTURES) + maps) if target.still else (1, len(chosen) + maps)
         rows = rows_for(directions, network, layers)
         only = rows_that_fit(directions, network, target.form, size, rows=rows, blocks=2 if curved else 1, scale=scale)
     scene = scene_of(network, directions, only=only, classes=indices, layers=layers, samples=chosen, curved=curved)
@@ -159,6 +172,15 @@ def draw(
         seed=seed,
         quiet=quiet,
     )
+    if maps and isinstance(way, Straight):
+        assert directions is not None  # Only curved paths go without.
+        with Progress(
+            change_maps_cost(len(scene.shown), samples=len(chosen)), "measuring changes", unit="image", quiet=quiet
+        ) as progress:
+            pictures = change_pictures(
+                network, directions, scene.shown, samples=chosen, layers=scene.layers, progress=progress
+            )
+        way = dataclasses.replace(way, maps=pictures)
     amounts = amounts_to(way.path_size)
     if directions is not None and isinstance(path_size, int | float) and not curved:
         warn_beyond(directions, network, {row: float(path_size) for row in scene.shown}, to_both_sides=True)
@@ -175,6 +197,7 @@ def draw(
         "reach": {str(row): reach for row, reach in way.reach.items()} if isinstance(way, Straight) else None,
         "amounts": amounts if target.still else None,
         "centred": centred,
+        "maps": maps,
         **({} if target.still else {"frames": len(amounts), "fps": fps, "easing": easing}),
     }
     return _write(target, way, amounts, fps, settings, columns=columns, scale=scale, report=report, quiet=quiet)
@@ -252,12 +275,13 @@ def _sheet(
     way: Way, rows: list[int], amounts: list[float], target: Target, columns: int | None, scale: int | None
 ) -> Sheet:
     count, still = len(way.scene.samples), target.still
+    maps = isinstance(way, Straight) and bool(way.maps)
     return Sheet(
         [label for row in rows for label, _ in way.blocks(row)],
         tile=way.scene.generator.resolution,
         rows=count if still else 1,
-        columns=len(amounts) if still else count,
-        header=[way.amount(amount) for amount in amounts] if still else way.columns(),
+        columns=(len(amounts) if still else count) + maps,
+        header=([way.amount(amount) for amount in amounts] if still else way.columns()) + ["change"] * maps,
         across=columns or way.across,
         scale=scale,
         caption=way.caption(still),
@@ -265,12 +289,17 @@ def _sheet(
     )
 
 
-def check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool) -> None:
+def check_way(directions: object, path_size: Any, *, transfer: bool, curved: bool, maps: bool = False) -> None:
     """Check how directions are drawn.
 
     Raises:
         UserError: choices that exclude each other, or a path size that is not positive.
     """
+    if maps and (curved or transfer):
+        raise UserError(
+            f"maps show where a direction changes the image, which {'curved' if curved else 'transfer'} "
+            "does not take; draw them without it"
+        )
     if directions is None and not curved:
         raise UserError("no directions are given; only curved paths show a generator without any")
     if curved and transfer:

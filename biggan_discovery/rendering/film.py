@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,7 +52,8 @@ class Walk(abc.ABC):
         def latents(amount: float) -> Tensor:
             return torch.cat([self._moved(row, amount) for row in shown])
 
-        return self._frames(latents, self._classes(shown).flatten(0, 1), amounts, sheet)
+        ends = [self._end(row) for row in shown]
+        return self._frames(latents, self._classes(shown).flatten(0, 1), amounts, sheet, ends)
 
     def strip(self, shown: Sequence[int], amounts: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """One still (height, width, 3) uint8: in each block a row for each sample and a column for each amount."""
@@ -60,7 +62,15 @@ class Walk(abc.ABC):
         def along(row: int) -> Tensor:
             return torch.stack([self._moved(row, amount) for amount in amounts], dim=1).flatten(0, 1)
 
-        yield sheet.draw(tile for row, y in zip(shown, classes, strict=True) for tile in self._tiles(along(row), y))
+        def rows(row: int, y: Tensor) -> Iterator[np.ndarray]:
+            return _with_ends(self._tiles(along(row), y), len(amounts), [self._end(row)] * (len(y) // len(amounts)))
+
+        yield sheet.draw(tile for row, y in zip(shown, classes, strict=True) for tile in rows(row, y))
+
+    def _end(self, row: int) -> list[np.ndarray]:
+        """Pictures at the end of each row of a block."""
+        del row
+        return []
 
     def _classes(self, shown: Sequence[int]) -> Tensor:
         return self.y.expand(len(shown), *self.y.shape) if self.y_of_blocks is None else self.y_of_blocks
@@ -70,12 +80,17 @@ class Walk(abc.ABC):
             yield from to_uint8(images)
 
     def _frames(
-        self, latents: Callable[[float], Tensor], y: Tensor, amounts: Sequence[float], sheet: Sheet
+        self,
+        latents: Callable[[float], Tensor],
+        y: Tensor,
+        amounts: Sequence[float],
+        sheet: Sheet,
+        ends: Sequence[list[np.ndarray]] = ([],),
     ) -> Iterator[np.ndarray]:
         # On the way back the amounts of the way there come again: their sheets are kept while memory is small.
         @functools.lru_cache(maxsize=_REUSE_BYTES // sheet.nbytes)
         def drawn(amount: float) -> np.ndarray:
-            return sheet.draw(self._tiles(latents(amount), y))
+            return sheet.draw(_with_ends(self._tiles(latents(amount), y), len(y) // len(ends), ends))
 
         return map(drawn, amounts)
 
@@ -94,6 +109,7 @@ class Film(Walk):
         batch: images generated at once, see `generate`.
         reach: distance of an amount of 1 along a direction. Defaults to 1 for missing directions.
         y_of_blocks: see `Walk`.
+        maps: (R, R, 3) uint8 picture of each direction that ends each of its rows. Defaults to none.
     """
 
     generator: FrozenGenerator
@@ -105,6 +121,7 @@ class Film(Walk):
     batch: int | None = None
     reach: Mapping[int, float] = field(default_factory=dict)
     y_of_blocks: Tensor | None = None
+    maps: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def edit_loop(self, edits: Sequence[Edit], shares: Sequence[float], sheet: Sheet) -> Iterator[np.ndarray]:
         """Frames (height, width, 3) uint8 of an edit along several directions at once.
@@ -132,5 +149,15 @@ class Film(Walk):
             centred=self.centred,
         )
 
+    def _end(self, row: int) -> list[np.ndarray]:
+        return [self.maps[row]] if row in self.maps else []
+
     def _edited(self, edits: Sequence[Edit], share: float) -> Tensor:
         return edited(self.generator, self.directions, self.z, edits, share)
+
+
+def _with_ends(tiles: Iterator[np.ndarray], count: int, ends: Sequence[list[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Tiles in groups of `count`, each followed by the pictures of its end."""
+    for end in ends:
+        yield from itertools.islice(tiles, count)
+        yield from end

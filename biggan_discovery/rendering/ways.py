@@ -6,9 +6,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from biggan_discovery.directions import Directions
+from biggan_discovery.directions.change_maps import change_maps
 from biggan_discovery.directions.metadata import DETERMINED
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.labels import labels_of
@@ -28,6 +31,9 @@ from biggan_discovery.rendering.selection import Samples
 from biggan_discovery.rendering.sheet import Label
 
 _MEASURED = 4  # samples, for equal path sizes
+_BRIGHT = 0.995  # The quantile of a map that is drawn brightest.
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_HEAT = ((0, 80, 190, 245, 255), (0, 20, 55, 140, 250), (0, 110, 80, 20, 170))  # Red, green and blue at the levels.
 
 
 @dataclass(frozen=True)
@@ -123,10 +129,12 @@ class Straight(Way):
     Attributes:
         centred: see `move`.
         reach: distance of an amount of 1 along each shown direction. Defaults to 1 for all.
+        maps: where each shown direction changes the image, see `change_pictures`. Defaults to no such column.
     """
 
     centred: bool = False
     reach: Mapping[int, float] = field(default_factory=dict)
+    maps: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def across(self) -> int | None:
@@ -151,6 +159,7 @@ class Straight(Way):
             self.centred,
             reach=self.reach,
             y_of_blocks=self._y_of_blocks(),
+            maps=self.maps,
         )
 
     def _what(self) -> str:
@@ -237,6 +246,40 @@ class Curved(Way):
             lines = lines_of(generator, scene.directions, scene.shown, len(z), layers=layers)
         paths = curved_paths(generator, z, y, lines, self.path_size, layers=layers, quiet=quiet)
         return CurvedFilm(generator, paths, z, y, layers)
+
+
+def change_pictures(
+    generator: FrozenGenerator,
+    directions: Directions,
+    rows: Sequence[int],
+    *,
+    samples: Samples,
+    layers: LayerRange | None = None,
+    progress: Progress | None = None,
+) -> dict[int, np.ndarray]:
+    """Where directions change the samples, as pictures: the root of the mean over samples of `change_maps`.
+
+    Args:
+        generator: the generator.
+        directions: the directions.
+        rows: which of them.
+        samples: the samples.
+        layers: layers that they reach. Defaults to each direction's own.
+        progress: advanced by `change_maps_cost`.
+
+    Returns:
+        (R, R, 3) uint8 by row; each has a scale of its own, black for none and bright for the largest changes.
+    """
+    pictures = {}
+    for row in rows:
+        reached = layers or directions.layers_of(row)
+        of_samples = change_maps(
+            generator, directions.Q[[row]], samples.z, samples.y.to(generator.device), layers=reached, progress=progress
+        )
+        level = torch.cat(list(of_samples)).mean(dim=0).sqrt()
+        bright = (level / level.quantile(_BRIGHT).clamp(min=1e-12)).clamp(max=1).numpy()
+        pictures[row] = np.stack([np.interp(bright, _LEVELS, each) for each in _HEAT], axis=-1).astype(np.uint8)
+    return pictures
 
 
 def equal_reach(

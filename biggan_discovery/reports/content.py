@@ -178,6 +178,7 @@ def _circumstances(report: Results) -> dict[str, Any]:
             "path_size": view.path_size,
             "epsilon": view.epsilon,
             "seed": view.seed,
+            **({"region": view.region.text} if view.region else {}),
         },
     }
 

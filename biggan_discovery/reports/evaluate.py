@@ -11,6 +11,7 @@ from typing import Any
 
 from biggan_discovery.directions import Directions, pad, random_frame
 from biggan_discovery.directions.defaults import classes_for
+from biggan_discovery.directions.region import Region, region_of
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.forecast import Forecast
 from biggan_discovery.evaluation.metric import PRESETS, View
@@ -86,6 +87,8 @@ def evaluate(
     path_size: float | None = None,
     epsilon: float | None = None,
     probes: int | None = None,
+    region: str | None = None,
+    mask: str | os.PathLike[str] | None = None,
     seed: int = 0,
     quiet: bool = False,
 ) -> Report:
@@ -112,6 +115,9 @@ def evaluate(
             generator's.
         epsilon: finite-difference step in w, > 0. Defaults as `path_size`.
         probes: Rademacher probes per sample of held-out objectives, at least 2. Defaults to the preset's.
+        region: box x0,y0,x1,y1 in relative units, or "upper", "lower", "left", "right" or "centre", for the metric
+            localization. Defaults to the one that the first set was found for.
+        mask: picture file of a region instead, white inside.
         seed: random seed of all samples.
         quiet: log no costs and show no progress.
 
@@ -151,6 +157,7 @@ def evaluate(
         setting("epsilon", epsilon, leading, generator),
         seed,
         generator.factor_predictor(),
+        _region(generator, leading.directions, region, mask),
     )
     sets = [Judged(each.label, _view_of(view, each), tuple(each.directions.names), each.file) for each in given]
     more, notes = _baselines(view, [each.label for each in given]) if baselines else ([], [])
@@ -170,6 +177,8 @@ def evaluate(
             "path-size": path_size,
             "epsilon": epsilon,
             "probes": probes,
+            "region": region,
+            "mask": mask,
             "seed": seed or None,
             "out": out,
         },
@@ -205,6 +214,18 @@ def _measure(report: Report, out: Path | None, *, figures: bool, quiet: bool) ->
         raise
     if out is not None:
         report.save(out, figures=figures, quiet=quiet)
+
+
+def _region(
+    generator: FrozenGenerator, directions: Directions, region: str | None, mask: str | os.PathLike[str] | None
+) -> Region | None:
+    """The region that is asked for, or the box that directions were found for; their files name no masks to open."""
+    found_for = directions.metadata.get("settings", {}).get("region")
+    if region is None and mask is None:
+        if not isinstance(found_for, str):
+            return None
+        region = found_for
+    return region_of(generator, region, mask)
 
 
 def _view_of(view: View, given: DirectionSet) -> View:

@@ -38,6 +38,7 @@ _STYLE: dict[Any, Any] = {
 }
 _BLUE, _GREY, _ORANGE = "#2f6db5", "#afb8c1", "#d9822b"
 _MOST_TICKS = 40
+_LONGEST_TITLE = 20
 
 
 @contextmanager
@@ -319,6 +320,19 @@ def _name_ticks(axes: Axes, names: Sequence[str], *, vertical: bool = False) -> 
             places, shown, **({} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"})
         )
     axes.tick_params(axis="y" if vertical else "x", length=0, labelsize=9)
+
+
+def change_maps(maps: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Where each direction changes the image, (ndirs, H, W); each map has a scale of its own."""
+    across = min(len(maps), 8)
+    down = -(-len(maps) // across)
+    with _figure(1.35 * across, 1.55 * down, path) as figure:
+        grid = figure.subplots(down, across, squeeze=False)
+        for axes in grid.flat:
+            axes.axis("off")
+        for axes, each, name in zip(grid.flat, maps, names, strict=False):
+            axes.imshow(each, cmap="inferno", vmin=0, vmax=np.quantile(each, 0.995) or 1.0)
+            axes.set_title(name if len(name) <= _LONGEST_TITLE else f"{name[: _LONGEST_TITLE - 1]}…", fontsize=8)
 
 
 def _frame(axes: Axes, width: float = 0.6) -> None:

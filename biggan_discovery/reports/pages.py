@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from biggan_discovery.directions import Directions
+from biggan_discovery.directions.change_maps import change_maps, change_maps_cost
 from biggan_discovery.directions.layers import layer_shares, shares_text
 from biggan_discovery.evaluation.metric import Figure, Kind
 from biggan_discovery.evaluation.metrics.activeness import SCORES
@@ -19,7 +20,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.mixes import class_title
 from biggan_discovery.numerics.streams import Stream
-from biggan_discovery.objectives.samples import draw
+from biggan_discovery.objectives.samples import draw, draw_latents
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering import Film, Label, Sheet, open_writer, sample_classes, sample_latents, strip_amounts
 from biggan_discovery.rendering.sheet import to_uint8
@@ -46,6 +47,7 @@ from biggan_discovery.reports.results import Results
 
 _MAPS, _MAP_PROBES = 5, 16
 _STRIPS, _STRIP_SAMPLES, _STRIP_LENGTH = 24, 2, 7
+_CHANGE_SAMPLES = 4
 
 
 def pictures_cost(report: Results) -> int:
@@ -55,7 +57,8 @@ def pictures_cost(report: Results) -> int:
 
 def _pictures_cost(judged: Judged) -> int:
     strips = min(len(judged.view.Q), _STRIPS)
-    return _MAPS * (1 + 2 * _MAP_PROBES) + strips * _STRIP_SAMPLES * _STRIP_LENGTH + equal_reach_cost(strips)
+    changes = change_maps_cost(strips, samples=_CHANGE_SAMPLES)
+    return changes + _MAPS * (1 + 2 * _MAP_PROBES) + strips * _STRIP_SAMPLES * _STRIP_LENGTH + equal_reach_cost(strips)
 
 
 def strip_scale(generator: FrozenGenerator) -> int:
@@ -146,6 +149,7 @@ class _Section:
         names = [judged.name_of(direction) for direction in range(len(scores))]
         figures.activeness_bars(scores, names, judged.inactive, self._path("activeness"))
         document.add(self._picture("activeness", f"Activeness: {_lowered(SCORES.meaning)}"))
+        document.add(self._change_maps())
         if MAGNITUDES in judged.found:
             magnitudes = judged.found[MAGNITUDES][self._order][:, self._order].numpy()
             figures.hessian_heat_map(magnitudes, self._names, self._path("hessian"))
@@ -198,6 +202,19 @@ class _Section:
             "strips",
             "Film strips, most active direction first, inactive ones last. Columns: shares of the extent beside each "
             f"direction, at which images change equally, or half the length of z.{count}",
+        )
+
+    def _change_maps(self) -> Picture:
+        view = self._view
+        shown_ = self._order[:_STRIPS]
+        place = {"count": _CHANGE_SAMPLES, "seed": view.seed, "stream": Stream.LOCALIZATION}
+        z, y = draw_latents(view.generator, view.classes, **place)
+        maps = torch.stack(list(change_maps(view.generator, view.Q[shown_], z, y, layers=view.layers)))
+        names = [self.judged.name_of(direction) for direction in shown_]
+        figures.change_maps(maps.mean(dim=0).sqrt().numpy(), names, self._path("changes"))
+        return self._picture(
+            "changes",
+            f"Where each direction changes the image: RMS over {_CHANGE_SAMPLES} latents, each on its own scale.",
         )
 
     def _penalty_maps(self) -> Picture:

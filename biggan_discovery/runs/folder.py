@@ -26,7 +26,10 @@ STATE, HISTORY, DIRECTIONS = "state.safetensors", "history.csv", "directions.saf
 PREVIOUS = "state.previous.safetensors"
 """The checkpoint before the newest, which a run resumes from if the newest is damaged."""
 FORMAT = 3  # 1 had neither a version nor a checksum, 2 no number of steps.
-BY_CONTENT = {"generator": "generator_sha256", "init": "init_sha256", "data": "data_sha256"}
+BY_CONTENT = {
+    "generator": "generator_sha256",
+    **{name: f"{name}_sha256" for name in ("init", "data", "mask", "avoid")},
+}
 """Settings that name a file, and the checksum of its content; where there is one, it decides whether they are equal."""
 _HISTORY = "history"
 _log = logging.getLogger(__name__)

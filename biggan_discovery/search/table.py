@@ -24,10 +24,15 @@ CLOSED_FORMS = {
     "sefa": "biggan_discovery.search.methods.sefa:SeFa",
     "ganspace": "biggan_discovery.search.methods.ganspace:GANSpace",
     "jacobian": "biggan_discovery.search.methods.jacobian:Jacobian",
+    "region": "biggan_discovery.search.methods.region:ReSeFa",
+    "avoid": "biggan_discovery.search.methods.avoid:Avoid",
     "random": "biggan_discovery.search.methods.baselines:Random",
     "coordinates": "biggan_discovery.search.methods.baselines:Coordinates",
 }
 """The location of each closed-form method. The other methods are objectives, see `objectives.table`."""
+
+IMPLIED = {"avoid": "avoid", "region": "region", "mask": "region"}
+"""Settings that say which method is meant, in order of precedence."""
 
 COMBINED = "combined"
 """The method that diagonalizes Hessians and JᵀJ together, by joint diagonalization."""
@@ -80,9 +85,15 @@ def find_method(name: str, solver: str | None, asked: Mapping[str, Any]) -> tupl
 
 
 def method_or_default(method: str | None, solver: str | None, asked: Mapping[str, Any]) -> str:
-    """The method, by default that of joint diagonalization, or of Adam if Adam or one of its settings is asked for."""
+    """The method, by default the one that a setting implies, else that of joint diagonalization or of Adam.
+
+    Adam's method is taken if Adam or one of its settings is asked for.
+    """
     if method is not None:
         return method
+    for name, implied in IMPLIED.items():
+        if solver is None and asked.get(name) is not None:
+            return implied
     return "hessian" if solver == ADAM or (solver is None and _asks_for_adam(asked)) else COMBINED
 
 

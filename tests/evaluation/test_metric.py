@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.region import Region
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import Estimate
 from biggan_discovery.evaluation.metric import PRESETS, Figure, Kind, Metric, Need, View, no_images
@@ -28,7 +29,8 @@ SIZES = {"quick": {}, "full": {}}
 
 def view(subject: FunctionGenerator | None = None, ndirs: int = 3) -> View:
     subject = subject or curved()
-    return View(subject, frame(ndirs), parse_layers("all", 1), [0], path_size=2.0, epsilon=0.1)
+    region = Region("upper", torch.eye(SHAPE[1], dtype=torch.float64))
+    return View(subject, frame(ndirs), parse_layers("all", 1), [0], path_size=2.0, epsilon=0.1, region=region)
 
 
 def spread(view: View) -> dict[Figure, Any]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from biggan_discovery.directions.region import Region
 from biggan_discovery.evaluation.metric import Kind, View
 from biggan_discovery.evaluation.suite import Judged, Suite
 from biggan_discovery.evaluation.table import metric_named, with_needed
@@ -60,7 +61,8 @@ def read(images: Tensor) -> Tensor:
 
 
 def view_of(subject: FunctionGenerator, Q: Tensor, **fields) -> View:
-    return View(subject, Q, parse_layers("all", 1), [0, 1], path_size=2.0, epsilon=0.05, **fields)
+    region = Region("upper", torch.eye(subject.resolution, dtype=torch.float64))
+    return View(subject, Q, parse_layers("all", 1), [0, 1], path_size=2.0, epsilon=0.05, region=region, **fields)
 
 
 class Recorder(Progress):
@@ -115,6 +117,8 @@ def test_every_figure_that_is_declared_is_found(sets: dict[str, Judged]) -> None
             "path length",
             "change per unit",
             "class transfer",
+            "region share",
+            "region F1",
         }
 
 

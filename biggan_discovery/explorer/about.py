@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biggan_discovery.directions.activity import inactive, stored_changes
+from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.directions.metadata import ERROR_ANGLE
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.suggestions import suggest_names
@@ -16,6 +17,7 @@ from biggan_discovery.explorer.sources import Source, mark_of
 from biggan_discovery.generators.classes import describe_class
 from biggan_discovery.generators.layer_range import THIRDS
 from biggan_discovery.reading.json_files import read_json
+from biggan_discovery.rendering.captions import class_name, listed
 from biggan_discovery.rendering.ranges import range_of
 from biggan_discovery.reports.document import JSON
 
@@ -39,7 +41,7 @@ def about(source: Source) -> dict[str, Any]:
             "classes": _classes(generator.class_names),
             "device": str(generator.device),
         },
-        "classes": directions.metadata.get("classes") if _are_indices(directions.metadata.get("classes")) else None,
+        "classes": listed([class_name(generator, each) for each in classes_for(directions, generator)], "classes"),
         "ranges": [list(range_of(directions, generator, row)) for row in range(len(directions))],
         "metrics": _metrics(source),
         "suggestions": _suggestions(source),
@@ -67,10 +69,6 @@ def _classes(names: tuple[str, ...]) -> list[dict[str, str]]:
     if len(names) == 1:
         return []
     return [{"name": name, "also": describe_class(names, index)} for index, name in enumerate(names)]
-
-
-def _are_indices(classes: Any) -> bool:
-    return isinstance(classes, list) and all(type(each) is int for each in classes)
 
 
 def _metrics(source: Source) -> list[dict[str, Any]]:

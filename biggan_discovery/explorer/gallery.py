@@ -101,7 +101,7 @@ def _is_kept(source: Source, strip: Strip) -> bool:
 @torch.no_grad()
 def _drawn(source: Source, row: int, strip: Strip, classes: list[Any]) -> bytes:
     generator = source.generator()
-    z, y = sample_latents(generator, strip.samples, 0), sample_classes(classes, strip.samples)
+    z, y = sample_latents(generator, strip.samples, 0), sample_classes(classes, strip.samples, generator.num_classes)
     moved = [
         move(generator, source.directions, z, row, amount) for amount in np.linspace(*strip.ends, strip.frames).tolist()
     ]

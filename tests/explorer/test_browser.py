@@ -244,6 +244,11 @@ def test_samples_classes_pad_and_variations(tab: Tab) -> None:
     tab.rests()
     assert "class=4:1" in page.url
     expect(page.locator("#pictures figcaption").first).to_have_text("sample 0 · torus")
+    page.fill("#classes input[type=search]", "cone")
+    page.keyboard.press("Enter")
+    tab.rests()
+    assert "class=4:1,3:1" in page.url
+    expect(page.locator("#pictures figcaption").first).to_have_text("sample 0 · cone 0.5 + torus 0.5")
     page.click("#new-seed")
     assert "seed=" in page.url
     page.click("#pad-section summary")

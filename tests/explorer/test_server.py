@@ -19,9 +19,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from biggan_discovery import Directions, load_generator
 from biggan_discovery.cli import cli
 from biggan_discovery.directions import changing
-from biggan_discovery.explorer import pictures
+from biggan_discovery.explorer import gallery, pictures
 from biggan_discovery.explorer.access import user_token
 from biggan_discovery.explorer.app import STATIC
+from biggan_discovery.explorer.sources import Generators, open_sources
 from biggan_discovery.rendering import sample_latents, save_latents, settings_of, to_uint8
 from tests.explorer.serving import NDIRS, TOKEN, Page, Served, save_directions
 
@@ -126,6 +127,16 @@ class TestPictures:
         found = page.ask("draw", view={"pick": [0, 1, 3]})
         assert found["names"] == ["cube", "sphere", "cone"]
         assert found["pixels"].shape[0] == 3
+
+    def test_classes_are_mixed_by_their_weights(self, served: Served, page: Page) -> None:
+        generator = load_generator(Directions.load(served.sources[0].path).metadata["generator"], device="cpu")
+        y = torch.tensor([[0.75, 0, 0, 0.25, 0]])
+        with torch.no_grad():
+            expected = to_uint8(generator(sample_latents(generator, 1, 0), y))
+        found = page.ask("draw", view={"classes": [[0, 3], [3, 1]]})
+        assert found["names"] == ["cube 0.75 + cone 0.25"]
+        assert np.abs(found["pixels"].astype(int) - expected).max() <= 1
+        assert np.abs(page.draw(classes=[[0, 1]]).astype(int) - expected).max() > 1
 
     def test_truncation_is_that_of_the_generator(self, served: Served, page: Page) -> None:
         generator = load_generator(Directions.load(served.sources[0].path).metadata["generator"], truncation=0.4)
@@ -372,6 +383,20 @@ class TestExports:
         assert np.array_equal(made, ours)
         Path("ours.png").write_bytes(content)
         assert settings_of("ours.png")["command"] == found["command"]
+
+    def test_a_mix_of_classes_is_exported_and_comes_back(self, served: Served, page: Page) -> None:
+        view = {"edits": [[0, 1, None]], "classes": [[0, 0.5], [4, 0.5]]}
+        assert "--class '0:0.5, 4:0.5'" in page.ask("export", form="png", view=view)["command"]
+        latents = served.get(page.ask("export", form="npz", view=view)["address"]).content
+        taken = json.loads(served.get("latents/0?name=mix.npz", body=latents).content)
+        assert np.array_equal(page.draw(latents=taken["latents"]), page.draw(**view))
+
+    def test_strips_are_of_the_soft_classes_of_a_file(self, folder: Path, tmp_path: Path) -> None:
+        known = Directions.load(save_directions(folder)).metadata["generator"]
+        path = tmp_path / "soft.safetensors"
+        Directions(torch.eye(2, 6), metadata={"generator": known, "classes": [[[0, 0.5], [1, 0.5]]]}).save(path)
+        [source] = open_sources([str(path)], Generators(lambda _: None, device="cpu"))
+        assert gallery.strip_of(source, 0) is not None
 
     @pytest.mark.parametrize("form", ["mp4", "webp", "gif"])
     def test_films(self, served: Served, page: Page, form: str) -> None:

@@ -23,11 +23,9 @@ export class Classes {
       return;
     }
     const mixed = this.#store.state.classes;
-    const own = this.#model.about.classes;
     const rows = mixed.map(([index], place) => this.#weight(index, place));
-    const text = own && own.length < classes.length ? own.map((index) => classes[index]?.name).slice(0, 6).join(", ") : "all";
     find("#classes").replaceChildren(
-      el("p", { class: "quiet" }, mixed.length ? "" : `Those of the search, in turn: ${text}`),
+      el("p", { class: "quiet" }, mixed.length ? "" : `Those of the search, in turn: ${this.#model.about.classes}`),
       ...rows,
       this.#search(),
       mixed.length ? el("button", { type: "button", class: "link", id: "own-classes", onclick: () => this.#set([]) }, "as in the search") : "",

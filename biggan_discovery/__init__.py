@@ -1,7 +1,7 @@
 """Find, judge and use interpretable directions in the latent space of pretrained BigGANs.
 
 `discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do,
-`contact_sheet` shows what there is to edit. The names below
+`contact_sheet` shows what there is to edit, and `train` makes a BigGAN to begin with. The names below
 are imported when first used, so that the command line starts without loading torch.
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.search import discover, ganspace, jacobian, sefa
+    from biggan_discovery.training import train
 
 _HOMES = {
     "Directions": "directions",
@@ -43,6 +44,7 @@ _HOMES = {
     "orthonormalize": "directions",
     "sefa": "search",
     "spectral_penalty": "objectives.spectral_penalty",
+    "train": "training",
 }
 
 __all__ = [
@@ -65,5 +67,6 @@ __all__ = [
     "orthonormalize",
     "sefa",
     "spectral_penalty",
+    "train",
 ]
 __getattr__ = attach(__name__, _HOMES)

@@ -128,7 +128,7 @@ def test_python_on_pages_runs(name: str, block: str) -> None:
     exec(compile(block, name, "exec"), {"my_gan": gan(), "z": torch.randn(2, 64)})
 
 
-ROOMS = ["", ".generators", ".directions", ".search", ".evaluation", ".rendering"]
+ROOMS = ["", ".generators", ".directions", ".search", ".evaluation", ".rendering", ".training"]
 
 
 @pytest.mark.parametrize("room", [importlib.import_module(f"biggan_discovery{room}") for room in ROOMS], ids=ROOMS)

@@ -11,6 +11,7 @@ BUNDLED = (
     "checkpoints/scenes-64",
     "checkpoints/scenes-apart",
     "checkpoints/scenes-overlap",
+    "checkpoints/cifar-32",
     "directions/scenes-64.safetensors",
 )
 

@@ -13,12 +13,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-SCENES = ("scenes-64", "scenes-apart", "scenes-overlap")
+BUNDLED = ("scenes-64", "scenes-apart", "scenes-overlap", "cifar-32")
 ELSEWHERE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
-    **{f"checkpoints/{scene}/README.md": f"generators/{scene}.md" for scene in SCENES},
+    **{f"checkpoints/{name}/README.md": f"generators/{name}.md" for name in BUNDLED},
 }
 """Files of the clone, and the pages that they are in the site."""
 _LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")

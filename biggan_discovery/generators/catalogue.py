@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from biggan_discovery.generators.base import FrozenGenerator
 
 DEFAULT = "scenes-64"
-BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap")
+BUNDLED = (DEFAULT, "scenes-apart", "scenes-overlap", "cifar-32")
 CHECKPOINTS_VARIABLE = "BIGGAN_DISCOVERY_CHECKPOINTS"
 _WEIGHTS = (".bin", ".pth", ".pt", ".safetensors")
 _LONGEST = 200  # Characters of a name that messages show.

@@ -75,7 +75,7 @@ def test_by_path(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("scene64", ["no generator 'scene64'", "did you mean 'scenes-64'", "config.json"]),
         (
             "zzz",
-            ["no generator 'zzz'", "known: scenes-64, ", "overlap, biggan-deep-128, ", "brock-128, mine", "a folder"],
+            ["no generator 'zzz'", "known: scenes-64, ", "cifar-32, biggan-deep-128, ", "brock-128, mine", "a folder"],
         ),
         ("", ["no generator given"]),
         ("folder", ["folder is not a generator", "config.json", "G_ema.pth", "my_gan.py:G"]),

@@ -1,0 +1,1 @@
+"""What the papers claim of their regularizers, measured on scenes with known factors."""

@@ -23,6 +23,7 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.factor_predictor import FactorPredictor, load_factor_predictor
 from biggan_discovery.generators.layer_range import ALL, parse_layers
+from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw_latents
@@ -101,7 +102,7 @@ def figures(run: Path, judge: Judges, size: Size, device: str, *, quiet: bool) -
 
 def _measure(generator: FrozenGenerator, judge: Judges, size: Size, *, quiet: bool) -> dict[str, Any]:
     axes = torch.eye(generator.z_dim)
-    every = list(range(generator.num_classes))
+    every: list[Class] = list(range(generator.num_classes))
     layers = parse_layers(ALL, generator.num_layers)
     judged = Judged(generator.name, View(generator, axes, layers, every, _PATH, _EPSILON, _SEED))
     Suite(with_needed(_METRICS), size.preset, size.replaced).measure([judged], quiet=quiet)

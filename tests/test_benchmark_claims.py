@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from benchmarks.claims import __main__ as claims
-from benchmarks.claims import judging, runs
+from benchmarks.claims import judging
 from benchmarks.claims.judging import Judges
 from biggan_discovery.cli import run
 from biggan_discovery.generators.factor_predictor import FactorPredictor
@@ -87,4 +87,3 @@ def test_an_unknown_size_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         run(claims.benchmark, "claims")
     assert ended.value.code == 2
     assert "huge" in capsys.readouterr().err
-    assert set(runs.WEIGHTS) == set(runs.VARIANTS) - {"none"}

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.claims.weights import balanced_weight
 from biggan_discovery.runs.folder import read_saved
+from biggan_discovery.scenes.table import SCENES
 from biggan_discovery.training import train
 from biggan_discovery.training.regularizers.table import NONE, REGULARIZERS
+from biggan_discovery.training.rendered import RENDERED
 
 BASE = "base"
 VARIANTS = (NONE, *REGULARIZERS)
@@ -49,7 +52,7 @@ class Size:
 SIZES = {
     "gpu": Size(32, 64, 8000, 3000, 20_000, 20_000, 8, 8000, "full", {}),
     "cpu": Size(8, 32, 4000, 1500, 10_000, 6000, 6, 1600, "quick", {}),
-    "small": Size(4, 16, 1500, 600, 4000, 4000, 6, 1600, "quick", {}),
+    "small": Size(4, 16, 700, 200, 4000, 4000, 6, 1600, "quick", {}),
     "tiny": Size(
         2,
         4,
@@ -64,9 +67,6 @@ SIZES = {
     ),
 }
 """cpu takes hours on two cores and small about an hour; tiny is for tests."""
-
-WEIGHTS = {"hessian": 1e-3, "orojar": 1e-6, "spectral": 1.0}
-"""λ of each regularizer, chosen so that λ times the penalty of a base is about 1."""
 
 
 def base_of(scene: str, size: Size, seed: int, folder: Path, device: str, *, quiet: bool) -> Path:
@@ -94,7 +94,8 @@ def tuned(scene: str, size: Size, seed: int, name: str, folder: Path, device: st
     kept = ("batch", "d_steps", "augment", "renders")
     settings = {key: saved.settings[key] for key in kept} | {"steps": size.tuning, "seed": seed, "init": base}
     if name != NONE:
-        settings |= {"regularizer": name, "weight": WEIGHTS[name]}
+        classes = len(SCENES[RENDERED[scene]].classes)
+        settings |= {"regularizer": name, "weight": balanced_weight(saved, name, classes)}
     return _trained(scene, folder / f"{name}-{seed}", device, quiet, **settings)
 
 

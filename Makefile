@@ -10,10 +10,11 @@ demo: .venv/installed
 	$(BIN)/biggan-discovery name runs/demo/directions.safetensors --suggest
 	$(BIN)/python visualize.py runs/demo/directions.safetensors --only 0-7 --samples 4 --frames 40 --out runs/demo/directions.webp
 	@echo
-	@echo "Open runs/demo/directions.webp. Then edit and judge what was found:"
+	@echo "Open runs/demo/directions.webp. Then edit, judge and explore what was found:"
 	@echo "  source .venv/bin/activate"
 	@echo "  biggan-discovery edit runs/demo/directions.safetensors --set 0=2 --set 1=-1 --class torus --out edit.mp4"
 	@echo "  biggan-discovery evaluate runs/demo/directions.safetensors --out report"
+	@echo "  biggan-discovery explore runs/demo/directions.safetensors"
 
 # Lint, format, types, the site, and all tests on as many processes as there are processors.
 test: .venv/installed-dev

@@ -113,7 +113,8 @@ def test_the_readme(clone: Path) -> None:
     assert found.metadata["class_names"] == ["golden retriever"]
     said = [line.strip() for line in out.splitlines() if line.startswith("  ")]
     assert said[:1] == ["source .venv/bin/activate"]
-    in_one_shell(clone, said[:3])  # What `make demo` prints at its end.
+    assert "explore" in said[3]
+    in_one_shell(clone, said[:3])  # What `make demo` prints at its end, without the server.
     assert (clone / "edit.mp4").is_file()
     assert (clone / "report" / "report.html").is_file()
 

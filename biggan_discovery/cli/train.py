@@ -97,7 +97,7 @@ def _settings(title: str, *names: str) -> Callable[[Any], Any]:
     click.option("--preset", type=Name(tuple(PRESETS)), help=Name(tuple(PRESETS)).explain("Settings that work")),
     click.option("--init", type=click.Path(), metavar="FOLDER", help="Run to go on from, with its networks."),
 )
-@_settings("Networks", "resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
+@_settings("Networks", "arch", "resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
 @_settings("Length", "steps", "minutes")
 @_settings("Optimization", "batch", "d_steps", "lr_g", "lr_d", "beta1", "beta2", "decay", "ema")
 @_settings("Regularization", "regularizer", "weight", "ramp", "layers_to_regularise")

@@ -11,22 +11,22 @@ from PIL import Image
 from torch import Tensor
 
 from biggan_discovery.files import atomic_path, atomic_write
-from biggan_discovery.generators.brock_files import CONFIG, WEIGHTS
+from biggan_discovery.generators import priors
+from biggan_discovery.generators.brock_files import CONFIG
 from biggan_discovery.generators.layout import CLASSES
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
-from biggan_discovery.training.generator import Generator, standing
-from biggan_discovery.training.layers import BN_EPS, SN_EPS
+from biggan_discovery.training.generator import BaseGenerator, standing
 from biggan_discovery.training.networks import Networks, seed_of
 
 SAMPLES = "samples.png"
-_BATCHES, _BATCH = 16, 256  # of the standing statistics
+_BATCHES, _BATCH = 16, 256  # of the standing statistics; one batch for each of several truncations
 _COLUMNS, _MOST_ROWS = 10, 10
 
 
 @torch.no_grad()
-def averaged_generator(networks: Networks, labels: Tensor, seed: int) -> Generator:
-    """The generator with averaged weights, its spectral vectors, and standing statistics of 4,096 images.
+def averaged_generator(networks: Networks, labels: Tensor, seed: int) -> BaseGenerator:
+    """The generator with averaged weights, its spectral vectors, and standing statistics for each of its truncations.
 
     Args:
         networks: those of the run.
@@ -37,38 +37,31 @@ def averaged_generator(networks: Networks, labels: Tensor, seed: int) -> Generat
     for target, source in zip(averaged.buffers(), networks.G.buffers(), strict=True):
         target.copy_(source)
     numbers = torch.Generator().manual_seed(seed_of(seed, Stream.TRAINING_STATISTICS))
-    with standing(averaged):
-        for _ in range(_BATCHES):
-            z = torch.randn(_BATCH, averaged.architecture.z_dim, generator=numbers)
-            y = labels[torch.randint(len(labels), (_BATCH,), generator=numbers)]
-            averaged(z.to(device), y.to(device))
+    several = len(averaged.truncations) > 1
+    for row, truncation in enumerate(averaged.truncations):
+        with standing(averaged, row):
+            for _ in range(1 if several else _BATCHES):
+                z = torch.randn(_BATCH, averaged.architecture.z_dim, generator=numbers)
+                if several:
+                    uniform = torch.special.ndtr(z.double())
+                    z = truncation * priors.truncated_normal(uniform).float()
+                y = labels[torch.randint(len(labels), (_BATCH,), generator=numbers)]
+                averaged(z.to(device), y.to(device))
     return averaged
 
 
-def write_generator(generator: Generator, classes: tuple[str, ...], folder: Path) -> None:
-    """Write G_ema.pth, config.json and classes.json, so that the folder is a generator."""
-    sizes = generator.architecture
-    config = {
-        "resolution": sizes.resolution,
-        "G_ch": sizes.width,
-        "dim_z": sizes.z_dim,
-        "n_classes": sizes.classes,
-        "G_shared": sizes.shared_dim > 0,
-        "shared_dim": sizes.shared_dim,
-        "hier": sizes.chunks,
-        "G_attn": str(sizes.attention),
-        "BN_eps": BN_EPS,
-        "SN_eps": SN_EPS,
-    }
+def write_generator(generator: BaseGenerator, classes: tuple[str, ...], folder: Path) -> None:
+    """Write weights, config.json and classes.json, so that the folder is a generator."""
+    weights, config = generator.files()
     atomic_write(folder / CLASSES, json.dumps(classes, ensure_ascii=False) + "\n")
     atomic_write(folder / CONFIG, json.dumps(config, indent=1) + "\n")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
-    with atomic_path(folder / WEIGHTS[0]) as temporary:
+    with atomic_path(folder / weights) as temporary:
         torch.save(state, temporary)
 
 
 @torch.no_grad()
-def draw_samples(generator: Generator, classes: tuple[str, ...], seed: int) -> np.ndarray:
+def draw_samples(generator: BaseGenerator, classes: tuple[str, ...], seed: int) -> np.ndarray:
     """A sheet (H, W, 3) uint8 of samples: a row for each of the first ten classes, with the same latents every time."""
     device = next(generator.parameters()).device
     names = classes[:_MOST_ROWS]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from biggan_discovery.generators.brock_files import WEIGHTS
 from biggan_discovery.training.architecture import FIRST_SIZE, IMAGE, Architecture
 from biggan_discovery.training.layers import (
+    BN_EPS,
+    SN_EPS,
     Attention,
     ConditionalNorm,
     Convolution,
@@ -21,35 +26,19 @@ from biggan_discovery.training.layers import (
 )
 
 
-class Generator(nn.Module):
-    """A BigGAN generator (Brock et al. 2018, appendix B, figure 15).
+class BaseGenerator(nn.Module, abc.ABC):
+    """What the loop and the files need to know of a generator.
 
-    Example:
-        >>> network = Generator(Architecture(32, 16, 80, 10, 128, True, 0))
-        >>> network(torch.randn(4, 80), torch.arange(4)).shape
-        torch.Size([4, 3, 32, 32])
+    Attributes:
+        architecture: its sizes.
+        truncations: of the rows of its standing statistics.
     """
+
+    truncations: tuple[float, ...] = (1.0,)
 
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        sizes = architecture
-        widths = sizes.generator_widths
-        chunk = sizes.z_dim // sizes.layers
-        condition = sizes.shared_dim + chunk * sizes.chunks if sizes.shared_dim else None
-        self.linear = Linear(widths[0] * FIRST_SIZE**2, chunk)
-        if sizes.shared_dim:
-            self.shared = nn.Embedding(sizes.classes, sizes.shared_dim)
-            nn.init.normal_(self.shared.weight, std=0.02)
-        self.blocks = nn.ModuleList()
-        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-            parts: list[nn.Module] = [_Block(inputs, outputs, condition, sizes.classes)]
-            if index == sizes.generator_attention:
-                parts.append(Attention(outputs))
-            self.blocks.append(nn.ModuleList(parts))
-        self.output_layer = nn.ModuleList(
-            [OutputNorm(widths[-1]), nn.ReLU(), Convolution(3, widths[-1], 3)],
-        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,6 +64,60 @@ class Generator(nn.Module):
             if all(each in found for each in names):
                 break
         return [found[name] for name in names]
+
+    @abc.abstractmethod
+    def _layers(self, z: Tensor, y: Tensor) -> Iterable[tuple[str, Tensor]]:
+        """The activations and their names, as they are computed."""
+
+    @abc.abstractmethod
+    def files(self) -> tuple[str, dict[str, Any]]:
+        """Name of the file with the weights, and the content of config.json."""
+
+
+class Generator(BaseGenerator):
+    """A BigGAN generator (Brock et al. 2018, appendix B, figure 15).
+
+    Example:
+        >>> network = Generator(Architecture(32, 16, 80, 10, 128, True, 0))
+        >>> network(torch.randn(4, 80), torch.arange(4)).shape
+        torch.Size([4, 3, 32, 32])
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture)
+        sizes = architecture
+        widths = sizes.generator_widths
+        chunk = sizes.z_dim // sizes.layers
+        condition = sizes.shared_dim + chunk * sizes.chunks if sizes.shared_dim else None
+        self.linear = Linear(widths[0] * FIRST_SIZE**2, chunk)
+        if sizes.shared_dim:
+            self.shared = nn.Embedding(sizes.classes, sizes.shared_dim)
+            nn.init.normal_(self.shared.weight, std=0.02)
+        self.blocks = nn.ModuleList()
+        for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+            parts: list[nn.Module] = [_Block(inputs, outputs, condition, sizes.classes)]
+            if index == sizes.generator_attention:
+                parts.append(Attention(outputs))
+            self.blocks.append(nn.ModuleList(parts))
+        self.output_layer = nn.ModuleList(
+            [OutputNorm(widths[-1]), nn.ReLU(), Convolution(3, widths[-1], 3)],
+        )
+
+    def files(self) -> tuple[str, dict[str, Any]]:
+        """See `BaseGenerator.files`; the names are those of BigGAN-PyTorch."""
+        sizes = self.architecture
+        return WEIGHTS[0], {
+            "resolution": sizes.resolution,
+            "G_ch": sizes.width,
+            "dim_z": sizes.z_dim,
+            "n_classes": sizes.classes,
+            "G_shared": sizes.shared_dim > 0,
+            "shared_dim": sizes.shared_dim,
+            "hier": sizes.chunks,
+            "G_attn": str(sizes.attention),
+            "BN_eps": BN_EPS,
+            "SN_eps": SN_EPS,
+        }
 
     def _layers(self, z: Tensor, y: Tensor) -> Iterable[tuple[str, Tensor]]:
         chunks = z.chunk(self.architecture.layers, dim=1)
@@ -115,17 +158,21 @@ class _Block(nn.Module):
 
 
 @contextmanager
-def standing(network: Generator) -> Iterator[None]:
+def standing(network: BaseGenerator, row: int = -1) -> Iterator[None]:
     """Context manager in which forward passes in eval mode gather standing statistics: the mean of those of batches.
 
     Brock et al. 2018, section 4.1; a generator whose weights are averaged has none of its own.
+
+    Args:
+        network: in eval mode.
+        row: index into `network.truncations`.
     """
     for norm in norms(network):
-        norm.stored_mean.zero_()
-        norm.stored_var.zero_()
-        norm.gathered = 0
+        norm.row, norm.gathered = row, 0
+        for buffer in norm.stored():
+            buffer.zero_()
     try:
         yield
     finally:
         for norm in norms(network):
-            norm.gathered = None
+            norm.row, norm.gathered = -1, None

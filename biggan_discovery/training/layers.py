@@ -8,6 +8,7 @@ of one function.
 
 from __future__ import annotations
 
+import abc
 from typing import cast
 
 import torch
@@ -18,8 +19,20 @@ BN_EPS, SN_EPS = 1e-5, 1e-6
 _STD = 0.02  # of initial weights, "N02" in BigGAN-PyTorch
 
 
-class Spectral(nn.Module):
-    """Base of layers whose weight is divided by its spectral norm (Miyato et al. 2018).
+class Normalized(nn.Module, abc.ABC):
+    """Base of layers whose weight is divided by its spectral norm (Miyato et al. 2018)."""
+
+    @abc.abstractmethod
+    def normalized(self) -> Tensor:
+        """W/σ; the vectors that estimate σ carry no gradient."""
+
+    @abc.abstractmethod
+    def power_iteration(self) -> None:
+        """Improve the estimate of σ by one step."""
+
+
+class Spectral(Normalized):
+    """A weight with its left singular vector, as BigGAN-PyTorch keeps it.
 
     Args:
         shape: of the weight; rows are outputs.
@@ -38,7 +51,7 @@ class Spectral(nn.Module):
         self.register_buffer("sv0", torch.ones(1))
 
     def normalized(self) -> Tensor:
-        """W/σ with σ = v Wᵀu', where v = uW/|uW| and u' = vWᵀ/|vWᵀ| carry no gradient."""
+        """W/σ with σ = v Wᵀu', where v = uW/|uW| and u' = vWᵀ/|vWᵀ|."""
         with torch.autocast(self.weight.device.type, enabled=False):
             with torch.no_grad():
                 left, right = self._vectors()
@@ -87,12 +100,41 @@ class Embedding(Spectral):
         return self.normalized()[y]
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(nn.Module, abc.ABC):
     """Statistics of a batch norm: those of the batch in training, standing ones otherwise; see `standing`.
 
     Attributes:
+        eps: added to variances.
         gathered: batches whose statistics are averaged; None unless they are being gathered.
+        row: of the truncation whose statistics are used.
     """
+
+    eps = BN_EPS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gathered: int | None = None
+        self.row = -1
+
+    @abc.abstractmethod
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (channels,) of the row, in the memory of the buffers."""
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) with mean 0 and variance 1 over the batch, or by standing statistics."""
+        if self.training:
+            return F.batch_norm(x, None, None, training=True, eps=self.eps)
+        mean, variance = self.stored()
+        if self.gathered is not None:
+            self.gathered += 1
+            of_batch = torch.var_mean(x.float(), dim=(0, 2, 3))
+            for average, value in zip((variance, mean), of_batch, strict=True):
+                average.lerp_(value, 1 / self.gathered)
+        return F.batch_norm(x, mean, variance, eps=self.eps)
+
+
+class _Norm(BatchNorm):
+    """A batch norm with one row of statistics."""
 
     stored_mean: Tensor
     stored_var: Tensor
@@ -101,21 +143,13 @@ class BatchNorm(nn.Module):
         super().__init__()
         self.register_buffer("stored_mean", torch.zeros(channels))
         self.register_buffer("stored_var", torch.ones(channels))
-        self.gathered: int | None = None
 
-    def normalized(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) with mean 0 and variance 1 over the batch, or by standing statistics."""
-        if self.training:
-            return F.batch_norm(x, None, None, training=True, eps=BN_EPS)
-        if self.gathered is not None:
-            variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3))
-            self.gathered += 1
-            self.stored_mean.lerp_(mean, 1 / self.gathered)
-            self.stored_var.lerp_(variance, 1 / self.gathered)
-        return F.batch_norm(x, self.stored_mean, self.stored_var, eps=BN_EPS)
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """See `BatchNorm.stored`."""
+        return self.stored_mean, self.stored_var
 
 
-class ConditionalNorm(BatchNorm):
+class ConditionalNorm(_Norm):
     """A batch norm whose gain and bias depend on the class and a chunk of z.
 
     Args:
@@ -139,7 +173,7 @@ class ConditionalNorm(BatchNorm):
         return self.normalized(x) * (1 + gain) + bias
 
 
-class OutputNorm(BatchNorm):
+class OutputNorm(_Norm):
     """A batch norm with one gain and one bias per channel."""
 
     def __init__(self, channels: int):
@@ -164,17 +198,23 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to the same shape."""
-        queries = self.theta(x).flatten(2)
-        keys, values = (F.max_pool2d(part(x), 2).flatten(2) for part in (self.phi, self.g))
-        attention_weights = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
-        attended = torch.bmm(values, attention_weights.to(values.dtype).transpose(1, 2)).unflatten(2, x.shape[2:])
+        attended = attend(self.theta(x), self.phi(x), self.g(x))
         return x + self.gamma.to(x.dtype) * self.o(attended)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Values by attention weights, (N, channels, H, W); keys and values are pooled first."""
+    shape = queries.shape[2:]
+    queries = queries.flatten(2)
+    keys, values = (F.max_pool2d(each, 2).flatten(2) for each in (keys, values))
+    attention_weights = torch.bmm(queries.transpose(1, 2), keys).softmax(dim=-1)
+    return torch.bmm(values, attention_weights.to(values.dtype).transpose(1, 2)).unflatten(2, shape)
 
 
 def power_iteration(network: nn.Module) -> None:
     """One step of the power iteration for all spectral norms of a network."""
     for module in network.modules():
-        if isinstance(module, Spectral):
+        if isinstance(module, Normalized):
             module.power_iteration()
 
 

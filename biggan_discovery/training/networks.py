@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from biggan_discovery.errors import UserError
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.training.architecture import Architecture
+from biggan_discovery.training.deep_architecture import DeepArchitecture
+from biggan_discovery.training.deep_discriminator import DeepDiscriminator
+from biggan_discovery.training.deep_generator import DeepGenerator
 from biggan_discovery.training.discriminator import Discriminator
-from biggan_discovery.training.generator import Generator
+from biggan_discovery.training.generator import BaseGenerator, Generator
 from biggan_discovery.training.settings import TrainingSettings
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -40,7 +43,7 @@ class Networks:
         architecture.check()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(settings.seed, Stream.TRAINING_WEIGHTS))
-            self.G, self.D = Generator(architecture), Discriminator(architecture)
+            self.G, self.D = _made(architecture)
         for network in (self.G, self.D):
             network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.averaged = copy.deepcopy(self.G).eval().requires_grad_(False)
@@ -59,7 +62,7 @@ class Networks:
     @property
     def device(self) -> torch.device:
         """Where they are."""
-        return self.G.shared.weight.device if hasattr(self.G, "shared") else self.G.linear.weight.device
+        return next(self.G.parameters()).device
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors that steps change, by name; they share memory with the networks."""
@@ -111,6 +114,12 @@ class Networks:
         for optimizer, count in ((self.opt_g, step), (self.opt_d, step * d_steps)):
             for parameter in _parameters(optimizer):
                 optimizer.state[parameter]["step"].fill_(count)
+
+
+def _made(architecture: Architecture) -> tuple[BaseGenerator, nn.Module]:
+    if isinstance(architecture, DeepArchitecture):
+        return DeepGenerator(architecture), DeepDiscriminator(architecture)
+    return Generator(architecture), Discriminator(architecture)
 
 
 def seed_of(seed: int, stream: int, *, step: int = 0, sample: int = 0) -> int:

@@ -22,15 +22,24 @@ from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.runs.trackers import tracker_names, trackers
 from biggan_discovery.training.architecture import Architecture
 from biggan_discovery.training.data import Images, read_images, render_images
+from biggan_discovery.training.deep_architecture import DeepArchitecture
 from biggan_discovery.training.export import averaged_generator, draw_samples, write_generator, write_samples
 from biggan_discovery.training.loop import COLUMNS, train_steps
 from biggan_discovery.training.networks import Networks, count_of
 from biggan_discovery.training.regularizers.table import complete_regularizer, regularizer_of
 from biggan_discovery.training.rendered import RENDERED, classes_of
-from biggan_discovery.training.settings import AUTO, NO_LIMIT, RENDERED_SIZE, TrainingSettings, complete, given_settings
+from biggan_discovery.training.settings import (
+    AUTO,
+    DEEP,
+    NO_LIMIT,
+    RENDERED_SIZE,
+    TrainingSettings,
+    complete,
+    given_settings,
+)
 
 _SECONDS = "seconds"  # of training so far, in the facts of a checkpoint
-_ARCHITECTURE = ("resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
+_SIZES = ("resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +114,7 @@ class _Run:
 
     def prepare(self, given: dict[str, Any], start: Saved | None) -> None:
         """Read images and check settings, before anything is written."""
-        of_start = {} if start is None else {name: start.settings[name] for name in _ARCHITECTURE}
+        of_start = {} if start is None else {name: start.settings[name] for name in ("arch", *_SIZES)}
         given = {**of_start, **given}
         self.start = start
         self.images: Images | None = None
@@ -116,9 +125,8 @@ class _Run:
             self.images = read_images(self.data, given.get("resolution"), quiet=self.quiet)
             resolution, classes = self.images.resolution, self.images.classes
         self.settings = complete(given, resolution=resolution, rendered=self.data in RENDERED)
-        self.architecture = Architecture(
-            classes=len(classes), **{name: getattr(self.settings, name) for name in _ARCHITECTURE}
-        )
+        kind = DeepArchitecture if self.settings.arch == DEEP else Architecture
+        self.architecture = kind(classes=len(classes), **{name: getattr(self.settings, name) for name in _SIZES})
         self.architecture.check()
         self.settings = complete_regularizer(self.settings, self.architecture.activations, tuned=start is not None)
         _check_batch(self.settings.batch)
@@ -215,7 +223,7 @@ def read_start(folder: Path) -> Saved:
         UserError: none there, or that of a search.
     """
     saved = read_saved(folder) if folder.is_dir() else None
-    if saved is None or not saved.settings.keys() >= set(_ARCHITECTURE):
+    if saved is None or not saved.settings.keys() >= {"arch", *_SIZES}:
         raise UserError(f"{folder} is not a folder of `train` with a checkpoint (state.safetensors); --init needs one")
     return saved
 

@@ -13,6 +13,7 @@ from biggan_discovery.training.regularizers.table import NONE, REGULARIZERS
 RESOLUTIONS = (32, 64, 128, 256)
 AUGMENTATIONS = ("colour", "translation", "cutout")
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
+ARCHITECTURES = BIGGAN, DEEP = ("biggan", "biggan-deep")
 AUTO = "auto"
 RENDERS, RENDERED_SIZE = 20_000, 64
 NO_LIMIT = 10**9
@@ -26,11 +27,19 @@ class TrainingSettings:
     The names are those of BigGAN-PyTorch where it has the setting, in words.
     """
 
+    arch: str = setting("Networks.", default="biggan", choices=ARCHITECTURES)
     resolution: int = setting("Side of the images: 32, 64, 128 or 256.", default="by the first image", least=1)
-    width: int = setting("Channel multiplier, ch.", default="48 at 32 px, 32 at 64 px, else 64", least=1, most=512)
-    z_dim: int = setting("Size of z.", default="20 per layer", least=1, most=4096)
-    shared_dim: int = setting("Size of the shared class embedding; 0: none.", default="128", least=0, most=4096)
-    chunks: bool = setting("A chunk of z for every layer.", default="chunks")
+    width: int = setting(
+        "Channel multiplier, ch.",
+        default="48 at 32 px, 32 at 64 px, else 64; deep: 32, 64 from 128 px on",
+        least=1,
+        most=512,
+    )
+    z_dim: int = setting("Size of z.", default="20 per layer; 128 without chunks", least=1, most=4096)
+    shared_dim: int = setting(
+        "Size of the shared class embedding; 0: none.", default="128; deep: as z", least=0, most=4096
+    )
+    chunks: bool = setting("A chunk of z for every layer.", default="chunks; deep: no-chunks")
     attention: int = setting("Height of the layer with attention; 0: none.", default="0; 64 from 128 px on", least=0)
 
     steps: int = setting("Steps of the generator.", default="50,000; with --minutes, no limit", least=1, most=10**9)
@@ -93,6 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Settings by name. cifar-32 is for about 10,000 steps, four minutes of an H100."""
 
 _COMMON: dict[str, Any] = {
+    "arch": BIGGAN,
     "shared_dim": 128,
     "chunks": True,
     "batch": 64,
@@ -118,7 +128,7 @@ _BY_RESOLUTION: dict[int, dict[str, Any]] = {
     256: {"width": 64, "attention": 64, "lr_g": 1e-4},
 }
 _BLOCKS = {32: 3, 64: 4, 128: 5, 256: 6}
-_CHUNK = 20
+_CHUNK, _Z_DIM = 20, 128
 _STEPS = 50_000
 
 
@@ -160,18 +170,17 @@ def complete(given: dict[str, Any], *, resolution: int, rendered: bool) -> Train
         UserError: a resolution that there is not.
     """
     _check_resolution(resolution)
-    chunks = given.get("chunks", _COMMON["chunks"])
-    defaults = {
-        **_COMMON,
-        **_BY_RESOLUTION[resolution],
+    defaults = {**_COMMON, **_BY_RESOLUTION[resolution]}
+    if given.get("arch") == DEEP:
+        defaults |= {"chunks": False, "shared_dim": given.get("z_dim", _Z_DIM), "width": 64 if resolution > 64 else 32}
+    chunks = given.get("chunks", defaults["chunks"])
+    defaults |= {
         "resolution": resolution,
-        "z_dim": _CHUNK * (1 + _BLOCKS[resolution] * chunks),
+        "z_dim": _CHUNK * (1 + _BLOCKS[resolution]) if chunks else _Z_DIM,
         "flip": not rendered,
         "minutes": None,
         "steps": NO_LIMIT if "minutes" in given else _STEPS,
     }
-    if not chunks:
-        defaults["z_dim"] = 128
     return TrainingSettings(**{**defaults, **given})
 
 

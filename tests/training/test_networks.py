@@ -9,10 +9,15 @@ import torch
 
 from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.biggan_deep import BigGANDeep
+from biggan_discovery.generators.biggan_deep_files import read_config_file, tensor_shapes
 from biggan_discovery.training.architecture import Architecture
+from biggan_discovery.training.deep_architecture import DeepArchitecture
+from biggan_discovery.training.deep_discriminator import DeepDiscriminator
+from biggan_discovery.training.deep_generator import DeepGenerator
 from biggan_discovery.training.discriminator import Discriminator
 from biggan_discovery.training.export import write_generator
-from biggan_discovery.training.generator import Generator, standing
+from biggan_discovery.training.generator import BaseGenerator, Generator, standing
 from biggan_discovery.training.layers import Convolution, Spectral, norms, power_iteration
 
 ARCHITECTURES = {
@@ -25,17 +30,27 @@ ARCHITECTURES = {
 }
 
 
-def trained(architecture: Architecture) -> Generator:
+DEEP = {
+    "deep 32": DeepArchitecture(32, 4, 8, 3, 8, chunks=False, attention=0),
+    "deep 64": DeepArchitecture(64, 4, 8, 2, 8, chunks=False, attention=16),
+    "deep 128": DeepArchitecture(128, 4, 8, 2, 8, chunks=False, attention=64),
+    "deep 256": DeepArchitecture(256, 4, 8, 2, 8, chunks=False, attention=0),
+}
+
+
+def trained(architecture: Architecture) -> BaseGenerator:
     """A network with standing statistics and other weights than initial ones."""
     torch.manual_seed(0)
-    network = Generator(architecture)
+    deep = isinstance(architecture, DeepArchitecture)
+    network = DeepGenerator(architecture) if deep else Generator(architecture)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     network.eval()
-    with torch.no_grad(), standing(network):
-        for _ in range(2):
-            network(torch.randn(8, architecture.z_dim), torch.arange(8) % architecture.classes)
+    for row in (25, -1) if deep else (-1,):
+        with torch.no_grad(), standing(network, row):
+            z = network.truncations[row] * torch.randn(8, architecture.z_dim)
+            network(z, torch.arange(8) % architecture.classes)
     return network
 
 
@@ -54,6 +69,28 @@ def test_the_folder_is_a_generator(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(network(z, y), generator.reference()(z, y), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", DEEP)
+def test_the_folder_is_a_biggan_deep(name: str, tmp_path: Path) -> None:
+    architecture = DEEP[name]
+    network = trained(architecture)
+    write_generator(network, tuple("abc"[: architecture.classes]), tmp_path)
+    config = read_config_file(tmp_path / "config.json")
+    assert tensor_shapes(config) == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert (config.resolution, config.num_layers) == (architecture.resolution, 1 + architecture.blocks)
+    if name in ("deep 64", "deep 256"):
+        return
+    network.double()
+    z, y = torch.randn(2, architecture.z_dim, dtype=torch.float64), torch.arange(2)
+    for row, truncation in ((-1, 1.0), (25, 0.5)):
+        generator = BigGANDeep(tmp_path, name="x", truncation=truncation, dtype=torch.float64)
+        for norm in norms(network):
+            norm.row = row
+        with torch.no_grad():
+            images = network(z, y).double()
+            torch.testing.assert_close(images, generator(z, y), rtol=0, atol=1e-5)
+            torch.testing.assert_close(images, generator.reference()(z, y), rtol=0, atol=1e-5)
+
+
 def test_a_published_checkpoint_has_the_same_tensors(fixtures_dir: Path) -> None:
     weights = fixtures_dir / "real" / "cifar32-biggan" / "G_ema.pth"
     network = Generator(Architecture(32, 48, 80, 10, 128, chunks=True, attention=0)).eval()
@@ -64,11 +101,11 @@ def test_a_published_checkpoint_has_the_same_tensors(fixtures_dir: Path) -> None
         torch.testing.assert_close(network(z, y), generator(z, y), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *DEEP])
 def test_the_discriminator_sees_image_and_class(name: str) -> None:
     torch.manual_seed(0)
-    architecture = ARCHITECTURES[name]
-    network = Discriminator(architecture)
+    architecture = ARCHITECTURES[name] if name in ARCHITECTURES else DEEP[name]
+    network = DeepDiscriminator(architecture) if name in DEEP else Discriminator(architecture)
     images = torch.randn(2, 3, architecture.resolution, architecture.resolution, requires_grad=True)
     one, other = network(images, torch.tensor([0, 0])), network(images, torch.tensor([1, 1]))
     assert one.shape == (2,)
@@ -131,6 +168,10 @@ def test_activations_by_name() -> None:
         (Architecture(32, 4, 16, 3, 0, chunks=True, attention=0), "shared_dim is 0"),
         (Architecture(32, 4, 16, 3, 8, chunks=True, attention=64), "0 or one of 8, 16, 32"),
         (Architecture(32, 1, 16, 3, 8, chunks=True, attention=8), "4 channels"),
+        (DeepArchitecture(32, 4, 8, 3, 8, chunks=True, attention=0), "no chunks"),
+        (DeepArchitecture(32, 4, 8, 3, 9, chunks=False, attention=0), "shared_dim is 9"),
+        (DeepArchitecture(32, 3, 8, 3, 8, chunks=False, attention=0), "width is 3"),
+        (DeepArchitecture(32, 4, 8, 3, 8, chunks=False, attention=64), "0 or one of 8, 16"),
     ],
 )
 def test_architectures_that_cannot_be(architecture: Architecture, message: str) -> None:

@@ -166,6 +166,21 @@ def test_a_run_starts_from_another(shapes: Path, tmp_path: Path) -> None:
         train(shapes, out=tmp_path / "third", init=tmp_path, steps=1, **few)
 
 
+def test_biggan_deep(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_BATCH", 4)
+    few = {"batch": 4, "quiet": True, "device": "cpu", "d_steps": 1}
+    train(shapes, out=tmp_path / "deep", arch="biggan-deep", width=4, z_dim=8, attention=8, steps=2, **few)
+    generator = load_generator(str(tmp_path / "deep"), truncation=0.3)
+    assert (generator.z_dim, generator.num_layers, generator.class_names) == (8, 7, ("0", "1", "2", "3"))
+    weights = torch.load(tmp_path / "deep" / "pytorch_model.bin", weights_only=True)
+    means = weights["generator.layers.0.bn_0.running_means"]
+    assert len(means.unique(dim=0)) == 51
+    train(shapes, out=tmp_path / "tuned", init=tmp_path / "deep", steps=1, **few)
+    assert load_generator(str(tmp_path / "tuned")).num_layers == 7
+    with pytest.raises(UserError, match="it has no chunks"):
+        train(shapes, out=tmp_path / "other", arch="biggan-deep", chunks=True, z_dim=8, steps=1, **few)
+
+
 def classifier() -> torch.nn.Module:
     """A network that tells the shapes of real images apart."""
     x, y = draw_shapes(1024, seed=5)

@@ -99,7 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flip": True,
     },
 }
-"""Settings by name. cifar-32 is for about 10,000 steps, four minutes of an H100."""
+"""Settings by name. cifar-32 is for about 10,000 steps, 3.5 minutes of an H200."""
 
 _COMMON: dict[str, Any] = {
     "arch": BIGGAN,

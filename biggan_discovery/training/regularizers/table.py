@@ -19,6 +19,8 @@ REGULARIZERS = {
     "orojar": f"{_FOLDER}.orojar:OrojarRegularizer",
     "spectral": f"{_FOLDER}.spectral:SpectralRegularizer",
 }
+"""Module and class of each regularizer, by its name in `--regularizer`."""
+
 NONE, ALL = "none", "all"
 _TUNING = 3  # a ramp is this part of a run that starts from another
 _RAMP = 10_000  # where the number of steps is not known

@@ -23,6 +23,7 @@ MODULES = [
         "numerics",
         "objectives",
         "rendering.motion",
+        "rendering.paths",
         "search.evidence",
         "search.growth",
         "search.methods",

@@ -29,6 +29,7 @@ _RAISE = "close other programs, or raise the limit"
 _LOWER = {
     "discover": "lower --micro-batch, --samples, --sketches or --batch, or raise the limit",
     "visualize": "lower --samples or --scale, draw fewer directions with --only, or raise the limit",
+    "walk": "lower --scale, or raise the limit",
     "edit": "lower --samples or --scale, or raise the limit",
     "evaluate": "measure fewer --metrics, or raise the limit",
     "train": "lower --batch or --width, or raise the limit",

@@ -15,6 +15,7 @@ _COMMANDS = {
     "compare": "compare",
     "samples": "samples",
     "edit": "edit",
+    "walk": "walk",
     "name": "name",
     "train": "train",
     "explore": "explore",

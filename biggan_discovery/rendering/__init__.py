@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from biggan_discovery.rendering.settings import settings_of
     from biggan_discovery.rendering.sheet import Label, Sheet, to_uint8
     from biggan_discovery.rendering.stimuli import write_stimuli
+    from biggan_discovery.rendering.walking import walk
 
 _HOMES = {
     "CurvedFilm": "curved",
@@ -59,6 +60,7 @@ _HOMES = {
     "to_uint8": "sheet",
     "traversal": "motion",
     "usual_change": "path_size",
+    "walk": "walking",
     "write_stimuli": "stimuli",
 }
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "to_uint8",
     "traversal",
     "usual_change",
+    "walk",
     "write_stimuli",
 ]
 __getattr__ = attach(__name__, _HOMES)

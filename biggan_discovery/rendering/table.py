@@ -16,6 +16,11 @@ EASINGS: dict[str, Callable[[float], float]] = {
 }
 """A quarter of the way: from the centre (0) to an end (1), by the time passed (0 to 1)."""
 
+INTERPOLATIONS = ("slerp", "lerp")
+"""Ways from one keyframe of a walk to the next: the arc, and the straight line."""
+PATHS = ("straight", "great-circle", "small-circle")
+"""Ways to follow a direction, see `paths`."""
+
 FORMATS = ("gif", "mp4", "webp", "png", "frames")
 """Suffixes of the files that `encode` writes, each with a writer there; and a folder with a PNG for each frame."""
 FRAMES = "frames"

@@ -55,7 +55,7 @@ class Directions:
 
     Args:
         A: (ndirs, z_dim), any floating-point dtype, finite.
-        Q: (ndirs, z_dim). Its rows must be orthonormal unless metadata["settings"]["orthogonalize"] is "none"; with
+        Q: (ndirs, z_dim). Its rows must be orthonormal unless the setting "orthogonalize" in metadata is "none"; with
             metadata["direction_layers"], those of equal layers. Defaults to `orthonormalize(A)`.
         metadata: copied. "names" and "notes" are lists of ndirs strings, which may be empty.
 

@@ -13,15 +13,15 @@ _PARALLEL = 1e-4  # radians; closer latents are interpolated in a straight line,
 
 
 def lerp(
-    start: Float[Tensor, "... n"], end: Float[Tensor, "... n"], share: Float[Tensor, ...]
-) -> Float[Tensor, "... n"]:
+    start: Float[Tensor, "*batch n"], end: Float[Tensor, "*batch n"], share: Float[Tensor, " *batch"]
+) -> Float[Tensor, "*batch n"]:
     """The point at a share of the straight line, 0 for the start and 1 for the end."""
     return torch.lerp(start, end, share[..., None])
 
 
 def slerp(
-    start: Float[Tensor, "... n"], end: Float[Tensor, "... n"], share: Float[Tensor, ...]
-) -> Float[Tensor, "... n"]:
+    start: Float[Tensor, "*batch n"], end: Float[Tensor, "*batch n"], share: Float[Tensor, " *batch"]
+) -> Float[Tensor, "*batch n"]:
     """The point at a share of the arc between two latents (White 2016, "Sampling Generative Networks").
 
     The direction turns at constant speed, and the norm changes linearly, so that latents in between are about as long
@@ -56,8 +56,8 @@ def slerp(
 
 
 def great_circle(
-    z: Float[Tensor, "... n"], q: Float[Tensor, " n"], amount: Float[Tensor, ...]
-) -> Float[Tensor, "... n"]:
+    z: Float[Tensor, "*batch n"], q: Float[Tensor, " n"], amount: Float[Tensor, " *batch"]
+) -> Float[Tensor, "*batch n"]:
     """Move a latent along the great circle through it and a direction, which keeps its norm.
 
     Spingarn-Eliezer et al. 2021, "GAN Steerability without optimization", section 4: |z| (cos θ z⊥/|z⊥| + sin θ q),
@@ -82,8 +82,11 @@ def great_circle(
 
 
 def small_circle(
-    z: Float[Tensor, "... n"], q: Float[Tensor, " n"], reference: Float[Tensor, " n"], amount: Float[Tensor, ...]
-) -> Float[Tensor, "... n"]:
+    z: Float[Tensor, "*batch n"],
+    q: Float[Tensor, " n"],
+    reference: Float[Tensor, " n"],
+    amount: Float[Tensor, " *batch"],
+) -> Float[Tensor, "*batch n"]:
     """Turn a latent in the plane of two directions, which keeps its norm and all other coordinates.
 
     Spingarn-Eliezer et al. 2021, section 4: with a reference direction that hardly changes the image, only the effect

@@ -114,10 +114,16 @@ def train_command(data: str, out: str, **settings: Any) -> None:
     from biggan_discovery.training import train
 
     state = os.path.join(out, "state.safetensors")  # noqa: PTH118
+    before = _modified(state)
     try:
         finished = train(data, out=out, **settings)
     except (KeyboardInterrupt, SystemExit) as error:
         if os.path.exists(state):  # noqa: PTH110
             error.add_note(f"the run is saved in {out}, run the same command again to resume")
         raise
-    output.status(f"saved {finished}; find directions with: {sibling('discover')} --generator {shlex.quote(out)}")
+    done = "already finished:" if _modified(state) == before else "saved"
+    output.status(f"{done} {finished}; find directions with: {sibling('discover')} --generator {shlex.quote(out)}")
+
+
+def _modified(path: str) -> int | None:
+    return os.stat(path).st_mtime_ns if os.path.exists(path) else None  # noqa: PTH110, PTH116

@@ -260,11 +260,11 @@ def _announcement(data: str, images: Images, networks: Networks, settings: Train
     """One line: images, networks, steps, device and precision."""
     limits = [] if settings.steps == NO_LIMIT else [f"{settings.steps:,} steps"]
     limits += [] if settings.minutes is None else [human_time(60 * settings.minutes)]
-    count = len(images.classes)
+    count, d_steps = len(images.classes), settings.d_steps
     parts = [
         f"{data}: {len(images.pixels):,} images of {images.resolution} px in {count} class{'es' * (count != 1)}",
         f"G of {count_of(networks.G) / 1e6:.3g} and D of {count_of(networks.D) / 1e6:.3g} million weights",
-        f"{' or '.join(limits)} of {settings.batch} images with {settings.d_steps} steps of D each",
+        f"{' or '.join(limits)} of {settings.batch} images with {d_steps} step{'s' * (d_steps != 1)} of D each",
         f"{networks.device}, {settings.precision}",
     ]
     if state.step:

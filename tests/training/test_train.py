@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
-from biggan_discovery.runs.folder import read_saved
+from biggan_discovery.runs.folder import State, read_saved
 from biggan_discovery.training import export, loop, train
 from tests.training.shapes import draw_shapes
 from tests.training.workers import start
@@ -179,6 +179,28 @@ def test_biggan_deep(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load_generator(str(tmp_path / "tuned")).num_layers == 7
     with pytest.raises(UserError, match="it has no chunks"):
         train(shapes, out=tmp_path / "other", arch="biggan-deep", chunks=True, z_dim=8, steps=1, **few)
+
+
+def test_a_discriminator_that_has_won_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    warner = loop._Warner()
+    state = State({}, {}, loop.COLUMNS, 2000)
+    for loss in (*[2.0] * 400, *[0.01] * 1200):
+        state.history.append([loss, 1.0, -1.0, 1.0, 0.0])
+        warner(state)
+        if len(state.history) == 800:
+            assert not caplog.messages
+    [message] = caplog.messages
+    assert "the discriminator has won: its loss was 0.0" in message
+
+
+def test_tensorboard_gets_losses_and_samples(shapes: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(shapes, out=tmp_path / "run", steps=2, tracker="tensorboard", **TINY)
+    events = EventAccumulator(str(tmp_path / "run"), {"scalars": 0, "images": 0, "tensors": 0}).Reload()
+    assert set(loop.COLUMNS) <= set(events.Tags()["scalars"])
+    assert events.Scalars("loss_d")[-1].step == 2
+    assert [image.step for image in events.Images("samples")] == [2]
 
 
 def classifier() -> torch.nn.Module:

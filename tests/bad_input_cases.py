@@ -319,8 +319,8 @@ CASES = {
     "train scenes-64 --precision fp8 --out x": "'fp8'",
     "train scenes-64 --device cuda:99 --out x": "cuda:99",
     "train scenes-64 --tracker tensorbord --out x": "did you mean 'tensorboard'",
-    "train scenes-64 --init run --out x": "run is not a folder of `train`",
-    "train scenes-64 --init nowhere --out x": "nowhere is not a folder of `train`",
+    "train scenes-64 --init run --out x": "run is neither a folder of `train`",
+    "train scenes-64 --init nowhere --out x": "nowhere is neither a folder of `train`",
     "train scenes-64 --out run": "run contains a search for directions",
     "train scenes-apart --renders 2 --z-dim 32 --out x": "multiple of 5, such as 30 or 35",
 }

@@ -95,7 +95,7 @@ def _settings(title: str, *names: str) -> Callable[[Any], Any]:
 @group(
     "What to start from",
     click.option("--preset", type=Name(tuple(PRESETS)), help=Name(tuple(PRESETS)).explain("Settings that work")),
-    click.option("--init", type=click.Path(), metavar="FOLDER", help="Run to go on from, with its networks."),
+    click.option("--init", type=click.Path(), metavar="FOLDER", help="Run, or G.pth and D.pth, to go on from."),
 )
 @_settings("Networks", "arch", "resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
 @_settings("Length", "steps", "minutes")

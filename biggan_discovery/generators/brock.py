@@ -54,7 +54,7 @@ class BrockBigGAN(BigGANBase):
         truncation = check_truncation(truncation)
         weights = find_weights(path)
         config = read_config(weights)
-        state, sizes, sha256 = _read(weights)
+        state, sizes, sha256 = read_checkpoint(weights)
         network = _Network(_Builder(state, sizes, config, weights))
         del state
         super().__init__(
@@ -72,7 +72,7 @@ class BrockBigGAN(BigGANBase):
 
     def _read_reference(self) -> tuple[nn.Module, str]:
         config = read_config(self._weights)
-        state, sizes, sha256 = _read(self._weights)
+        state, sizes, sha256 = read_checkpoint(self._weights)
         return ReferenceNetwork(state, sizes.attention, config.bn_eps, config.sn_eps), sha256
 
     def search_space(self, layers: LayerRange | str = ALL) -> slice:
@@ -104,8 +104,12 @@ class BrockBigGAN(BigGANBase):
         return cast(fast.Network, self.network).begin(y, *chunks)
 
 
-def _read(weights: Place) -> tuple[dict[str, Tensor], _Sizes, str]:
-    """The checked tensors of a file, the architecture, and the file's sha256."""
+def read_checkpoint(weights: Place) -> tuple[dict[str, Tensor], Sizes, str]:
+    """The checked tensors of a file, the architecture, and the file's sha256.
+
+    Raises:
+        UserError: see `BrockBigGAN`.
+    """
     found, sha256 = read_weights(weights, MARKS)
     if _DEEP in found:
         raise UserError(
@@ -124,7 +128,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """The architecture.
 
     Attributes:
@@ -146,6 +150,7 @@ class _Sizes:
 
     @property
     def num_blocks(self) -> int:
+        """Blocks, each of which doubles height and width."""
         return len(self.widths) - 1
 
     @property
@@ -154,7 +159,7 @@ class _Sizes:
         return 1 + self.num_blocks * self.hierarchical
 
 
-def _read_sizes(state: dict[str, Tensor], origin: Place) -> _Sizes:
+def _read_sizes(state: dict[str, Tensor], origin: Place) -> Sizes:
     """The architecture, from the shapes of a few tensors; the others are checked later."""
 
     def shape(key: str, dimensions: int) -> torch.Size:
@@ -179,7 +184,7 @@ def _read_sizes(state: dict[str, Tensor], origin: Place) -> _Sizes:
     if "shared.weight" in state or "blocks.0.0.bn1.gain.u0" in state:
         num_classes, shared_dim = shape("shared.weight", 2)
         hierarchical = conditions[1] != shared_dim
-    return _Sizes(
+    return Sizes(
         widths=(*(convolution[1] for convolution in convolutions), convolutions[-1][0]),
         attention=tuple(sorted(block for block, part in indices if part == "1")),
         chunk=chunk,
@@ -190,7 +195,7 @@ def _read_sizes(state: dict[str, Tensor], origin: Place) -> _Sizes:
     )
 
 
-def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
+def _shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """The shapes of all tensors in the file."""
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -237,7 +242,7 @@ def _shapes(sizes: _Sizes) -> dict[str, tuple[int, ...]]:
 class _Builder:
     """Layers with the weights of a checked state dict, in float64, so that only the result is rounded."""
 
-    def __init__(self, state: dict[str, Tensor], sizes: _Sizes, config: Config, origin: Place):
+    def __init__(self, state: dict[str, Tensor], sizes: Sizes, config: Config, origin: Place):
         self.sizes = sizes
         self._state = state
         self._config = config

@@ -134,6 +134,7 @@ def train_steps(
     recorded = Recorded(step, device, record=processes.size() == 1)
     limit = 60 * settings.minutes if settings.minutes else math.inf
     total = None if settings.steps == NO_LIMIT else settings.steps
+    tuned = "init" in state.settings
     begun, saved_at, count = time.monotonic() - seconds, seconds, 1
     with _fast(device, settings.precision), Progress(total, "training", done=state.step, quiet=quiet) as progress:
         while True:
@@ -155,7 +156,8 @@ def train_steps(
                 falling = min(1.0, (1 - done) / settings.decay) if settings.decay else 1.0
                 for rate, lr in rates:
                     rate.fill_(lr * falling)
-                drift.fill_(1 - min(settings.ema, (1 + index) / (10 + index)))  # Early weights are forgotten sooner.
+                # Random weights are forgotten sooner; those of another run are not.
+                drift.fill_(1 - (settings.ema if tuned else min(settings.ema, (1 + index) / (10 + index))))
                 if regularizer is not None:
                     weight.fill_(regularizer.factor(index))
                 batches.draw(_seed(settings, index, 0))

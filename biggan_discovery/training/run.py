@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.catalogue import find_device
@@ -37,9 +35,9 @@ from biggan_discovery.training.settings import (
     complete,
     given_settings,
 )
+from biggan_discovery.training.start import SIZES, Start, read_start
 
 _SECONDS = "seconds"  # of training so far, in the facts of a checkpoint
-_SIZES = ("resolution", "width", "z_dim", "shared_dim", "chunks", "attention")
 _log = logging.getLogger(__name__)
 
 
@@ -71,8 +69,9 @@ def train(
             "scenes-64", "scenes-apart" or "scenes-overlap", which are rendered. See `read_images`.
         out: folder for results.
         preset: name of settings that are known to work, "cifar-32"; others given replace them.
-        init: folder of a run of `train` to start from: generator, discriminator and averaged weights, and what is not
-            given of resolution, width, z_dim, shared_dim, chunks and attention. Defaults to random weights.
+        init: folder of a run of `train` to start from, or with G.pth, G_ema.pth and D.pth of BigGAN-PyTorch: generator,
+            discriminator and averaged weights, and what is not given of arch, resolution, width, z_dim, shared_dim,
+            chunks and attention. Defaults to random weights.
         device: see `load_generator`.
         save_every: minutes between saves.
         tracker: "tensorboard", "wandb" or both, which also record losses and samples.
@@ -112,10 +111,9 @@ class _Run:
         self.data, self.folder, self.device, self.quiet = data, folder, device, quiet
         self.hold: Hold | None = None
 
-    def prepare(self, given: dict[str, Any], start: Saved | None) -> None:
+    def prepare(self, given: dict[str, Any], start: Start | None) -> None:
         """Read images and check settings, before anything is written."""
-        of_start = {} if start is None else {name: start.settings[name] for name in ("arch", *_SIZES)}
-        given = {**of_start, **given}
+        given = {**({} if start is None else start.settings), **given}
         self.start = start
         self.images: Images | None = None
         resolution = given.get("resolution", RENDERED_SIZE)
@@ -126,7 +124,7 @@ class _Run:
             resolution, classes = self.images.resolution, self.images.classes
         self.settings = complete(given, resolution=resolution, rendered=self.data in RENDERED)
         kind = DeepArchitecture if self.settings.arch == DEEP else Architecture
-        self.architecture = kind(classes=len(classes), **{name: getattr(self.settings, name) for name in _SIZES})
+        self.architecture = kind(classes=len(classes), **{name: getattr(self.settings, name) for name in SIZES})
         self.architecture.check()
         self.settings = complete_regularizer(self.settings, self.architecture.activations, tuned=start is not None)
         _check_batch(self.settings.batch)
@@ -212,20 +210,8 @@ class _Run:
         """What determines the result beside images and settings."""
         of_start = {}
         if self.start is not None:
-            of_start = {"init": str(self.start.path.parent), "init_sha256": _sha256(self.start.tensors)}
+            of_start = {"init": str(self.start.path), "init_sha256": self.start.sha256()}
         return {"processes": processes.size(), **of_start}
-
-
-def read_start(folder: Path) -> Saved:
-    """The checkpoint of a run of `train` to start from.
-
-    Raises:
-        UserError: none there, or that of a search.
-    """
-    saved = read_saved(folder) if folder.is_dir() else None
-    if saved is None or not saved.settings.keys() >= {"arch", *_SIZES}:
-        raise UserError(f"{folder} is not a folder of `train` with a checkpoint (state.safetensors); --init needs one")
-    return saved
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -270,13 +256,3 @@ def _announcement(data: str, images: Images, networks: Networks, settings: Train
     if state.step:
         parts.append(f"resumed at step {state.step:,}")
     return "; ".join(parts)
-
-
-def _sha256(tensors: dict[str, Tensor]) -> str:
-    """Of the weights of a start."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        if ".exp_avg" not in name and name != "history":
-            digest.update(name.encode())
-            digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -17,6 +17,9 @@ from biggan_discovery import load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.runs.folder import State, read_saved
 from biggan_discovery.training import export, loop, train
+from biggan_discovery.training.architecture import Architecture
+from biggan_discovery.training.discriminator import Discriminator
+from biggan_discovery.training.generator import Generator
 from tests.training.shapes import draw_shapes
 from tests.training.workers import start
 
@@ -162,8 +165,32 @@ def test_a_run_starts_from_another(shapes: Path, tmp_path: Path) -> None:
             torch.testing.assert_close(first.tensors[name], second.tensors[name], rtol=0, atol=1e-9)
     with pytest.raises(UserError, match=r"G\.linear\.weight has shape"):
         train(shapes, out=tmp_path / "third", init=tmp_path / "first", steps=1, width=3, **few)
-    with pytest.raises(UserError, match=r"is not a folder of `train`"):
+    with pytest.raises(UserError, match=r"is neither a folder of `train`"):
         train(shapes, out=tmp_path / "third", init=tmp_path, steps=1, **few)
+
+
+def test_a_run_starts_from_a_checkpoint_of_biggan_pytorch(shapes: Path, tmp_path: Path) -> None:
+    architecture, few = Architecture(32, 2, 8, 4, 4, chunks=True, attention=0), {"quiet": True, "device": "cpu"}
+    G, averaged, D = Generator(architecture), Generator(architecture), Discriminator(architecture)
+    folder, still = tmp_path / "published", {"lr_g": 1e-12, "lr_d": 1e-12, "ema": 0.9, "batch": 4}
+    folder.mkdir()
+    torch.save(averaged.state_dict(), folder / "G_ema.pth")
+    with pytest.raises(UserError, match=r"D\.pth is missing"):
+        train(shapes, out=tmp_path / "run", init=folder, steps=1, **few)
+    torch.save(G.state_dict(), folder / "G.pth")
+    torch.save({"state_dict": {f"module.{name}": value for name, value in D.state_dict().items()}}, folder / "D.pth")
+    train(shapes, out=tmp_path / "run", init=folder, steps=1, **still, **few)
+    saved = read_saved(tmp_path / "run")
+    assert saved is not None
+    assert (saved.settings["width"], saved.settings["z_dim"], saved.settings["chunks"]) == (2, 8, True)
+    for name, network in (("G", G), ("D", D)):
+        for key, value in network.named_parameters():
+            torch.testing.assert_close(saved.tensors[f"{name}.{key}"], value.detach(), rtol=0, atol=1e-9)
+    value = averaged.linear.weight.lerp(G.linear.weight, 1 - still["ema"]).detach()
+    torch.testing.assert_close(saved.tensors["G_ema.linear.weight"], value, rtol=0, atol=1e-7)
+    torch.save({**D.state_dict(), "linear.weight": torch.zeros(1, 9)}, folder / "D.pth")
+    with pytest.raises(UserError, match=r"D\.pth does not match the generator beside it: linear\.weight"):
+        train(shapes, out=tmp_path / "other", init=folder, steps=1, **few)
 
 
 def test_biggan_deep(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs format clean
+.PHONY: demo test docs demo-site format clean
 
 # Find directions of the bundled generator, name those that match its known factors, and draw the strongest.
 demo: .venv/installed
@@ -27,6 +27,10 @@ test: .venv/installed-dev
 # The site, from docs/ and the docstrings: site/index.html.
 docs: .venv/installed-dev
 	$(BIN)/mkdocs build --strict
+
+# The site with a live demo in site/demo: the explorer, with the bundled networks in the visitor's browser.
+demo-site: docs
+	$(BIN)/python -m biggan_discovery.explorer.site --out site/demo
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix

@@ -115,8 +115,8 @@ COMMANDS = {
 }
 SERVED = {"explore"}
 """Tried in `tests/explorer/test_device.py`, as it ends with a signal only."""
-WITHOUT_DEVICE = {"classes", "export", "generators", "import", "name"}
-"""They compute no images, and have no `--device`."""
+WITHOUT_DEVICE = {"classes", "export", "export-onnx", "generators", "import", "name"}
+"""They compute no images, or on the CPU only, and have no `--device`."""
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("discover --help", set()),
         ("evaluate --help", set()),
         ("explore --help", set()),
+        ("export-onnx --help", set()),
         ("train --help", set()),
         ("generators", set()),
         ("classes", set()),

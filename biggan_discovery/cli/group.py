@@ -23,12 +23,15 @@ _COMMANDS = {
     "classes": "classes",
     "import": "exchange",
     "export": "exchange",
+    "export-onnx": "onnx",
 }
 
 
 def find_command(name: str) -> click.Command:
     """Import a command."""
-    return getattr(importlib.import_module(f"biggan_discovery.cli.{_COMMANDS[name]}"), f"{name}_command")
+    return getattr(
+        importlib.import_module(f"biggan_discovery.cli.{_COMMANDS[name]}"), f"{name.replace('-', '_')}_command"
+    )
 
 
 class _LazyGroup(click.Group):

@@ -262,6 +262,8 @@ def class_option(command: Any) -> Any:
 
 _offline_option = click.option("--offline", is_flag=True, default=None, help="Never download weights.")
 _mirror_option = click.option("--mirror", metavar="URL", help="Address to download weights from.")
+download_options = (_offline_option, _mirror_option)
+"""How weights are had, for commands that run on the CPU only."""
 
 
 def truncation_option(default: str) -> Callable[[Any], Any]:

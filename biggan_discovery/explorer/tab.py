@@ -143,14 +143,17 @@ class Tab:
             raise UserError(f"no file {ascii(index)[:40]}; there are {len(self._sources)}")
         return self._sources[index]
 
+    def _tell_files(self, message: dict[str, Any]) -> None:
+        files = [{"label": each.label, "path": each.path} for each in self._sources]
+        self._begin(self.send({"type": "files", "id": message.get("id"), "files": files}))
+
     def _open(self, message: dict[str, Any]) -> None:
         source = self._source(message)
 
         async def work() -> None:
             content = await self._computed(Level.PICTURE, lambda: about(source))
-            files = [{"label": each.label, "path": each.path} for each in self._sources]
             index = self._sources.index(source)
-            await self.send({"type": "opened", "id": message.get("id"), "file": index, "files": files} | content)
+            await self.send({"type": "opened", "id": message.get("id"), "file": index} | content)
 
         self._answer(message, work)
 
@@ -278,6 +281,7 @@ class Tab:
 
 
 _HANDLERS: dict[str, Callable[[Tab, dict[str, Any]], None]] = {
+    "files": Tab._tell_files,
     "open": Tab._open,
     "draw": Tab._draw,
     "mark": Tab._mark,

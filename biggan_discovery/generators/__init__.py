@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from biggan_discovery.generators.catalogue import load_generator
     from biggan_discovery.generators.classes import parse_classes
     from biggan_discovery.generators.function import FunctionGenerator
+    from biggan_discovery.generators.onnx_file import export_onnx
 
 _HOME = {
     "FrozenGenerator": "base",
     "FunctionGenerator": "function",
+    "export_onnx": "onnx_file",
     "load_generator": "catalogue",
     "parse_classes": "classes",
 }
 
-__all__ = ["FrozenGenerator", "FunctionGenerator", "load_generator", "parse_classes"]
+__all__ = ["FrozenGenerator", "FunctionGenerator", "export_onnx", "load_generator", "parse_classes"]
 
 
 def __getattr__(name: str) -> Any:

@@ -357,6 +357,26 @@ def test_a_server_that_is_started_again_is_found_again(browser: Any, tmp_path: P
         again.stop()
 
 
+def test_a_link_opens_its_file(browser: Any, folder: Path, tmp_path: Path) -> None:
+    one, other = save_directions(folder), tmp_path / "other.safetensors"
+    Directions(torch.eye(2, 6), metadata={"generator": Directions.load(one).metadata["generator"]}).save(other)
+    served = Served(one, other)
+    tab = Tab(browser, served, "#editor&file=other&set=1=2")
+    page = tab.page
+    assert page.locator("#file").input_value() == "1"
+    drawn = tab.pixels()
+    page.select_option("#file", "0")
+    expect(page.locator("#about")).to_contain_text("6 directions")
+    assert "file=found" in page.url
+    tab.open("#editor&set=1=2")
+    assert tab.pixels() != drawn
+    tab.open("#editor&file=another")
+    expect(page.locator("#notice")).to_have_text("another is not open here; found is shown")
+    assert tab.problems == []
+    tab.context.close()
+    served.stop()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_it_is_accessible_and_fits(browser: Any, served: Served, scheme: str, width: int) -> None:
     tab = Tab(browser, served, "#gallery", color_scheme=scheme, reduced_motion="reduce")

@@ -437,8 +437,7 @@ def test_several_files_are_shown(folder: Path, tmp_path: Path) -> None:
     served = Served(one, other)
     try:
         with served.page() as page:
-            found = page.ask("open", file=1)
-            assert [each["label"] for each in found["files"]] == ["found", "other"]
-            assert len(found["directions"]) == 2
+            assert [each["label"] for each in page.ask("files")["files"]] == ["found", "other"]
+            assert len(page.ask("open", file=1)["directions"]) == 2
     finally:
         served.stop()

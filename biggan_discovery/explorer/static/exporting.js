@@ -82,7 +82,7 @@ export function exporting(model, store) {
 }
 
 /** Saves each picture of the editor, pixel by pixel. */
-function savePictures() {
+export function savePictures() {
   const canvases = [...find("#pictures").querySelectorAll("canvas")];
   for (const canvas of canvases) {
     canvas.toBlob((blob) => {

@@ -3,7 +3,7 @@
 import { Children } from "./children.js";
 import { Classes } from "./classes.js";
 import { copy, el, find, notice, signed } from "./dom.js";
-import { exporting } from "./exporting.js";
+import { exporting, savePictures } from "./exporting.js";
 import { Gallery } from "./gallery.js";
 import { keys, showKeys } from "./keys.js";
 import { Model } from "./model.js";
@@ -14,7 +14,9 @@ import { Samples } from "./samples.js";
 import { Stage } from "./stage.js";
 import { fresh, fromHash, Store, toHash } from "./state.js";
 
-const generator = new RemoteGenerator();
+// A static demo says that its generator is in the browser.
+const isLocal = document.documentElement.dataset.generator === "local";
+const generator = isLocal ? new (await import("./local.js")).LocalGenerator() : new RemoteGenerator();
 const model = new Model(generator);
 const store = new Store();
 const stage = new Stage(model, store);
@@ -64,12 +66,10 @@ function go(page) {
 
 /** Opens the file of the state, or the first one. */
 async function open() {
-  const wanted = generator.files.findIndex((file) => file.label === store.state.file);
-  await model.open(Math.max(0, wanted));
-  if (store.state.file && generator.files.every((file) => file.label !== store.state.file)) {
-    const again = generator.files.findIndex((file) => file.label === store.state.file);
-    if (again < 0) notice(`${store.state.file} is not open here; ${model.about.label} is shown`, { kind: "error" });
-  }
+  const wanted = store.state.file;
+  const place = generator.files.findIndex((file) => file.label === wanted);
+  await model.open(Math.max(0, place));
+  if (wanted && place < 0) notice(`${wanted} is not open here; ${model.about.label} is shown`, { kind: "error" });
 }
 
 function opened() {
@@ -91,7 +91,8 @@ function opened() {
 }
 
 function locked() {
-  find("#locked").hidden = !model.about.locked || !generator.abilities.has("copy");
+  find("#locked").hidden = !model.about.locked;
+  find("#copy-file").hidden = !generator.abilities.has("copy");
   find("#locked span").textContent = model.about.locked ? `Names cannot be saved: ${model.about.locked}.` : "";
 }
 
@@ -101,7 +102,10 @@ find("#undo").onclick = store.undo;
 find("#redo").onclick = store.redo;
 find("#reset").onclick = reset;
 find("#link").onclick = () => copy(location.href, "Link");
-find("#export").onclick = () => exporting(model, store);
+const canExport = generator.abilities.has("export");
+const save = canExport ? () => exporting(model, store) : savePictures;
+if (!canExport) find("#export").textContent = "Save picture";
+find("#export").onclick = save;
 find("#help").onclick = showKeys;
 find("#file").onchange = async () => {
   store.load({ ...fresh(), page: store.state.page, file: generator.files[Number(find("#file").value)].label });
@@ -160,7 +164,7 @@ keys({
   "/": () => find(store.state.page === "editor" ? "#add" : "#filter").focus(),
   n: () => samples.another(),
   r: reset,
-  x: () => exporting(model, store),
+  x: save,
   "?": showKeys,
   hold: (held) => store.state.page === "editor" && stage.hold(held),
   undo: store.undo,
@@ -174,5 +178,4 @@ function failed(error) {
 
 store.load(fromHash(location.hash));
 await generator.connect();
-await model.open(0).catch(failed);
-if (store.state.file && model.about && model.about.label !== store.state.file) await open().catch(failed);
+await open().catch(failed);

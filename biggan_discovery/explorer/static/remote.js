@@ -1,6 +1,6 @@
 // A generator on the server. The page knows a generator by this interface only, so that one in the browser can take its place:
 //
-//   abilities        a Set of "mark", "copy", "export", "latents": what it can do beside drawing
+//   abilities        a Set of "mark", "copy", "export", "latents", "truncation": what it can do beside drawing
 //   files            [{label, path}]
 //   open(file)       → Promise of {generator, directions, ranges, metrics, suggestions, locked, ...}
 //   draw(file, view, {channel, draft, side})
@@ -13,7 +13,7 @@
 const LONGEST_WAIT = 3000; // milliseconds between attempts to connect
 
 export class RemoteGenerator extends EventTarget {
-  abilities = new Set(["mark", "copy", "export", "latents"]);
+  abilities = new Set(["mark", "copy", "export", "latents", "truncation"]);
   files = [];
   #socket = null;
   #waiting = new Map();
@@ -29,10 +29,8 @@ export class RemoteGenerator extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  async open(file) {
-    const about = await this.#ask({ type: "open", file });
-    this.files = about.files;
-    return about;
+  open(file) {
+    return this.#ask({ type: "open", file });
   }
 
   draw(file, view, { channel = "main", draft = false, side = null } = {}) {
@@ -78,9 +76,10 @@ export class RemoteGenerator extends EventTarget {
     const socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
     socket.onmessage = (event) => (typeof event.data === "string" ? this.#hear(JSON.parse(event.data)) : this.#see(event.data));
-    socket.onopen = () => {
+    socket.onopen = async () => {
       this.#socket = socket;
       this.#wait = 250;
+      this.files = (await this.#ask({ type: "files" })).files;
       if (ready) ready();
       else this.dispatchEvent(new Event("back"));
       ready = null;

@@ -29,7 +29,7 @@ export class Samples {
     this.#fields = { seed, another, count, truncation, value, file, drop, away };
     seed.onchange = () => {
       const number = Number(seed.value);
-      if (seed.value !== "" && Number.isInteger(number) && number >= 0 && number <= LARGEST_SEED) store.set({ seed: number });
+      if (seed.value !== "" && Number.isInteger(number) && number >= 0 && number <= Number(seed.max)) store.set({ seed: number });
       else this.refresh();
     };
     count.onchange = () => {
@@ -54,13 +54,16 @@ export class Samples {
 
   /** Other samples, by a seed nobody chose. */
   another() {
-    this.#store.set({ seed: Math.floor(Math.random() * 1e6), latents: "" });
+    const seeds = this.#model.about.latents?.seeds ?? 1e6; // A static demo brings the latents of some.
+    this.#store.set({ seed: Math.floor(Math.random() * seeds), latents: "" });
   }
 
   refresh() {
     const { state } = this.#store;
     const { seed, another, count, truncation, value, drop, away } = this.#fields;
     seed.value = state.seed;
+    seed.max = (this.#model.about.latents?.seeds ?? LARGEST_SEED + 1) - 1;
+    truncation.closest(".field").hidden = !this.#model.generator.abilities.has("truncation");
     seed.disabled = another.disabled = Boolean(state.latents);
     count.value = state.pick.length;
     const shown = state.truncation ?? this.#model.about.generator.truncation;

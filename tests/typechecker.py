@@ -16,6 +16,7 @@ MODULES = [
         "evaluation.metrics",
         "evaluation.samples",
         "generators.base",
+        "generators.class_space",
         "generators.batching",
         "generators.function",
         "generators.labels",

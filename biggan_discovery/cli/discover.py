@@ -30,6 +30,7 @@ from biggan_discovery.cli.options import (
 )
 from biggan_discovery.cli.summary import summary
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators.spaces import SPACES, Z
 from biggan_discovery.runs.trackers import TRACKERS
 from biggan_discovery.search.table import SOLVERS, method_names, settings_by_user
 
@@ -121,6 +122,7 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_SPACE = Name(SPACES)
 _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(TRACKERS)
 
 
@@ -131,6 +133,9 @@ _METHOD, _SOLVER, _TRACKERS = Name(method_names()), Name(tuple(SOLVERS)), Names(
     class_option,
     click.option("--each", is_flag=True, help="One separate run per class."),
     layers_option("Layers the directions reach", "all", "; each: layer by layer, one file"),
+    click.option(
+        "--space", type=_SPACE, default=Z, show_default=True, help="Latents, class embeddings, or both together."
+    ),
     click.option(
         "--directions", type=POSITIVE_INT, help="Number of directions.  [default: one per searched coordinate]"
     ),
@@ -173,6 +178,7 @@ def discover_command(
     offline: bool | None,
     mirror: str | None,
     layers: str | None,
+    space: str,
     out: str | None,
     each: bool,
     **settings: Any,
@@ -194,10 +200,13 @@ def discover_command(
     loaded = first_then_others(
         lambda: load_generator(generator, truncation=truncation, device=place, offline=offline, mirror=mirror)
     )
+    from biggan_discovery.generators.class_space import in_space
+
+    loaded = in_space(loaded, space)
     chosen = None if classes is None else class_list(loaded, classes)
     settings["layers"] = EACH if is_each(layers) else str(parse_layers(layers or ALL, loaded.num_layers))
     if out is None:
-        name = _run_name(loaded.name, classes, settings)
+        name = _run_name(loaded.name, classes, {**settings, "space": space})
         out = os.path.join("directions", f"{name}-each" if each else name)  # noqa: PTH118
     elif not out:
         raise UserError("out is ''; give a folder, or leave it out")
@@ -261,6 +270,8 @@ def _run_name(generator: str, classes: str | Path | None, settings: dict[str, An
     layers = settings["layers"]
     if layers != "all":
         words.insert(2, f"layers_{layers}" if layers[0].isdigit() or is_each(layers) else layers)
+    if settings["space"] != Z:
+        words.insert(2, f"space_{settings['space']}")
     return "-".join(map(_plain, words))
 
 

@@ -144,6 +144,7 @@ def _about(directions: Directions) -> list[str]:
         "generator": known.get("generator"),
         "classes": ", ".join(classes) if len(classes) <= _MOST_CLASSES else f"{len(classes):,}",
         "layers": directions.layers if "layers" in known else None,
+        "space": known.get("space"),
         "method": ", ".join(filter(None, (known.get("method"), known.get("solver")))),
         "author": known.get("author"),
         "licence": known.get("licence"),

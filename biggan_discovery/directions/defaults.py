@@ -12,6 +12,7 @@ from biggan_discovery.directions.metadata import short
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, load_generator
 from biggan_discovery.generators.catalogue import DEFAULT, find_folder, named_by_weights
+from biggan_discovery.generators.class_space import in_space
 from biggan_discovery.generators.labels import ClassChoice, class_list
 from biggan_discovery.generators.layer_range import ALL, EACH, LayerRange, parse_layers
 from biggan_discovery.generators.mixes import Class, stored_classes
@@ -58,7 +59,7 @@ def load_generator_for(
         if not named:
             raise UserError(f"{directions.source} does not say which generator it is for; give --generator")
         _check_at_hand(directions, named)
-    return load_generator(
+    loaded = load_generator(
         str(generator or named or DEFAULT),
         truncation=truncation or known.get("truncation"),
         device=device,
@@ -66,6 +67,7 @@ def load_generator_for(
         mirror=mirror,
         named_by=directions.source if directions is not None and named and not generator else None,
     )
+    return in_space(loaded, known.get("space"))
 
 
 def _check_at_hand(directions: Directions, named: str) -> None:
@@ -106,6 +108,7 @@ def open_directions(
         directions = Directions.load(directions)
     if not isinstance(generator, FrozenGenerator):
         generator = load_generator_for(directions, generator)
+    generator = in_space(generator, directions.metadata.get("space"))
     check_fits(directions, generator)
     try_out(generator)
     return generator, directions

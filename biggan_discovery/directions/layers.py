@@ -88,6 +88,8 @@ def layer_shares(generator: FrozenGenerator, Q: Float[Tensor, "ndirs z_dim"]) ->
         >>> layer_shares(load_generator("brock-128"), torch.eye(120)[:1] * 0.6 + torch.eye(120)[20:21] * 0.8)
         {'0': [0.36], '1': [0.64]}
     """
+    if generator.space != "z":
+        return {}
     energy = Q.double().square()
     total = energy.sum(dim=1)
     shares: dict[str, list[float]] = {}

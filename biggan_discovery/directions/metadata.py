@@ -10,6 +10,7 @@ from typing import Any
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators.layer_range import is_layers
 from biggan_discovery.generators.mixes import stored_classes
+from biggan_discovery.generators.spaces import SPACES
 
 LONGEST_NAME = 100
 LONGEST_NOTE = 1_000
@@ -179,6 +180,7 @@ _INTEGER = (_or_null(_is_integer), "an integer")
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("generator", "generator_sha256", "method", "solver", "objective"), _TEXT),
     **dict.fromkeys(("source", "preset", "provenance", "author", "licence"), _TEXT),
+    "space": (lambda value: value in SPACES, "z, class or both"),
     "layers": (_or_null(_is_text), "a string such as all or mid"),
     **dict.fromkeys(("seed", "steps", "resolution", "z_dim"), _INTEGER),
     "random_strength": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),

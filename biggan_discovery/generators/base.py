@@ -31,6 +31,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
     Attributes:
         name: what `load_generator` was given, or "function".
         z_dim: size of a latent.
+        latent_size: random numbers that make a latent of the prior; z_dim, unless c is part of it, see `ClassSpace`.
         num_layers: layers that can get different latents, at least 1.
         resolution: height of the images (and width, unless a user's own network gives other shapes).
         channels: channels of the images, 3 for all BigGANs.
@@ -67,7 +68,7 @@ class FrozenGenerator(nn.Module, abc.ABC):
         self._has_weights = bool(weights)
         self.network = network
         self.name = name
-        self.z_dim = z_dim
+        self.z_dim = self.latent_size = z_dim
         self.num_layers = num_layers
         self.resolution = resolution
         self.channels = channels
@@ -84,6 +85,11 @@ class FrozenGenerator(nn.Module, abc.ABC):
     def prior(self) -> str:
         """Distribution of z of a user's own network, for files; "" for that of the family."""
         return ""
+
+    @property
+    def space(self) -> str:
+        """What the coordinates of directions are: "z", or with `ClassSpace` "class" or "both"."""
+        return "z"
 
     @property
     def num_classes(self) -> int:
@@ -261,11 +267,11 @@ class FrozenGenerator(nn.Module, abc.ABC):
     def _per_layer(self, z: Tensor) -> Tensor:
         return z if z.ndim == 3 else z[..., None, :].expand(*z.shape[:-1], self.num_layers, self.z_dim)
 
-    def latents(self, uniform: Float[Tensor, "N z_dim"]) -> Float[Tensor, "N z_dim"]:
+    def latents(self, uniform: Float[Tensor, "N latent_size"]) -> Float[Tensor, "N z_dim"]:
         """Latents from the generator's prior, as a function of uniform random numbers.
 
         Args:
-            uniform: (N, z_dim) in (0, 1), float64 for accurate tails.
+            uniform: (N, latent_size) in (0, 1), float64 for accurate tails.
 
         Returns:
             z (N, z_dim) of the generator's dtype and device, which change it by rounding only.
@@ -273,14 +279,14 @@ class FrozenGenerator(nn.Module, abc.ABC):
         Raises:
             UserError: wrong shape, or values outside (0, 1).
         """
-        if uniform.ndim != 2 or uniform.shape[1] != self.z_dim:
-            raise UserError(f"uniform has shape {tuple(uniform.shape)}; it should be (N, {self.z_dim})")
+        if uniform.ndim != 2 or uniform.shape[1] != self.latent_size:
+            raise UserError(f"uniform has shape {tuple(uniform.shape)}; it should be (N, {self.latent_size})")
         exact = uniform.cpu().double()  # Not every device has float64.
         if not ((exact > 0) & (exact < 1)).all():
             raise UserError("uniform should be inside (0, 1); 0 and 1 themselves have no latent")
         return self._from_uniform(exact).to(self.device, self.dtype)
 
-    def _from_uniform(self, uniform: Float64[Tensor, "N z_dim"]) -> Float[Tensor, "N z_dim"]:
+    def _from_uniform(self, uniform: Float64[Tensor, "N latent_size"]) -> Float[Tensor, "N z_dim"]:
         """Latents (N, z_dim) from float64 numbers in (0, 1) on the CPU: a normal of standard deviation `truncation`."""
         return self.truncation * priors.normal(uniform)
 

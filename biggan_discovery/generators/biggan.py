@@ -16,6 +16,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import fast, layout
 from biggan_discovery.generators.base import FrozenGenerator
 from biggan_discovery.generators.factor_predictor import FACTOR_PREDICTOR, FactorPredictor, load_factor_predictor
+from biggan_discovery.generators.layer_range import LayerRange
 
 
 class BigGANBase(FrozenGenerator):
@@ -92,7 +93,26 @@ class BigGANBase(FrozenGenerator):
         return load_factor_predictor(path, len(self.factor_names)).to(self.device)
 
     def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        return cast(fast.Network, self.network).begin(z, y)
+        return self.begin_shifted(z, y, None)
+
+    @abc.abstractmethod
+    def begin_shifted(self, z: Tensor, y: Tensor, shift: Tensor | None) -> tuple[Tensor, ...]:
+        """`begin` with a shift of the class embedding, (N, size) or (N, num_layers, size); None for no shift."""
+
+    @abc.abstractmethod
+    def class_table(self) -> Tensor | None:
+        """The class embeddings (classes, size) that all layers share; None if there are none."""
+
+    @abc.abstractmethod
+    def condition_weights(self, layers: LayerRange) -> tuple[Tensor, Tensor]:
+        """The weights of `projections` in two parts of as many rows: those that meet z, and the class embedding."""
 
     def _finish(self, *state: Tensor) -> Tensor:
         return cast(fast.Network, self.network).finish(*state)
+
+
+def plus_shift(embedding: Tensor, shift: Tensor) -> Tensor:
+    """Class embeddings plus a shift, each (N, size), or (N, num_layers, size) if it differs from layer to layer."""
+    deep = max(embedding.ndim, shift.ndim)
+    one, other = (each if each.ndim == deep else each[:, None] for each in (embedding, shift))
+    return one + other

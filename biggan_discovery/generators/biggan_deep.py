@@ -15,7 +15,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.files import HEADER, utf8_path
 from biggan_discovery.generators import fast, layout, priors
 from biggan_discovery.generators.base import check_truncation
-from biggan_discovery.generators.biggan import BigGANBase
+from biggan_discovery.generators.biggan import BigGANBase, plus_shift
 from biggan_discovery.generators.biggan_deep_files import (
     CONFIG,
     MARKS,
@@ -94,14 +94,31 @@ class BigGANDeep(BigGANBase):
 
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """For all layers, only the first linear layer: it sees all of z. See `FrozenGenerator.projections`."""
-        reached = to_layer_range(layers, self.num_layers)
+        return self.condition_weights(to_layer_range(layers, self.num_layers))[0]
+
+    def _condition_weights(self, reached: LayerRange) -> Tensor:
+        """The weights of the condition (z, class embedding) in some layers; for all, in the first alone."""
         network = cast(_Network, self.network)
         weights: list[Tensor] = [network.first.weight] if reached.first == 0 else []
         if not reached.covers_all:
             chosen = network.blocks[max(reached.first - 1, 0) : reached.last]
             norms = [norm for block in chosen for norm in cast(_Block, block).norms]
             weights += [fast.conditional_weights(norm.weight, norm.bias) for norm in cast(list[fast.Linear], norms)]
-        return torch.cat(weights)[:, : self.z_dim]
+        return torch.cat(weights)
+
+    def begin_shifted(self, z: Tensor, y: Tensor, shift: Tensor | None) -> tuple[Tensor, ...]:
+        """See `BigGANBase`."""
+        state = (z, y) if shift is None else (z, y, shift)
+        return cast(fast.Network, self.network).begin(*state)
+
+    def class_table(self) -> Tensor:
+        """See `BigGANBase`."""
+        return cast(fast.Embedding, cast(_Network, self.network).embedding).table.detach()
+
+    def condition_weights(self, layers: LayerRange) -> tuple[Tensor, Tensor]:
+        """See `BigGANBase`."""
+        z, embedding = self._condition_weights(layers).split(self.z_dim, dim=1)
+        return z, embedding
 
     def _from_uniform(self, uniform: Tensor) -> Tensor:
         return self.truncation * priors.truncated_normal(uniform)
@@ -228,12 +245,13 @@ class _Network(fast.Network):
         y is (N,) indices, or weights (N, classes) or (N, layers that see z, classes). Activations are (N, height,
         width, channels), conditions (N, 2·z_dim), one for each remaining block.
         """
-        z, y = inputs
+        z, y, *shift = inputs
         count = 1 + len(self.blocks)
-        if z.ndim == 2 and y.ndim < 3:  # Layers that see the same z and class share one condition.
-            conditions = [torch.cat((z, self.embedding(y)), dim=1)] * count
+        embedding = plus_shift(self.embedding(y), shift[0]) if shift else self.embedding(y)
+        if z.ndim == embedding.ndim == 2:  # Layers that see the same z and class share one condition.
+            conditions = [torch.cat((z, embedding), dim=1)] * count
         else:
-            latents, embeddings = (_per_layer(each, count) for each in (z, self.embedding(y)))
+            latents, embeddings = (_per_layer(each, count) for each in (z, embedding))
             conditions = [torch.cat(pair, dim=1) for pair in zip(latents, embeddings, strict=True)]
         x = self.first(conditions[0]).view(len(z), 4, 4, self.width)
         return self._through(self.layers[: self.begins], x, *conditions[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import fast
 from biggan_discovery.generators.base import check_truncation
-from biggan_discovery.generators.biggan import BigGANBase
+from biggan_discovery.generators.biggan import BigGANBase, plus_shift
 from biggan_discovery.generators.brock_files import MARKS, Config, find_weights, read_config
 from biggan_discovery.generators.brock_reference import LAST_EPS, ReferenceNetwork, conditions_of
 from biggan_discovery.generators.layer_range import ALL, LayerRange, to_layer_range
@@ -89,19 +90,49 @@ class BrockBigGAN(BigGANBase):
     def projections(self, layers: LayerRange | str = ALL) -> Tensor:
         """Chunk by chunk, as no layer sees the chunk of another. See `FrozenGenerator.projections`."""
         reached = to_layer_range(layers, self.num_layers)
-        network = cast(_Network, self.network)
-        weights: list[Tensor] = [network.linear.weight]
-        for block in cast(list[_Block], list(network.blocks))[: self.num_layers - 1]:
-            norms = [cast(fast.Conditional, norm) for norm in (block.bn1, block.bn2)]
-            of_block = torch.cat([fast.conditional_weights(norm.weight, norm.bias) for norm in norms])
-            # The condition is the class embedding, then the chunk.
-            weights.append(of_block[:, -(self.z_dim // self.num_layers) :])
-        return torch.block_diag(*weights[reached.first : reached.last + 1])
+        return torch.block_diag(*(of_z for of_z, _ in self._layer_weights(reached)))
 
-    def _begin(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def begin_shifted(self, z: Tensor, y: Tensor, shift: Tensor | None) -> tuple[Tensor, ...]:
+        """See `BigGANBase`."""
         latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)
         chunks = [latent.chunk(self.num_layers, dim=1)[layer] for layer, latent in enumerate(latents)]
-        return cast(fast.Network, self.network).begin(y, *chunks)
+        network = cast(_Network, self.network)
+        return network.begin(y, *chunks) if shift is None else network.begin_from(network.shared(y), chunks, shift)
+
+    def class_table(self) -> Tensor | None:
+        """See `BigGANBase`."""
+        shared = cast(_Network, self.network).shared
+        return shared.table.detach() if isinstance(shared, fast.Embedding) else None
+
+    def condition_weights(self, layers: LayerRange) -> tuple[Tensor, Tensor]:
+        """See `BigGANBase`. In a network without chunks, the blocks see the class and no z."""
+        weights = self._layer_weights(layers)
+        if self.num_layers == 1:
+            weights += [(w.new_zeros(len(w), 0), w) for w in map(_condition_weight, self._blocks)]
+        of_class = torch.cat([of_class for _, of_class in weights])
+        of_z = of_class.new_zeros(len(of_class), self.z_dim)
+        of_z[:, self.search_space(layers)] = torch.block_diag(*(of_z for of_z, _ in weights))
+        return of_z, of_class
+
+    @property
+    def _blocks(self) -> list[_Block]:
+        return cast(list[_Block], list(cast(_Network, self.network).blocks))
+
+    def _layer_weights(self, reached: LayerRange) -> list[tuple[Tensor, Tensor]]:
+        """Of each layer, the weights that meet its chunk of z, and those that meet the class embedding."""
+        first: Tensor = cast(_Network, self.network).linear.weight
+        table = self.class_table()
+        size = 0 if table is None else table.shape[1]
+        weights: list[tuple[Tensor, Tensor]] = [(first, first.new_zeros(len(first), size))]
+        if self.num_layers > 1:  # The condition is the class embedding, then the chunk.
+            weights += [(w[:, size:], w[:, :size]) for w in map(_condition_weight, self._blocks)]
+        return weights[reached.first : reached.last + 1]
+
+
+def _condition_weight(block: _Block) -> Tensor:
+    """The weights of both norms of a block that meet its condition."""
+    norms = [cast(fast.Conditional, norm) for norm in (block.bn1, block.bn2)]
+    return torch.cat([fast.conditional_weights(norm.weight, norm.bias) for norm in norms])
 
 
 def read_checkpoint(weights: Place) -> tuple[dict[str, Tensor], Sizes, str]:
@@ -357,6 +388,14 @@ class _Network(fast.Network):
         """
         y, *chunks = inputs
         conditions = conditions_of(self.shared(y), chunks, len(self.blocks), per_layer=y.ndim == 3)
+        return self._from_conditions(chunks, conditions)
+
+    def begin_from(self, embedding: Tensor, chunks: Sequence[Tensor], shift: Tensor) -> tuple[Tensor, ...]:
+        """`begin` with class embeddings that a shift is added to, either of which may differ from layer to layer."""
+        moved = plus_shift(embedding, shift)
+        return self._from_conditions(chunks, conditions_of(moved, chunks, len(self.blocks), per_layer=moved.ndim == 3))
+
+    def _from_conditions(self, chunks: Sequence[Tensor], conditions: list[Tensor]) -> tuple[Tensor, ...]:
         x = self.linear(chunks[0]).unflatten(1, (self.width, _FIRST_SIZE, _FIRST_SIZE))
         x = x.permute(0, 2, 3, 1).contiguous()
         return self._through(slice(0, self.begins), x, *conditions)

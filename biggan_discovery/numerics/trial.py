@@ -56,8 +56,8 @@ def try_out(generator: FrozenGenerator) -> None:
             "generator needs; call .eval() on it",
             generator.name,
         )
-    spread = torch.arange(1, _SAMPLES * generator.z_dim + 1, dtype=torch.float64) * _GOLDEN % 1
-    z = generator.latents(spread.view(_SAMPLES, generator.z_dim))
+    spread = torch.arange(1, _SAMPLES * generator.latent_size + 1, dtype=torch.float64) * _GOLDEN % 1
+    z = generator.latents(spread.view(_SAMPLES, generator.latent_size))
     y = torch.arange(_SAMPLES, device=generator.device) % generator.num_classes
     batch = Batch(_SAMPLES)
     first, again, together = (torch.cat(list(batch.map(generator, z[:n], y[:n]))) for n in (1, 1, _SAMPLES))

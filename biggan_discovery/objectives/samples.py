@@ -77,11 +77,11 @@ def draw(
     """
     check_room_for_samples(generator, count, probes, ndirs, "the number of samples")
     rows = [
-        random_numbers(seed, stream, step=step, sample=index).random(generator.z_dim + 3 + probes * ndirs)
+        random_numbers(seed, stream, step=step, sample=index).random(generator.latent_size + 3 + probes * ndirs)
         for index in range(first, first + count)
     ]
     uniform = torch.from_numpy(np.stack(rows))
-    z_uniform, choice, amount, which, signs = uniform.split([generator.z_dim, 1, 1, 1, probes * ndirs], dim=1)
+    z_uniform, choice, amount, which, signs = uniform.split([generator.latent_size, 1, 1, 1, probes * ndirs], dim=1)
     w = torch.zeros(count, ndirs, dtype=torch.float64)
     w.scatter_(1, (choice * ndirs).long(), (2 * amount - 1) * path_size)
     y = labels_of(classes, generator.num_classes)[(which[:, 0] * len(classes)).long()]

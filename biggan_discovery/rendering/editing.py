@@ -18,7 +18,7 @@ from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title, directions_settings, joined, place
 from biggan_discovery.rendering.film import Film
 from biggan_discovery.rendering.latent_files import check_latents_file
-from biggan_discovery.rendering.latent_files import save_latents as write_latents
+from biggan_discovery.rendering.latents import save_samples
 from biggan_discovery.rendering.motion import Edit, easing_named, edit_shares, edited
 from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
@@ -128,11 +128,10 @@ def edit(
         comfortable=_COMFORTABLE,
         limits=target.limits,
     )
-    sizes = {"num_classes": network.num_classes, "num_layers": network.num_layers}
     if save_latents is not None:
-        write_latents(save_latents, chosen.z, chosen.y, **sizes)
+        save_samples(save_latents, network, chosen.z, chosen.y)
     if save_edited is not None:
-        write_latents(save_edited, edited(network, found, chosen.z, steps), chosen.y, **sizes)
+        save_samples(save_edited, network, edited(network, found, chosen.z, steps), chosen.y)
     film = Film(network, found, chosen.z, chosen.y)
     settings = {
         "command": command,

@@ -364,3 +364,5 @@ WRITERS: dict[str, Callable[[Path, Tensor, Tensor | None, int | None, int | None
     "": _to_pair,
 }
 """By suffix; see `save_latents`."""
+OWN = (".npz", ".npy", ".pt", ".csv")
+"""Suffixes of this package's own forms, which hold latents of any size."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.labels import labels_of
 from biggan_discovery.generators.mixes import Class
 from biggan_discovery.reading.arrays import to_tensor
-from biggan_discovery.rendering.latent_files import load_samples, shaped
+from biggan_discovery.rendering.latent_files import OWN, load_samples, save_latents, shaped
 
 _IN_TURN = 20  # classes; more are not taken in turn
 
@@ -25,7 +26,7 @@ def sample_latents(generator: FrozenGenerator, count: int, seed: int) -> Tensor:
 
     They depend on the seed alone, not on device or torch version, and the first ones do not depend on `count`.
     """
-    uniform = np.random.Generator(np.random.Philox(seed)).random((count, generator.z_dim))
+    uniform = np.random.Generator(np.random.Philox(seed)).random((count, generator.latent_size))
     return generator.latents(torch.from_numpy(uniform.clip(min=2.0**-54)))
 
 
@@ -60,14 +61,45 @@ def chosen_latents(
         array = to_tensor(latents.cpu() if isinstance(latents, Tensor) else latents)
         if array is None:
             raise UserError(f"latents are not real numbers; give an array of shape (N, {generator.z_dim})")
-        source, z = "latents", shaped(array, generator.z_dim, generator.num_layers, "latents")
+        source = "latents"
+        z = _padded(generator, lambda size: (shaped(array, size, generator.num_layers, source), None))[0]
     else:
-        source, (z, y) = os.fspath(latents), load_samples(latents, generator.z_dim, generator.num_layers)
+        source = os.fspath(latents)
+        z, y = _padded(generator, lambda size: load_samples(latents, size, generator.num_layers))
     if samples and samples > len(z):
         raise UserError(f"samples is {samples}, but {source} holds {len(z)}")
     if y is not None:
         _check_classes(y, generator, source)
     return z[:samples].to(generator.device, generator.dtype), None if y is None else y[:samples]
+
+
+def save_samples(path: str | os.PathLike[str], generator: FrozenGenerator, z: Tensor, y: Tensor | None = None) -> None:
+    """`save_latents` of a generator's latents; without shifts of the class embedding (`ClassSpace`) where all are 0.
+
+    Raises:
+        UserError: as `save_latents`; or a form of other tools, which hold no such shifts.
+    """
+    own, shifts = z.tensor_split([generator.latent_size], dim=-1)
+    if not shifts.any():
+        z = own
+    elif Path(path).suffix.lower() not in OWN:
+        raise UserError(
+            f"the latents shift class embeddings, which {Path(path).name} cannot hold; save {', '.join(OWN)}"
+        )
+    save_latents(path, z, y, num_classes=generator.num_classes, num_layers=generator.num_layers)
+
+
+def _padded(
+    generator: FrozenGenerator, read: Callable[[int], tuple[Tensor, Tensor | None]]
+) -> tuple[Tensor, Tensor | None]:
+    """Latents that are read by their size, with zeros for shifts of the class embedding if they have none."""
+    if generator.latent_size == generator.z_dim:
+        return read(generator.z_dim)
+    try:
+        z, y = read(generator.latent_size)
+    except UserError:
+        return read(generator.z_dim)
+    return torch.nn.functional.pad(z, (0, generator.z_dim - generator.latent_size)), y
 
 
 def _check_classes(y: Tensor, generator: FrozenGenerator, source: str) -> None:

@@ -23,7 +23,7 @@ from biggan_discovery.rendering.captions import directions_settings
 from biggan_discovery.rendering.holding import images_per_frame
 from biggan_discovery.rendering.keyframes import Route, chosen_keyframes
 from biggan_discovery.rendering.latent_files import check_latents_file
-from biggan_discovery.rendering.latent_files import save_latents as write_latents
+from biggan_discovery.rendering.latents import save_samples
 from biggan_discovery.rendering.motion import generate
 from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
@@ -177,7 +177,7 @@ def walk(
         report(written)
     if save_latents is not None and kept:
         z, y = (torch.cat(each) for each in zip(*kept, strict=True))
-        write_latents(save_latents, z, y, num_classes=network.num_classes, num_layers=network.num_layers)
+        save_samples(save_latents, network, z, y)
     return target.out
 
 

@@ -51,6 +51,7 @@ def announcement(
     parts = [
         f"{name} by {solver}" if solver else name,
         f"{count} direction{'s' * (count != 1)} in layers {settings.layers}",
+        *([] if generator.space == "z" else [f"space {generator.space}"]),
         *_amount(solver, settings),
         str(generator.device),
         getattr(settings, "precision", None) or str(generator.dtype).removeprefix("torch."),

@@ -18,6 +18,7 @@ from biggan_discovery.directions.activity import random_strengths, stored_change
 from biggan_discovery.directions.layers import layer_shares
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.class_space import in_space
 from biggan_discovery.generators.labels import ClassChoice, class_list
 from biggan_discovery.generators.layer_range import is_each
 from biggan_discovery.generators.mixes import class_title
@@ -58,6 +59,7 @@ def discover(
     generator: FrozenGenerator | str | os.PathLike[str],
     *,
     classes: ClassChoice = None,
+    space: str | None = None,
     method: str | None = None,
     solver: str | None = None,
     directions: int | None = None,
@@ -89,6 +91,8 @@ def discover(
         generator: a frozen generator, or anything that `load_generator` accepts.
         classes: classes to search over: indices, a string such as "cone", "0-2" or "cone:0.7, cube:0.3" (a soft class),
             or class weights; see `class_list`. Defaults to all.
+        space: "z" for directions of z; "class" for directions of the class embedding, "both" for directions of the two
+            together, see `ClassSpace`. Defaults to the generator's, z.
         method: "combined", Hessian Penalty and OroJaR together; "hessian", the Hessian Penalty (Peebles et al. 2020);
             "orojar", Orthogonal Jacobian Regularization (Wei et al. 2021); "sefa" (Shen & Zhou 2021), "ganspace"
             (Härkönen et al. 2020) and "jacobian" (Ramesh et al. 2018), closed-form methods; "random" and "coordinates",
@@ -146,7 +150,7 @@ def discover(
     """
     method = method_or_default(method, solver, settings)
     found_by, solver = check_request(method, solver, settings)
-    generator = loaded(generator)
+    generator = loaded(generator) if space is None else in_space(loaded(generator), space)
     by = f"{method} by {solver}" if solver else method
     asked = {
         "classes": class_list(generator, classes),
@@ -299,6 +303,7 @@ class _Run:
             "generator_sha256": self.generator.sha256,
             "truncation": self.generator.truncation,
             **({"prior": self.generator.prior} if self.generator.prior else {}),
+            **({"space": self.generator.space} if self.generator.space != "z" else {}),
             "method": self.name,
             "solver": self.solver,
             **self.settings.header(),
@@ -350,7 +355,7 @@ class _Run:
         """The directions of a finished search, with their metadata."""
         generator, settings, own = self.generator, self.settings, self.header()
         moved = ("generator", "generator_sha256", "truncation", "classes", "method", "solver", "layers", "seed")
-        origin = {key: own.pop(key) for key in (*moved, *(["prior"] if "prior" in own else []))}
+        origin = {key: own.pop(key) for key in (*moved, *(key for key in ("prior", "space") if key in own))}
         space = generator.search_space(settings.layers)
         objective = getattr(self.method, "objective", None)
         metadata = {

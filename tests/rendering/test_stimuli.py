@@ -24,10 +24,15 @@ def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Console(monkeypatch, capsys)
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_biggan(tmp_path_factory.mktemp("network") / "tiny")
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    save_tiny_biggan("tiny")
+    Path("tiny").symlink_to(tiny)
     A = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     Directions(A, metadata={"generator": "tiny", "names": ["", "hue", ""], "layers": "all"}).save("d.safetensors")
 

@@ -52,6 +52,8 @@ class GANSpace(ClosedForm):
         from biggan_discovery.numerics.streams import Stream
         from biggan_discovery.objectives.samples import draw
 
+        if generator.space != "z":
+            raise UserError("ganspace is the PCA of samples, whose class embeddings do not vary; use sefa or jacobian")
         space = generator.search_space(settings.layers)
         # W = QR with orthonormal columns in Q: the outputs Wz and Rz have the same principal variances and coordinates,
         # and R has no more rows than z has coordinates.

@@ -50,7 +50,7 @@ Examples:
 """
 
 
-_OF_PICTURES = ("transfer", "curved", "easing", "columns", "scale")
+_OF_PICTURES = ("transfer", "curved", "maps", "easing", "columns", "scale")
 
 
 @click.command("visualize", cls=Grouped, epilog=_EXAMPLES)
@@ -182,7 +182,7 @@ def _refuse_pictures(path: str | None, **options: Any) -> None:
     """Refuse options of pictures beside --frames-out, which would do nothing."""
     if path is None:
         raise UserError("--frames-out needs DIRECTIONS")
-    for name in ("out", "form", "per_direction", "transfer", "curved", "columns", "scale"):
+    for name in ("out", "form", "per_direction", "transfer", "curved", "maps", "columns", "scale"):
         if options[name]:
             option = "format" if name == "form" else name.replace("_", "-")
             raise UserError(f"--{option} does nothing with --frames-out, which writes each image by itself")

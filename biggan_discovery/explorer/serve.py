@@ -52,7 +52,7 @@ def explore(
         announce: called with the address of the page, when it can be opened.
 
     Raises:
-        UserError: a file or the first one's generator cannot be read, or the port is taken.
+        UserError: a file or its generator cannot be read, or the port is taken.
         KeyboardInterrupt: Ctrl-C.
     """
     compute = Compute()
@@ -65,7 +65,8 @@ def explore(
         mirror=mirror,
     )
     sources = open_sources(paths, generators)
-    sources[0].generator()  # What is wrong with it is said before a page is opened.
+    for source in sources:
+        source.generator()  # What is wrong with it, and a download, is said before a page is opened.
     token = user_token()
     with contextlib.closing(_bound(port)) as listener:
         # Lines about each picture would bury those that matter.

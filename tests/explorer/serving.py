@@ -49,9 +49,11 @@ class Served:
         port: where.
     """
 
-    def __init__(self, *paths: Path, port: int = 0):
+    def __init__(self, *paths: Path, port: int = 0, generator: str | None = None):
         self.compute = Compute()
-        generators = Generators(lambda network: network.register_forward_pre_hook(self.compute.give_way), device="cpu")
+        generators = Generators(
+            lambda network: network.register_forward_pre_hook(self.compute.give_way), generator, device="cpu"
+        )
         self.sources = open_sources([str(path) for path in paths], generators)
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -441,3 +441,38 @@ def test_several_files_are_shown(folder: Path, tmp_path: Path) -> None:
             assert len(page.ask("open", file=1)["directions"]) == 2
     finally:
         served.stop()
+
+
+CODE = """
+import torch
+from torch import nn
+torch.manual_seed(3)
+G = nn.Sequential(nn.Linear(4, 8 * 8), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+G.z_dim = 4
+"""
+
+
+def test_a_network_of_ones_own_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_gan.py").write_text(CODE)
+    Directions(torch.eye(3, 4)).save("mine.safetensors")
+    served = Served(Path("mine.safetensors"), generator="my_gan.py:G")
+    try:
+        with served.page() as page:
+            about = page.ask("open")["generator"]
+            assert (about["classes"], about["layer_words"], about["layers"]) == ([], [], 1)
+            found = page.ask("draw", view={"edits": [[1, 1, None]], "pick": [0, 1]})
+            space: dict[str, Any] = {}
+            exec(CODE, space)
+            z = sample_latents(served.sources[0].generator(), 2, 0) + torch.eye(3, 4)[1]
+            with torch.no_grad():
+                expected = to_uint8(space["G"](z))
+            assert np.abs(found["pixels"].astype(int) - expected).max() <= 1
+            assert found["names"] == ["", ""]
+            page.send("strips", rows=[0])
+            assert page.hear("strip", "error")["type"] == "strip"
+            command = page.ask("export", form="png", view={"edits": [[1, 1, None]]})["command"]
+            assert "--generator my_gan.py:G" in command
+            cli.main([*shlex.split(command)[1:], "--quiet"], standalone_mode=False)
+    finally:
+        served.stop()

@@ -27,6 +27,7 @@ from biggan_discovery.files import atomic_write
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.generators.labels import class_list
+from biggan_discovery.generators.mixes import Class
 from tests.generators import real_networks
 
 NETWORKS = ("celeba64-dcgan", "cifar32-biggan")
@@ -108,7 +109,7 @@ def network(name: str, device: str = "cpu") -> FrozenGenerator:
     return FunctionGenerator(made, z_dim=first.in_channels, projections=first.weight.flatten(1).T, name=name)
 
 
-def _matrices(generator: FrozenGenerator, classes: list[int], count: int, folder: Path) -> UnseenMatrices:
+def _matrices(generator: FrozenGenerator, classes: list[Class], count: int, folder: Path) -> UnseenMatrices:
     """Matrices at `count` latents, measured two at a time and kept."""
     hessians, products = [], []
     for part in range(-(-count // 2)):
@@ -125,7 +126,7 @@ def _matrices(generator: FrozenGenerator, classes: list[int], count: int, folder
 
 
 def _run(
-    generator: FrozenGenerator, classes: list[int], asked: dict[str, Any], seed: int, folder: Path
+    generator: FrozenGenerator, classes: list[Class], asked: dict[str, Any], seed: int, folder: Path
 ) -> tuple[Directions, float]:
     """The directions of a method and seed, and the seconds of the last session that searched for them."""
     begin = time.monotonic()

@@ -135,7 +135,7 @@ def _prepare(
     z_dim, classes = generator.z_dim, list(range(generator.num_classes))
     if name == "ours":
         settings = AdamSettings(
-            classes=classes,
+            classes=[*classes],
             layers=parse_layers("all", generator.num_layers),
             directions=z_dim,
             seed=0,

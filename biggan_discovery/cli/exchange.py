@@ -65,6 +65,9 @@ Examples:
   COMMAND two.csv --out two.safetensors --generator scenes-64 --names "hue,size"
   COMMAND A.pt --out A.safetensors --generator brock-128 --layers mid --class 207
   COMMAND eigenvectors.npy --out pca.safetensors --generator scenes-64 --transpose
+  COMMAND deformator_0.pt --out voynov.safetensors --annotations human_annotation.txt
+  COMMAND ds.pth --out vocabulary.safetensors --annotations annotations.csv --orthogonalize none
+      directions that other people named
   COMMAND our_goldens_mid.pt --out goldens-mid.safetensors
       a published matrix, recognized by its content
 """
@@ -81,6 +84,12 @@ _ORTHOGONALIZE = Name(ORTHOGONALIZE)
     truncation_option("1"),
     click.option("--path-size", type=POSITIVE_FLOAT, help="Extent to each side in films."),
     click.option("--names", metavar='"A,B,..."', help="Name per direction; empty for none."),
+    click.option(
+        "--annotations",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="People's words instead: human_annotation.txt, or a CSV with d_id and annotation.",
+    ),
 )
 @group(
     "How to read the matrix",
@@ -119,6 +128,7 @@ def import_command(
     truncation: float | None,
     path_size: float | None,
     names: str | None,
+    annotations: Path | None,
     orthogonalize: str,
     orthonormal: bool,
     transpose: bool | None,
@@ -138,9 +148,12 @@ def import_command(
     path size and names are filled in unless given.
     """
     from biggan_discovery.directions import import_matrix
+    from biggan_discovery.directions.annotations import annotate
     from biggan_discovery.directions.published import GENERATOR, SIZES, find_preset
 
     _refuse_same_file(file, out)
+    if annotations is not None and names is not None:
+        raise UserError("--names and --annotations both name directions; give one of them")
     if not overwrite:
         _refuse_to_lose_names(out)
     found = find_preset(preset, file)
@@ -176,6 +189,7 @@ def import_command(
     if found and names is None:
         for index, name in found[1].names.items():
             directions.rename(index, name)
+    named = 0 if annotations is None else annotate(directions, annotations)
     directions.save(out)
     of = f" of {generator}" if generator else ""
     click.echo(f"read {directions.metadata['read_as']}")
@@ -183,6 +197,8 @@ def import_command(
         click.echo(f"{out} does not say which generator its directions are for; give --generator, here or to use it")
     if found:
         output.status(f"{file} is {found[0]}: {found[1].source}")
+    if annotations is not None:
+        output.status(f"{named} of {len(directions)} directions are named by {annotations}")
     output.status(f"wrote {out}: {len(directions)} directions × {directions.z_dim}{of}")
 
 

@@ -21,7 +21,6 @@ from biggan_discovery.explorer.view import View
 from biggan_discovery.files import atomic_write, make_folder
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.numerics.trial import try_out
-from biggan_discovery.rendering.latent_files import load_samples
 from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.reports.sets import file_labels
 
@@ -50,7 +49,7 @@ class Generators:
         **options: Any,
     ):
         self._prepare, self.name, self.truncation, self._options = prepare, generator, truncation, options
-        self._kept: OrderedDict[tuple[str, float | None], FrozenGenerator] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, float | None, str | None], FrozenGenerator] = OrderedDict()
 
     def of(self, directions: Directions, truncation: float | None = None) -> FrozenGenerator:
         """The generator of some directions.
@@ -59,7 +58,8 @@ class Generators:
             UserError: see `load_generator_for`, or it does not fit.
         """
         chosen = truncation or self.truncation or directions.metadata.get("truncation")
-        key = str(self.name or directions.metadata.get("generator")), chosen
+        known = directions.metadata
+        key = str(self.name or known.get("generator")), chosen, known.get("space")
         if key not in self._kept:
             generator = load_generator_for(directions, self.name, truncation=chosen, **self._options)
             check_fits(directions, generator)
@@ -196,13 +196,12 @@ class Source:
         path = self.folder / "latents" / f"{key}-{_safe(name)}"
         make_folder(path.parent)
         atomic_write(path, content)
-        generator = self.generator()
         try:
-            z, _ = load_samples(path, generator.z_dim, generator.num_layers)
+            count = len(chosen_samples(self.generator(), None, self.directions, latents=path))
         except UserError as error:
             path.unlink(missing_ok=True)
             raise UserError(str(error).replace(str(path), name[:60])) from error
-        return key, len(z)
+        return key, count
 
     def latents(self, key: str) -> Path:
         """The file with some latents.

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from biggan_discovery import Directions, load_generator
+from biggan_discovery import Directions, discover, load_generator
 from biggan_discovery.cli import cli
 from biggan_discovery.directions import changing
 from biggan_discovery.explorer import gallery, pictures
@@ -439,6 +439,24 @@ def test_several_files_are_shown(folder: Path, tmp_path: Path) -> None:
         with served.page() as page:
             assert [each["label"] for each in page.ask("files")["files"]] == ["found", "other"]
             assert len(page.ask("open", file=1)["directions"]) == 2
+    finally:
+        served.stop()
+
+
+def test_directions_of_class_embeddings_stand_beside_those_of_latents(folder: Path, tmp_path: Path) -> None:
+    one, other = save_directions(folder), tmp_path / "classes.safetensors"
+    network = Directions.load(one).metadata["generator"]
+    found = discover(network, method="random", space="class", directions=2, judge=False, quiet=True)
+    found.save(other)
+    served = Served(one, other)
+    try:
+        with served.page() as page:
+            assert page.ask("open", file=1)["type"] == "opened"
+            moved, still = (
+                page.ask("draw", file=1, view={"edits": edits})["pixels"].astype(int) for edits in ([[0, 2, None]], [])
+            )
+            assert np.abs(moved - still).max() > 1
+            assert np.abs(still - page.draw()).max() <= 1
     finally:
         served.stop()
 

@@ -113,8 +113,8 @@ COMMANDS = {
     "evaluate": "evaluate {found} --metrics hessian --out {out}/report --quiet",
     "compare": "compare {found} {other} --out {out}/comparison --quiet",
 }
-SERVED = {"explore"}
-"""Tried in `tests/explorer/test_device.py`, as it ends with a signal only."""
+ELSEWHERE = {"explore", "train"}
+"""Tried in `tests/explorer`, as it ends with a signal only, and in `tests/training`, as it makes its own network."""
 WITHOUT_DEVICE = {"classes", "export", "export-onnx", "generators", "import", "name"}
 """They compute no images, or on the CPU only, and have no `--device`."""
 
@@ -148,8 +148,8 @@ def test_every_command_with_a_device_is_tried() -> None:
         assert command is not None
         return any(parameter.name == "device" for parameter in command.params)
 
-    assert {name for name in _COMMANDS if has_device(name)} == COMMANDS.keys() | SERVED
-    assert _COMMANDS.keys() - COMMANDS.keys() == WITHOUT_DEVICE | SERVED
+    assert {name for name in _COMMANDS if has_device(name)} == COMMANDS.keys() | ELSEWHERE
+    assert _COMMANDS.keys() - COMMANDS.keys() == WITHOUT_DEVICE | ELSEWHERE
 
 
 def test_every_public_name_is_used() -> None:

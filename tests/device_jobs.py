@@ -22,7 +22,7 @@ from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
 from biggan_discovery.objectives.table import OBJECTIVES
-from biggan_discovery.rendering import curved_paths, edited, equal_path_sizes, leading_directions, move, traversal
+from biggan_discovery.rendering import curved_paths, edited, equal_path_sizes, leading_directions, move, traversal, walk
 from biggan_discovery.runs.folder import State
 from biggan_discovery.search import precision
 from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION
@@ -187,6 +187,8 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "film": {"suffix": ".gif"},
     "each direction its file": {"suffix": "", "per_direction": True, "format": "png"},
     "transfer": {"transfer": True, "only": [1]},
+    "soft classes": {"classes": [((0, 0.25), (4, 0.75)), 2]},
+    "soft classes, brock": {"classes": [((0, 0.25), (4, 0.75)), 2], "network": "brock", "transfer": True, "only": [1]},
     "curved": {"network": "function", "curved": True, "path_size": 0.5, "frames": 3, "only": [0]},
     "curved without directions": {"curved": True, "known": False, "path_size": 0.25, "only": [0], "samples": 1},
     "path size auto": {"path_size": "auto", "only": [0, 1], "samples": 1},
@@ -205,6 +207,16 @@ def _edit(bench: Bench, title: str, edits: Any, suffix: str = ".png", **options:
     out = bench.folder / f"{title}{suffix}"
     made = bd.edit(bench.generator("deep"), directions, edits, out, save_latents=kept, frames=4, quiet=True, **options)
     return [*_pictures(made), np.load(kept)]
+
+
+def _walked(bench: Bench, title: str, **options: Any) -> Tensor:
+    """Latents of the frames of a walk; the film is made of them as all are."""
+    kept = bench.folder / f"{title}.npz"
+    options = {"steps": 2, "moves": {0: [0.0, 1.0]}, "classes": [0, ((1, 0.5), (2, 0.5))], "quiet": True, **options}
+    directions, out = bench.shared / "deep-0.safetensors", bench.folder / f"{title}.webp"
+    walk(bench.generator("deep"), out, directions=directions, seeds=[0, 1], save_latents=kept, **options)
+    with np.load(kept) as arrays:
+        return torch.from_numpy(np.concatenate((arrays["z"], arrays["y"]), axis=1))
 
 
 def _contact_sheet(bench: Bench) -> list[np.ndarray]:
@@ -375,6 +387,12 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["edit"] = functools.partial(_edit, title="still", edits={0: 2.0, "camera": -1.0})
     edits = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=edits, suffix=".gif", samples=2)
+    jobs["walk"] = functools.partial(_walked, title="straight", hold=[1])
+    jobs["walk around"] = functools.partial(_walked, title="around", path="great-circle")
+    jobs["walk on a small circle"] = functools.partial(_walked, title="small", path="small-circle", reference=1)
+    for network in ("deep", "brock"):
+        settings = {"method": "jacobian", "samples": 2, "directions": 2, "space": "class"}
+        jobs[f"class space, {network}"] = functools.partial(_discover, network=network, **settings)
     jobs["samples"] = _contact_sheet
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])

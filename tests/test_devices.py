@@ -90,7 +90,8 @@ def test_a_job_gives_the_result_of_the_cpu(
 
 COMPUTING = {
     *(job for job in JOBS if job.startswith(("function: ", "precision auto"))),
-    *("draw curved", "draw path size auto", "edit", "samples", "parts of drawing"),
+    *("draw curved", "draw path size auto", "draw soft classes", "edit", "samples", "parts of drawing"),
+    *("walk", "walk around", "walk on a small circle", "class space, deep"),
     *("evaluate", "compare", "penalties", "directions", "orthonormalize", "generators"),
 }
 """Jobs with arithmetic of their own: each method, metric and public function. Known factors are computed on the CPU."""
@@ -109,6 +110,7 @@ COMMANDS = {
     "discover": "discover --generator {deep} --samples 2 --out {out}/run --quiet",
     "visualize": "visualize {found} --samples 1 --frames 3 --path-size 1 --out {out}/film.png --quiet",
     "edit": "edit {found} --set 1=2 --set hue=1 --out {out}/edit.png --quiet",
+    "walk": "walk {found} --seeds 0,1 --move hue=0:1 --steps 2 --out {out}/walk.webp --quiet",
     "samples": "samples {found} --samples 2 --out {out}/samples.png --quiet",
     "evaluate": "evaluate {found} --metrics hessian --out {out}/report --quiet",
     "compare": "compare {found} {other} --out {out}/comparison --quiet",

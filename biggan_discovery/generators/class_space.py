@@ -67,7 +67,7 @@ class ClassSpace(FrozenGenerator):
         self._settings = inner.defaults()  # pyright: ignore[reportAttributeAccessIssue]
         self._space = space
         self.latent_size = inner.latent_size
-        self.scale = float(table.double().var(dim=0, correction=0).mean().sqrt())
+        self.scale = float(table.cpu().double().var(dim=0, correction=0).mean().sqrt())
 
     @property
     def inner(self) -> BigGANBase:

@@ -16,7 +16,7 @@ from biggan_discovery.directions.defaults import layers_of
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import in_float64
+from biggan_discovery.numerics.arithmetic import in_float64, widest
 from biggan_discovery.rendering.captions import amount_text, direction_title
 from biggan_discovery.rendering.envelopes import Envelope, read_envelopes, spread
 from biggan_discovery.rendering.holding import held_amounts
@@ -112,7 +112,7 @@ class Steering:
 
     def _shifted(self, z: Tensor, row: int, amounts: Tensor) -> Tensor:
         q = in_float64(self._directions.row(row).to(z.device))
-        delta = (_as_rows(amounts.to(q), z)[..., None] * q).to(z)
+        delta = (_as_rows(amounts, z)[..., None] * q).to(z)
         return self._generator.shift(z, delta, self._layers(row))
 
     def _layers(self, row: int) -> LayerRange:
@@ -121,7 +121,7 @@ class Steering:
 
 def _as_rows(amounts: Tensor, z: Tensor) -> Tensor:
     """Amounts (N,) for each latent of z (N, ..., n)."""
-    return amounts.to(z.device).view(-1, *[1] * (z.ndim - 2)).expand(z.shape[:-1])
+    return amounts.to(widest(z.device)).view(-1, *[1] * (z.ndim - 2)).expand(z.shape[:-1])
 
 
 def tracks_of(

@@ -193,9 +193,19 @@ def rows_of(table: Tensor, y: Tensor) -> Tensor:
     """
     if not y.is_floating_point():
         return table[y]
-    exact = table if table.device.type == "mps" else table.double()
+    exact = table.double() if _has_float64(table.device) else table
     sums = linear_by_row(y.flatten(0, -2).to(exact), exact.T, exact.new_zeros(exact.shape[1]))
     return sums.to(table.dtype).unflatten(0, y.shape[:-1])
+
+
+def _has_float64(device: torch.device) -> bool:
+    if device.type in ("cpu", "cuda"):
+        return True
+    try:
+        torch.ones(1, dtype=torch.float64, device=device).add(1)
+    except (RuntimeError, TypeError):
+        return False
+    return True
 
 
 def to_half_precision(network: nn.Module, dtype: torch.dtype) -> bool:

@@ -188,14 +188,14 @@ class ToImages(nn.Module):
 def rows_of(table: Tensor, y: Tensor) -> Tensor:
     """The rows of a table (classes, size) for indices y (N,), or their sums by weights y (..., classes).
 
-    Sums are computed in float64 where there is such, so that neither TF32 nor the batch shows in them, and a one-hot
-    row gives the table's own row bit for bit.
+    Sums are computed in float64, on the CPU if the device has none, so that neither TF32 nor the batch shows in them,
+    and a one-hot row gives the table's own row bit for bit.
     """
     if not y.is_floating_point():
         return table[y]
-    exact = table.double() if _has_float64(table.device) else table
+    exact = (table if _has_float64(table.device) else table.cpu()).double()
     sums = linear_by_row(y.flatten(0, -2).to(exact), exact.T, exact.new_zeros(exact.shape[1]))
-    return sums.to(table.dtype).unflatten(0, y.shape[:-1])
+    return sums.to(table).unflatten(0, y.shape[:-1])
 
 
 def _has_float64(device: torch.device) -> bool:

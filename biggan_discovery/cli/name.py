@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from biggan_discovery import output
-from biggan_discovery.cli.options import Grouped, group
+from biggan_discovery.cli.options import Grouped, group, of_file_generator_option
 from biggan_discovery.errors import UserError
+from biggan_discovery.progress import Progress
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions
@@ -25,7 +26,7 @@ Examples:
   COMMAND runs/demo/directions.safetensors 3 "camera height"
   COMMAND runs/demo/directions.safetensors 3 --note "turns at +2" --range -2,3
   COMMAND runs/demo/directions.safetensors --suggest
-      name those that match a known factor
+      name those that match a known factor, or clearly zoom, shift, turn or recolour the image
   COMMAND runs/demo/directions.safetensors --author "A. Name" --licence CC-BY-4.0
 """
 _WIDTH_OF_KEYS = 11
@@ -43,7 +44,8 @@ _MOST_CLASSES = 20
 )
 @group(
     "Of the file",
-    click.option("--suggest", is_flag=True, help="Name directions after known factors (bundled generators)."),
+    click.option("--suggest", is_flag=True, help="Name directions after known factors, or after edits they make."),
+    of_file_generator_option,
     click.option("--author", metavar="TEXT", help="Who found or named them."),
     click.option("--licence", metavar="TEXT", help="Licence of the file."),
 )
@@ -54,6 +56,7 @@ def name_command(
     note: str | None,
     ends: str | None,
     suggest: bool,
+    generator: str | None,
     author: str | None,
     licence: str | None,
 ) -> None:
@@ -78,7 +81,7 @@ def name_command(
         if index is not None:
             _change(directions, index, name, note, ends)
         if suggest:
-            _suggest(directions)
+            _suggest(directions, generator)
         directions.credit(author=author, licence=licence)
     if name is not None:
         called = directions.names[index or 0]
@@ -101,19 +104,26 @@ def _change(directions: Directions, index: int, name: str | None, note: str | No
         directions.recommend(index, _range(ends))
 
 
-def _suggest(directions: Directions) -> None:
+def _suggest(directions: Directions, generator_name: str | None) -> None:
     from biggan_discovery.directions.defaults import load_generator_for
-    from biggan_discovery.evaluation.suggestions import suggest_names
-    from biggan_discovery.generators.remote import REMOTE
+    from biggan_discovery.evaluation.suggestions import suggest_from_changes, suggest_names, suggestion_cost
 
-    generator = directions.metadata.get("generator")
-    if generator in REMOTE:  # Nothing is downloaded for this.
-        raise UserError(f"the factors of {generator} are not known; look at the directions and name them yourself")
-    named = suggest_names(directions, load_generator_for(directions, device="cpu"))
-    for index in named:
-        output.status(f"direction {index}: {directions.names[index]!r}, {directions.notes[index]}")
-    if not named:
-        output.status("no unnamed direction matches a known factor")
+    generator = load_generator_for(directions, generator_name, offline=True)  # Nothing is downloaded for this.
+    if generator.true_directions is not None:
+        named = suggest_names(directions, generator)
+        for index in named:
+            output.status(f"direction {index}: {directions.names[index]!r}, {directions.notes[index]}")
+        if not named:
+            output.status("no unnamed direction matches a known factor")
+        return
+    with Progress(suggestion_cost(directions), "comparing with simple edits", unit="image") as progress:
+        suggested = suggest_from_changes(directions, generator, progress=progress)
+    for each in suggested:
+        about = directions.notes[each.direction] if each.named else f"nearest {each.edit}, cosine {each.cosine:.2f}"
+        name = repr(directions.names[each.direction]) if each.named else "unnamed"
+        output.status(f"direction {each.direction}: {name}, {about}")
+    if not suggested:
+        output.status("all directions have names")
 
 
 def _range(text: str) -> tuple[float, float] | None:

@@ -27,7 +27,7 @@ ERROR_ANGLE = "error_angle"
 DETERMINED = 15.0  # degrees; a direction with a larger error angle says more about the seed than about the network
 FLAGS = ("starred", "hidden")
 """Keys of what people marked: a flag for each direction."""
-EFFECTS = ("region_share", "projected", "target_cosine")
+EFFECTS = ("region_share", "projected", "target_cosine", "target_per_step")
 """Names that methods give to other figures of directions."""
 PER_DIRECTION = (
     *("names", "notes", "recommended_range", "direction_layers", ERROR_ANGLE),

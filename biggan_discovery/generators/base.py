@@ -264,6 +264,20 @@ class FrozenGenerator(nn.Module, abc.ABC):
             "FunctionGenerator its weight as projections"
         )
 
+    def first_layer(self) -> tuple[Float[Tensor, "C H W n"], Float[Tensor, "C H W"]]:
+        """Weights and biases of the first linear layer, by channel and place of its output.
+
+        Returns:
+            (C, H, W, n) and (C, H, W), where n is the number of coordinates that the layer sees, the first ones of z;
+            without grad.
+
+        Raises:
+            UserError: a generator whose first layer is not known to have places.
+        """
+        raise UserError(
+            f"the first linear layer of {self.name!r} is not known as a layer of places; use --fit jacobian"
+        )
+
     def _per_layer(self, z: Tensor) -> Tensor:
         return z if z.ndim == 3 else z[..., None, :].expand(*z.shape[:-1], self.num_layers, self.z_dim)
 

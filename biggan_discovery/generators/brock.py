@@ -92,6 +92,11 @@ class BrockBigGAN(BigGANBase):
         reached = to_layer_range(layers, self.num_layers)
         return torch.block_diag(*(of_z for of_z, _ in self._layer_weights(reached)))
 
+    def first_layer(self) -> tuple[Tensor, Tensor]:
+        """Of the first chunk of z. See `FrozenGenerator.first_layer`."""
+        linear, places = cast(_Network, self.network).linear, (-1, _FIRST_SIZE, _FIRST_SIZE)
+        return linear.weight.detach().unflatten(0, places), linear.bias.detach().unflatten(0, places)
+
     def begin_shifted(self, z: Tensor, y: Tensor, shift: Tensor | None) -> tuple[Tensor, ...]:
         """See `BigGANBase`."""
         latents = [z] * self.num_layers if z.ndim == 2 else z.unbind(1)

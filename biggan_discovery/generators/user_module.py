@@ -111,7 +111,7 @@ def _imported(source: str) -> ModuleType:
     """The module of a file, which is re-run, or an importable module."""
     if _MODULE.fullmatch(f"{source}:G"):
         _check_found(source)
-        with _one_line(source):
+        with one_line(source):
             return importlib.import_module(source)
     path = existing_file(source)
     # A unique name, so that a file called like an installed package does not replace it.
@@ -120,10 +120,29 @@ def _imported(source: str) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # Data classes and pickle look their module up.
-    with _one_line(source):
+    with one_line(source):
         # Not by its loader, whose cached bytecode may be of a file that has changed within the same second.
         exec(compile(path.read_bytes(), source, "exec"), module.__dict__)
     return module
+
+
+def load_attribute(text: str) -> Any:
+    """A function or value of a user's Python code, whose import runs it.
+
+    Args:
+        text: FILE.py:NAME or module:NAME, from the user and never from a file.
+
+    Raises:
+        UserError: the text is neither, the module is not found or raises, or has no such attribute.
+    """
+    if not _recognises(Path(text)):
+        raise UserError(f"{text[:100]!r} is not Python code; write my_file.py:name or module:name")
+    source, _, attribute = text.rpartition(":")
+    is_file = bool(_FILE.fullmatch(text))
+    source = str(absolute(Path(source))) if is_file else source
+    folder = Path(source).parent if is_file else Path.cwd()
+    with _import_path(folder), _own_neighbours(folder) if is_file else contextlib.nullcontext():
+        return _attribute(_imported(source), source, attribute)
 
 
 def _check_found(source: str) -> None:
@@ -132,7 +151,7 @@ def _check_found(source: str) -> None:
     places: list[str] | None = None
     for depth, word in enumerate(packages, start=1):
         name = ".".join(packages[:depth])
-        with _one_line(name):
+        with one_line(name):
             found = importlib.util.find_spec(name)
         if found is None:
             known = [each.name for each in pkgutil.iter_modules(places)]
@@ -144,7 +163,7 @@ def _check_found(source: str) -> None:
 
 
 @contextlib.contextmanager
-def _one_line(source: str) -> Iterator[None]:
+def one_line(source: str) -> Iterator[None]:
     """Turn any error of the user's code into one line with its location."""
     try:
         yield
@@ -186,7 +205,7 @@ def _made(found: Any, name: str) -> Any:
     if isinstance(found, type) and not _needs_nothing(found):
         attribute = name.rpartition(":")[2]
         raise UserError(f"{name} needs arguments; write def make(): return {attribute}(...) and give FILE.py:make")
-    with _one_line(name.rpartition(":")[0]):
+    with one_line(name.rpartition(":")[0]):
         return found()
 
 
@@ -218,7 +237,7 @@ def _wrapped(fn: Any, name: str) -> FrozenGenerator:
             f"the z_dim of {name} is unknown; write generator = FunctionGenerator({attribute}, z_dim=...) in a file "
             f"(from biggan_discovery import FunctionGenerator) and give FILE.py:generator, or set {attribute}.z_dim"
         )
-    with _one_line(name.rpartition(":")[0]):
+    with one_line(name.rpartition(":")[0]):
         network: Any = fn
         prior = getattr(unwrapped(fn), "prior", None)
         given: dict[str, Any] = {"prior": prior} if isinstance(prior, str) else {}

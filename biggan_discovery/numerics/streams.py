@@ -36,6 +36,8 @@ class Stream(IntEnum):
     TRAINING_RENDERS = 11
     HELD_OUT_EFFECTS = 20
     """Latents at which a method measures what its directions do, other than those it found them on."""
+    SUGGESTIONS = 21
+    """Latents at which changes are compared with simple edits."""
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102

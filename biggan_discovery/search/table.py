@@ -26,12 +26,14 @@ CLOSED_FORMS = {
     "jacobian": "biggan_discovery.search.methods.jacobian:Jacobian",
     "region": "biggan_discovery.search.methods.region:ReSeFa",
     "avoid": "biggan_discovery.search.methods.avoid:Avoid",
+    "score": "biggan_discovery.search.methods.score:Score",
+    "target": "biggan_discovery.search.methods.target:Target",
     "random": "biggan_discovery.search.methods.baselines:Random",
     "coordinates": "biggan_discovery.search.methods.baselines:Coordinates",
 }
 """The location of each closed-form method. The other methods are objectives, see `objectives.table`."""
 
-IMPLIED = {"avoid": "avoid", "region": "region", "mask": "region"}
+IMPLIED = {"target": "target", "score": "score", "avoid": "avoid", "region": "region", "mask": "region"}
 """Settings that say which method is meant, in order of precedence."""
 
 COMBINED = "combined"

@@ -13,8 +13,10 @@ MODULES = [
     f"biggan_discovery.{name}"
     for name in (
         "directions",
+        "evaluation.effects",
         "evaluation.metrics",
         "evaluation.samples",
+        "evaluation.suggestions",
         "generators.base",
         "generators.class_space",
         "generators.batching",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64
@@ -22,6 +22,7 @@ from biggan_discovery.progress import Progress
 _STEP = 0.1  # between the images of a central difference
 
 
+@runtime_checkable
 class RegionalEdit(Protocol):
     """An edit of a part of the image: its name in `numerics.tangents.EDITS`, and the weights of the part."""
 

@@ -61,6 +61,7 @@ class Score(ClosedForm):
         if settings.directions != 1:
             raise UserError(f"directions is {settings.directions}; a score has 1 direction")
         check_room_for_samples(generator, settings.samples, 0, 1, "--samples")
+        _checked_score(settings.score)
 
     def find(self, generator: FrozenGenerator, settings: ScoreSettings, *, quiet: bool) -> Found:
         """The direction; how much and how often the score rises is measured at other latents."""

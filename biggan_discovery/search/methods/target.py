@@ -126,6 +126,8 @@ class Target(ClosedForm):
             if EDITS[each.edit].coloured and generator.channels != 3:
                 raise UserError(f"{each.edit} needs red, green and blue; these images are grey")
         check_room_for_samples(generator, settings.samples, 0, 1, "--samples")
+        if settings.fit == FIRST_LAYER:
+            _first_layer_fit(generator, wanted, settings)
 
     def find(self, generator: FrozenGenerator, settings: TargetSettings, *, quiet: bool) -> Found:
         """Fit; the cosine between wanted and given changes is measured at other latents."""

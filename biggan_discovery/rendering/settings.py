@@ -89,21 +89,36 @@ def append_to_gif(path: Path, text: str) -> None:
 
 
 def append_to_webp(path: Path, text: str) -> None:
-    """Add settings to an extended WebP, as the image description of an Exif chunk."""
+    """Add settings to a WebP, as the image description of an Exif chunk."""
     exif = Image.Exif()
     exif[_DESCRIPTION] = text
     content = exif.tobytes().removeprefix(b"Exif\0\0")
     chunk = b"EXIF" + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+    _extend_webp(path)
     with path.open("r+b") as file:
         start = file.read(21)
-        if start[:4] != b"RIFF" or start[12:16] != b"VP8X":
-            raise OSError(f"{path} does not begin as an animated WebP does")
         file.seek(20)
         file.write(bytes([start[20] | _EXIF_FLAG]))
         end = file.seek(0, os.SEEK_END)
         file.write(chunk)
         file.seek(4)
         file.write(struct.pack("<I", end + len(chunk) - 8))
+
+
+def _extend_webp(path: Path) -> None:
+    """Give a WebP the header that further chunks need; encoders leave it out if all frames of a film are the same."""
+    content = path.read_bytes()
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        raise OSError(f"{path} does not begin as a WebP does")
+    if content[12:16] == b"VP8X":
+        return
+    with Image.open(path) as image:
+        width, height = image.size
+    header = (
+        b"VP8X" + struct.pack("<II", 10, 0) + b"".join((side - 1).to_bytes(3, "little") for side in (width, height))
+    )
+    chunks = b"WEBP" + header + content[12:]
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
 
 
 def _joined(pieces: bytes) -> bytes:

@@ -133,3 +133,16 @@ def test_frames_do_not_go_among_other_files(tmp_path: Path) -> None:
         open_writer(tmp_path, 10, form="frames"),
     ):
         pass
+
+
+def test_a_webp_in_which_nothing_moves_keeps_its_settings(tmp_path: Path) -> None:
+    """Encoders write a still of it, without the header that further chunks need."""
+    frame = np.full((16, 24, 3), 200, np.uint8)
+    with open_writer(tmp_path / "still.webp", 10, note=settings_text({"seed": 7})) as writer:
+        for _ in range(3):
+            writer.add(frame)
+    assert settings_of(tmp_path / "still.webp")["seed"] == 7
+    with Image.open(tmp_path / "still.webp") as image:
+        image.load()
+        assert image.size == (24, 16)
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - frame).max() < 8

@@ -230,6 +230,16 @@ def test_the_gallery_is_sorted_filtered_and_opened(tab: Tab) -> None:
     page.click(".card[data-row='5'] .strip")
     page.wait_for_selector(DRAWN)
     expect(page.locator("#move-5")).to_be_focused()
+    tab.type_amount(5, "1.5")
+    page.go_back()
+    expect(page.locator("#gallery")).to_be_visible()
+    expect(page.locator("#to-gallery")).to_have_attribute("aria-current", "page")
+    page.click(".card[data-row='1'] .strip")
+    tab.rests()
+    assert (tab.amount(5), tab.amount(1)) == (1.5, 0)
+    page.evaluate("location.hash = '#editor&set=1=-0.5'")  # As an address that is typed.
+    expect(page.locator(".move")).to_have_count(1)
+    assert tab.amount(1) == -0.5
 
 
 def test_samples_classes_pad_and_variations(tab: Tab) -> None:

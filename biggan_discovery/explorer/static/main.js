@@ -37,8 +37,10 @@ function show({ draft = false } = {}) {
   document.body.dataset.page = state.page;
   find("#gallery").hidden = editor;
   find("#editor").hidden = !editor;
-  find("#to-gallery").toggleAttribute("aria-current", !editor);
-  find("#to-editor").toggleAttribute("aria-current", editor);
+  for (const [button, here] of [[find("#to-gallery"), !editor], [find("#to-editor"), editor]]) {
+    if (here) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
   if (!model.about) return;
   moves.refresh({ draft });
   pad.refresh({ draft });
@@ -80,14 +82,19 @@ function opened() {
   find("#file").replaceChildren(...generator.files.map((file, index) => el("option", { value: index }, file.label)));
   find("#file").value = model.file;
   find("#file-label").hidden = generator.files.length < 2;
-  const edits = store.state.edits.filter((edit) => about.directions[edit.row]);
-  if (edits.length < store.state.edits.length) notice("Some directions of this link are not in the file.", { kind: "error" });
-  const padded = store.state.pad?.every((row) => about.directions[row]) ? store.state.pad : null;
-  store.state = { ...store.state, edits, pad: padded, file: generator.files.length > 1 ? about.label : "" };
+  store.state = { ...inFile(store.state), file: generator.files.length > 1 ? about.label : "" };
   locked();
   gallery.build();
   moves.build();
   show();
+}
+
+/** A state without directions that the file does not have. */
+function inFile(state) {
+  const { directions } = model.about;
+  const edits = state.edits.filter((edit) => directions[edit.row]);
+  if (edits.length < state.edits.length) notice("Some directions of this link are not in the file.", { kind: "error" });
+  return { ...state, edits, pad: state.pad?.every((row) => directions[row]) ? state.pad : null };
 }
 
 function locked() {
@@ -96,6 +103,10 @@ function locked() {
   find("#locked span").textContent = model.about.locked ? `Names cannot be saved: ${model.about.locked}.` : "";
 }
 
+find("#skip").onclick = (event) => {
+  event.preventDefault(); // The address is the state.
+  find("#main").focus();
+};
 find("#to-gallery").onclick = () => go("gallery");
 find("#to-editor").onclick = () => go("editor");
 find("#undo").onclick = store.undo;
@@ -121,10 +132,22 @@ find("#copy-file").onclick = async () => {
 };
 
 store.addEventListener("change", (event) => show(event.detail));
-store.addEventListener("commit", () => history.replaceState(null, "", toHash(store.state)));
-window.addEventListener("hashchange", () => {
-  if (location.hash === toHash(store.state) || location.hash === "#main") return;
-  store.load(fromHash(location.hash));
+store.addEventListener("commit", () => {
+  const turned = location.hash && fromHash(location.hash).page !== store.state.page;
+  history[turned ? "pushState" : "replaceState"]("own", "", toHash(store.state)); // Back goes to the other page.
+});
+window.addEventListener("popstate", (event) => {
+  if (!model.about) return;
+  const state = fromHash(location.hash);
+  if (event.state === "own") {
+    store.set({ page: state.page }); // Sliders stay as they are.
+    return;
+  }
+  if (state.file === store.state.file) {
+    store.set(inFile(state));
+    return;
+  }
+  store.load(state);
   open().catch(failed);
 });
 model.addEventListener("opened", opened);

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.claims.judging import Judges
 from biggan_discovery.files import atomic_path
+from biggan_discovery.training.regularizers.table import NONE, REGULARIZERS
 
 ROWS = {
     "disentanglement": "disentanglement (DCI) ↑",
@@ -31,24 +32,51 @@ ROWS = {
     "pixels": "RMS distance from the renderer ↓",
     "minutes": "minutes of training",
 }
+_NAMES = {NONE: "more training", "hessian": "Hessian Penalty", "orojar": "OroJaR"}
 Found = Mapping[str, Sequence[Mapping[str, Any]]]
+Numbers = Mapping[str, Sequence[float]]  # of all seeds, by the keys of ROWS
 
 
 def table(found: Found, judge: Judges) -> str:
-    """Markdown: a row for each figure, a column for each kind of network, mean ± half the range over seeds."""
+    """Markdown: a row for each figure, a column for each kind of network, mean ± half the range over seeds.
+
+    A second table has the differences from more training without a regularizer, seed by seed.
+    """
     seeds = min(map(len, found.values()))
-    names = {"none": "more training", "hessian": "Hessian Penalty", "orojar": "OroJaR"}
-    lines = ["| | " + " | ".join(names.get(name, name) for name in found) + " |", "|---" * (len(found) + 1) + "|"]
+    names = {name: _NAMES.get(name, name) for name in found}
+    figures = {name: _numbers(found[name]) for name in found}
+    tuned = [name for name in found if name in REGULARIZERS]
+    changes = {name: _changes(figures[name], figures[NONE]) for name in tuned}
+    return "\n".join(
+        [
+            *_rows(figures, names),
+            "",
+            f"{seeds} seed{'s' * (seeds != 1)}, mean ± half the range. On renders that they have not seen, the judges "
+            f"explain {judge.factors_r2:.3f} of the factors' variance, tell {judge.accuracy:.3f} of the classes, and "
+            f"are {judge.pixels:.3f} from the pixels.",
+            "",
+            "Differences from more training, seed by seed:",
+            "",
+            *_rows(changes, names),
+            "",
+        ]
+    )
+
+
+def _numbers(of_seeds: Sequence[Mapping[str, Any]]) -> Numbers:
+    return {key: [float(each[key]) for each in of_seeds] for key in ROWS}
+
+
+def _changes(numbers: Numbers, without: Numbers) -> Numbers:
+    return {key: [one - other for one, other in zip(numbers[key], without[key], strict=True)] for key in ROWS}
+
+
+def _rows(columns: Mapping[str, Numbers], names: Mapping[str, str]) -> list[str]:
+    """The lines of a table."""
+    lines = ["| | " + " | ".join(names[name] for name in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for key, title in ROWS.items():
-        cells = (_cell([float(each[key]) for each in of_seeds]) for of_seeds in found.values())
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        f"{seeds} seeds, mean ± half the range. On renders that they have not seen, the judges explain "
-        f"{judge.factors_r2:.3f} of the factors' variance, tell {judge.accuracy:.3f} of the classes, and are "
-        f"{judge.pixels:.3f} from the pixels.",
-    ]
-    return "\n".join(lines) + "\n"
+        lines.append(f"| {title} | " + " | ".join(_cell(numbers[key]) for numbers in columns.values()) + " |")
+    return lines
 
 
 def heat_maps(found: Found, path: Path) -> None:

@@ -132,6 +132,7 @@ CASES = {
     "discover --score gan.py:nothing": "gan.py has no 'nothing'",
     "discover --score 7": "is not Python code",
     "discover --method score": "needs --score",
+    "name found.safetensors 0 --ranges": "--ranges measures all directions",
     # Folders of runs.
     "discover --out found.safetensors": "found.safetensors",
     "discover --out /dev/null/run": "/dev/null/run",

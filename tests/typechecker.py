@@ -15,6 +15,7 @@ MODULES = [
         "directions",
         "evaluation.effects",
         "evaluation.metrics",
+        "evaluation.ranges",
         "evaluation.samples",
         "evaluation.suggestions",
         "generators.base",

@@ -27,6 +27,8 @@ Examples:
   COMMAND runs/demo/directions.safetensors 3 --note "turns at +2" --range -2,3
   COMMAND runs/demo/directions.safetensors --suggest
       name those that match a known factor, or clearly zoom, shift, turn or recolour the image
+  COMMAND runs/demo/directions.safetensors --ranges
+      measure how far each edit holds
   COMMAND runs/demo/directions.safetensors --author "A. Name" --licence CC-BY-4.0
 """
 _WIDTH_OF_KEYS = 11
@@ -45,6 +47,7 @@ _MOST_CLASSES = 20
 @group(
     "Of the file",
     click.option("--suggest", is_flag=True, help="Name directions after known factors, or after edits they make."),
+    click.option("--ranges", is_flag=True, help="Measure and recommend how far each direction's edit holds."),
     of_file_generator_option,
     click.option("--author", metavar="TEXT", help="Who found or named them."),
     click.option("--licence", metavar="TEXT", help="Licence of the file."),
@@ -56,6 +59,7 @@ def name_command(
     note: str | None,
     ends: str | None,
     suggest: bool,
+    ranges: bool,
     generator: str | None,
     author: str | None,
     licence: str | None,
@@ -71,7 +75,9 @@ def name_command(
         raise UserError("--note and --range are for one direction; give its number or name after the file")
     if suggest and direction is not None:
         raise UserError("--suggest names all directions that it can; leave out DIRECTION and NAME")
-    if all(each is None for each in (name, note, ends, author, licence)) and not suggest:
+    if ranges and direction is not None:
+        raise UserError("--ranges measures all directions; leave out DIRECTION and NAME")
+    if all(each is None for each in (name, note, ends, author, licence)) and not (suggest or ranges):
         directions = Directions.load(file)
         for line in _listing(directions, None if direction is None else directions.index(direction)):
             output.result(line)
@@ -82,12 +88,16 @@ def name_command(
             _change(directions, index, name, note, ends)
         if suggest:
             _suggest(directions, generator)
+        if ranges:
+            _recommend_ranges(directions, generator)
         directions.credit(author=author, licence=licence)
     if name is not None:
         called = directions.names[index or 0]
         output.status(f"{file}: direction {index} {f'is now {called!r}' if called else 'has no name'}")
-    elif not suggest:
-        for line in _about(directions) if index is None else _row(directions, index):
+    elif not suggest or ranges:
+        for line in (
+            _listing(directions, None) if ranges else _about(directions) if index is None else _row(directions, index)
+        ):
             output.status(line)
 
 
@@ -124,6 +134,15 @@ def _suggest(directions: Directions, generator_name: str | None) -> None:
         output.status(f"direction {each.direction}: {name}, {about}")
     if not suggested:
         output.status("all directions have names")
+
+
+def _recommend_ranges(directions: Directions, generator_name: str | None) -> None:
+    from biggan_discovery.directions.defaults import load_generator_for
+    from biggan_discovery.evaluation.ranges import ranges_cost, recommend_ranges
+
+    generator = load_generator_for(directions, generator_name, offline=True)  # Nothing is downloaded for this.
+    with Progress(ranges_cost(directions), "measuring ranges", unit="image") as progress:
+        recommend_ranges(directions, generator, progress=progress)
 
 
 def _range(text: str) -> tuple[float, float] | None:

@@ -38,6 +38,8 @@ class Stream(IntEnum):
     """Latents at which a method measures what its directions do, other than those it found them on."""
     SUGGESTIONS = 21
     """Latents at which changes are compared with simple edits."""
+    RANGES = 22
+    """Latents at which it is measured how far edits hold."""
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102

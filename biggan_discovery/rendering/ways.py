@@ -295,6 +295,8 @@ def equal_reach(
 ) -> dict[int, float]:
     """How far to go along some directions such that all change the image equally, see `equal_path_sizes`.
 
+    No direction goes farther than its recommended range in the file, to the nearer side.
+
     Args:
         generator: the generator.
         directions: the directions.
@@ -326,7 +328,10 @@ def equal_reach(
             progress=progress,
         )
         sizes |= zip(group, found, strict=True)
-    return {row: sizes[row] for row in rows}
+    ends = {row: directions.recommended_ranges[row] for row in rows}
+    return {
+        row: min(sizes[row], *(abs(end) for end in ends[row] or () if end)) if ends[row] else sizes[row] for row in rows
+    }
 
 
 def equal_reach_cost(ndirs: int) -> int:

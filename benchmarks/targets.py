@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from biggan_discovery import Directions, discover, load_generator
 from biggan_discovery.cli.options import POSITIVE_INT
+from biggan_discovery.evaluation.ranges import recommend_ranges
 from biggan_discovery.evaluation.suggestions import suggest_from_changes
 from biggan_discovery.generators import FrozenGenerator
 
@@ -29,7 +30,7 @@ REGIONS = {"upper": "wall hue", "lower": "floor hue", "centre": "object hue"}
 
 @click.command()
 @click.option("--seeds", type=POSITIVE_INT, default=3, show_default=True)
-@click.option("--only", type=click.Choice(["regions", "targets", "names"]), help="One table only.")
+@click.option("--only", type=click.Choice(["regions", "targets", "names", "ranges"]), help="One table only.")
 def benchmark(seeds: int, only: str | None) -> None:
     """Ask for directions with known answers."""
     generator = load_generator(GENERATOR)
@@ -81,6 +82,22 @@ def names(generator: FrozenGenerator, seeds: Sequence[int]) -> None:
     click.echo(f"random directions: {named} of {len(by_seed) * len(rows)} named")
 
 
+def ranges(generator: FrozenGenerator, seeds: Sequence[int]) -> None:
+    """How far the edits of the true directions hold."""
+    assert generator.true_directions is not None
+    rows = normalize(generator.true_directions, dim=1)
+    by_seed = []
+    for seed in seeds:
+        true = Directions(rows, rows, {"settings": {"orthogonalize": "none"}})
+        recommend_ranges(true, generator, seed=seed)
+        by_seed.append(true.recommended_ranges)
+    click.echo("| factor | from | to |\n|---|---|---|")
+    for row, factor in enumerate(generator.factor_names):
+        ends = [each[row] for each in by_seed]
+        lows, highs = zip(*(end for end in ends if end), strict=True)
+        click.echo(f"| {factor} | {spread(lows)} | {spread(highs)} |")
+
+
 def cosine_with(generator: FrozenGenerator, found: Directions, row: int, factor: str) -> float:
     """Cosine between a direction and the true one of a factor."""
     assert generator.true_directions is not None
@@ -98,6 +115,7 @@ TABLES: dict[str, Callable[[FrozenGenerator, Sequence[int]], None]] = {
     "regions": regions,
     "targets": targets,
     "names": names,
+    "ranges": ranges,
 }
 
 if __name__ == "__main__":

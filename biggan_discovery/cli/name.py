@@ -94,10 +94,11 @@ def name_command(
     if name is not None:
         called = directions.names[index or 0]
         output.status(f"{file}: direction {index} {f'is now {called!r}' if called else 'has no name'}")
-    elif not suggest or ranges:
-        for line in (
-            _listing(directions, None) if ranges else _about(directions) if index is None else _row(directions, index)
-        ):
+    elif ranges:
+        for line in _listing(directions, None):
+            output.status(line)
+    elif not suggest:
+        for line in _about(directions) if index is None else _row(directions, index):
             output.status(line)
 
 

@@ -18,7 +18,7 @@ from biggan_discovery.progress import Progress
 
 _STEPS = 8  # to each side
 _LATENTS = 8
-_OTHERS = 32  # samples that tell which statistics are usual
+_OTHERS = 128  # samples that tell which statistics are usual
 _SATURATED = 0.25  # of the first step's change
 _MOST_UNUSUAL = 0.25  # of the latents
 
@@ -37,7 +37,7 @@ def recommend_ranges(
 
     Images of 8 latents are made at 8 steps to each side, up to the root-mean-square length of z. The range ends before
     the step at which the image moves back towards where it came from, adds less than a quarter of what the first step
-    changed, or has, at more than a quarter of the latents, a brightness, contrast or colour spread beyond those of 32
+    changed, or has, at more than a quarter of the latents, a brightness, contrast or colour spread beyond those of 128
     other samples. Each side is at least one step.
 
     Args:

@@ -102,7 +102,19 @@ def _found(directions: bd.Directions) -> dict[str, Any]:
 _FIGURES = ("held_out_penalty", "recovery", "strength", "off_diagonal", "eigenvalues", "singular_values")
 _ADAM: dict[str, Any] = {"solver": ADAM, "steps": 2, "batch": 2, "directions": 4}
 _JOINT: dict[str, Any] = {"solver": JOINT_DIAGONALIZATION, "samples": 2}
-_SETTINGS: dict[str, dict[str, Any]] = {"ganspace": {"samples": 1500}, "jacobian": {"samples": 2, "directions": 4}}
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "ganspace": {"samples": 1500},
+    "jacobian": {"samples": 2, "directions": 4},
+    "region": {"region": "upper", "samples": 2, "directions": 2},
+    "avoid": {"region": "upper", "samples": 2, "avoid": "{network}-0.safetensors"},
+    "score": {"score": "tests.device_jobs:brightness", "samples": 2},
+    "target": {"target": "brighter", "samples": 2},
+}
+
+
+def brightness(images: Tensor) -> Tensor:
+    """A user's score."""
+    return images.mean(dim=(1, 2, 3))
 
 
 _OF_OTHER_NETWORKS = ("hessian by sketches", "hessian, one image at once", "jacobian")
@@ -126,6 +138,8 @@ def _discover(bench: Bench, network: str, **settings: Any) -> dict[str, Any]:
     options = {"judge": False, "quiet": True, "classes": [0, 2], **settings}
     if settings.get("solver") == JOINT_DIAGONALIZATION and "sketches" not in settings:
         options.setdefault("init", bench.shared / f"{network}-0.safetensors")  # Three dimensions take little time.
+    if "avoid" in settings:
+        options["avoid"] = str(bench.shared / settings["avoid"].format(network=network))
     return _found(bd.discover(bench.generator(network), **options))
 
 
@@ -271,7 +285,7 @@ def _penalties(bench: Bench) -> list[Any]:
     """The portable functions, with probes from either side, and their gradients."""
     generator = bench.generator("function")
     results: list[Any] = []
-    for penalty in (bd.hessian_penalty, bd.orojar):
+    for penalty in (bd.hessian_penalty, bd.orojar, bd.spectral_penalty):
         for probes in (None, _random(3, 2, _Z_DIM).sign(), *bench.put(_random(3, 2, _Z_DIM).sign())):
             z, y = bench.put(_random(2, _Z_DIM), torch.tensor([0, 3]))
             drawn = torch.Generator().manual_seed(0)

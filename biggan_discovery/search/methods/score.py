@@ -147,7 +147,7 @@ def _gradient(
     if value.requires_grad:
         gradient = torch.autograd.grad(value.sum(), at, allow_unused=True)[0]
         if gradient is not None and gradient.any():
-            return gradient[0].double().cpu(), 2
+            return gradient[0].cpu().double(), 2
     steps, batch = settings.reach * axes, forward_batch(generator)
     with torch.no_grad():
         above, below = (torch.cat(list(batch.map(of_shifts, sign * steps))).double().cpu() for sign in (1, -1))

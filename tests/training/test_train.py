@@ -234,7 +234,7 @@ def classifier() -> torch.nn.Module:
     """A network that tells the shapes of real images apart."""
     x, y = draw_shapes(1024, seed=5)
     images, labels = torch.from_numpy(x).permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(y)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = torch.nn.Sequential(
             torch.nn.AvgPool2d(2),

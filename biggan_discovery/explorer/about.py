@@ -10,7 +10,6 @@ from typing import Any
 
 from biggan_discovery.directions.activity import inactive, stored_changes
 from biggan_discovery.directions.defaults import classes_for
-from biggan_discovery.directions.metadata import ERROR_ANGLE
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.suggestions import suggest_names
 from biggan_discovery.explorer.sources import Source, mark_of
@@ -77,7 +76,7 @@ def _metrics(source: Source) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if directions.strengths is not None:
         found.append({"title": "strength", "values": [_finite(each) for each in directions.strengths]})
-    if (angles := directions.metadata.get(ERROR_ANGLE)) is not None:
+    if (angles := directions.error_angles) is not None:
         found.append({"title": "error angle in degrees", "values": [_finite(each) for each in angles]})
     path = Path(source.directions.source)
     try:

@@ -10,6 +10,10 @@ export class Latest {
     this.#work = work;
   }
 
+  get busy() {
+    return this.#busy;
+  }
+
   async ask(request) {
     this.#pending = { request };
     if (this.#busy) return;

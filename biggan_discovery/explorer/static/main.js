@@ -89,12 +89,14 @@ function opened() {
   show();
 }
 
-/** A state without directions that the file does not have. */
+/** A state without directions that the file does not have, and without classes that its generator does not have. */
 function inFile(state) {
-  const { directions } = model.about;
+  const { directions, generator: { classes: known } } = model.about;
   const edits = state.edits.filter((edit) => directions[edit.row]);
-  if (edits.length < state.edits.length) notice("Some directions of this link are not in the file.", { kind: "error" });
-  return { ...state, edits, pad: state.pad?.every((row) => directions[row]) ? state.pad : null };
+  const classes = state.classes.filter(([index]) => known[index]);
+  const missing = [edits.length < state.edits.length && "directions", classes.length < state.classes.length && "classes"].filter(Boolean);
+  if (missing.length) notice(`Some ${missing.join(" and ")} of this link are not in the file.`, { kind: "error" });
+  return { ...state, edits, classes, pad: state.pad?.every((row) => directions[row]) ? state.pad : null };
 }
 
 function locked() {

@@ -42,8 +42,14 @@ export class Stage {
       this.#cells = { before: [], after: [] };
       find("#pictures").dataset.sides = sides.join();
     }
-    if (sides.includes("after")) this.#after.ask({ view: viewOf(state), draft });
-    if (sides.includes("before") && !(draft && sides.length > 1)) this.#before.ask({ view: viewOf(state, []), draft });
+    if (!draft) find("#pictures").setAttribute("aria-busy", "true");
+    if (sides.includes("after")) this.#ask(this.#after, { view: viewOf(state), draft });
+    if (sides.includes("before") && !(draft && sides.length > 1)) this.#ask(this.#before, { view: viewOf(state, []), draft });
+  }
+
+  async #ask(latest, request) {
+    await latest.ask(request);
+    if (!this.#after.busy && !this.#before.busy) find("#pictures").setAttribute("aria-busy", "false");
   }
 
   /** Shows the samples before the edit while a key is held. */
@@ -54,8 +60,6 @@ export class Stage {
   }
 
   async #draw(side, { view, draft }) {
-    const picture = find("#pictures");
-    if (!draft) picture.setAttribute("aria-busy", "true");
     try {
       const drawn = await this.#model.generator.draw(this.#model.file, view, { channel: side, draft });
       this.#put(side, drawn);
@@ -63,7 +67,6 @@ export class Stage {
     } catch (error) {
       if (!(error instanceof Lost || error instanceof Overtaken)) notice(error.message, { kind: "error" });
     }
-    if (!draft) picture.setAttribute("aria-busy", "false");
   }
 
   #put(side, drawn) {

@@ -4,6 +4,7 @@ import builtins
 import os
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import jaxtyping
@@ -11,6 +12,9 @@ import pytest
 import torch
 
 import tests.typechecker
+
+if TYPE_CHECKING:
+    from tests.cli.console import Console
 
 # The shapes in annotations are checked in the test run only; users pay nothing. Annotations say what is right, also for
 # what users pass: a function that refuses wrong input by a `UserError` is seen to do so, because arguments are checked
@@ -44,3 +48,10 @@ def fixtures_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the reference fixtures are not at {folder}")
     return folder
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+    from tests.cli.console import Console  # Its modules are checked only if they load after the hook above.
+
+    return Console(monkeypatch, capsys)

@@ -19,6 +19,7 @@ from biggan_discovery.cli.options import (
     loading_options,
     of_file_generator_option,
     pick_option,
+    picture_option,
     quiet_option,
     samples_columns_option,
     scale_option,
@@ -69,14 +70,7 @@ Examples:
 )
 @group(
     "Output",
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        default="edit.mp4",
-        show_default=True,
-        help="Film (.mp4, .webp, .gif), before and after (.png), or a folder for frames.",
-    ),
+    picture_option("edit.mp4", "Film (.mp4, .webp, .gif), before and after (.png), or a folder for frames."),
     click.option(
         "--save-latents",
         type=click.Path(),

@@ -220,6 +220,15 @@ device_option = click.option(
     show_default=True,
     help="auto, cpu, cuda, cuda:1, mps, xpu, ...; auto: a CUDA GPU if there is one.",
 )
+
+
+def picture_option(default: str, explained: str) -> Callable[[Any], Any]:
+    """`--out` of a command that makes one picture."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path), metavar="FILE", default=default, show_default=True, help=explained
+    )
+
+
 seed_option = click.option("--seed", type=Seed(), default=0, show_default=True, help="Random seed.")
 samples_columns_option = click.option(
     "--columns", type=IntRange(*RANGES["columns"]), help="Samples side by side.  [default: chosen to fit]"

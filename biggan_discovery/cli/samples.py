@@ -14,6 +14,7 @@ from biggan_discovery.cli.options import (
     class_option,
     group,
     loading_options,
+    picture_option,
     quiet_option,
     samples_columns_option,
     scale_option,
@@ -44,14 +45,7 @@ Examples:
 )
 @group(
     "Output",
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        default="samples.png",
-        show_default=True,
-        help="File (.png).",
-    ),
+    picture_option("samples.png", "File (.png)."),
     samples_columns_option,
     scale_option,
     quiet_option,

@@ -18,6 +18,7 @@ from biggan_discovery.cli.options import (
     group,
     loading_options,
     pick_option,
+    picture_option,
     quiet_option,
     scale_option,
     seed_option,
@@ -91,14 +92,7 @@ Examples:
 )
 @group(
     "Output",
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        default="walk.mp4",
-        show_default=True,
-        help="Film (.mp4, .webp, .gif), or a folder for frames.",
-    ),
+    picture_option("walk.mp4", "Film (.mp4, .webp, .gif), or a folder for frames."),
     click.option("--fps", type=POSITIVE_FLOAT, default=20.0, show_default=True, help="Frames per second."),
     click.option("--format", "form", type=_FORMAT, help=f"{_FORMAT.explain('File format')}  [default: as --out]"),
     click.option(

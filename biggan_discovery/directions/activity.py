@@ -20,14 +20,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from biggan_discovery.directions.directions import Directions
-from biggan_discovery.directions.shifts import along_directions
+from biggan_discovery.directions.shifts import changes_along
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.progress import Progress
 
@@ -35,7 +34,6 @@ INACTIVE = 0.25
 """Directions that change the image by less than this share of what random directions do are inactive."""
 
 _ROUNDING = 1e-10  # Strength that rounding in float32 alone can make, of pixels in [-1, 1].
-_STEP = 0.1  # between the images of a central difference
 _RANDOM = 8  # random directions for each latent
 
 
@@ -168,12 +166,8 @@ def _by_latent(
     progress: Progress | None,
 ) -> Iterator[Tensor]:
     """Strengths (ndirs,) of the rows of each latent."""
-    sides = torch.tensor([-_STEP / 2, _STEP / 2], device=z.device, dtype=z.dtype)
     for each, point, label in zip(rows, z, y, strict=False):
-        of_row = [
-            (in_float64(images[1]) - in_float64(images[0])).div(_STEP).square().mean().cpu()
-            for images in along_directions(generator, normalize(each.double(), dim=1), point, label, sides, layers)
-        ]
-        yield torch.stack(of_row)
+        changes = changes_along(generator, each, point, label, layers)
+        yield torch.stack([change.square().mean().cpu() for change in changes])
         if progress is not None:
             progress.advance(strengths_cost(len(each), samples=1))

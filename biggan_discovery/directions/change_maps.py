@@ -7,16 +7,13 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from biggan_discovery.directions.shifts import along_directions
+from biggan_discovery.directions.shifts import changes_along
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
-from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
+from biggan_discovery.numerics.arithmetic import arithmetic
 from biggan_discovery.progress import Progress
-
-_STEP = 0.1  # between the images of a central difference
 
 
 @arithmetic("float32")
@@ -46,15 +43,9 @@ def change_maps(
         >>> maps = torch.stack(list(change_maps(generator, found.Q, z, y))).mean(dim=0)
         >>> inside_shares(maps, region_weights((64, 64), "upper"))
     """
-    sides = torch.tensor([-_STEP / 2, _STEP / 2], device=z.device, dtype=z.dtype)
-    rows = normalize(Q.double(), dim=1)
     for point, label in zip(z, y, strict=True):
-        yield torch.stack(
-            [
-                (in_float64(images[1]) - in_float64(images[0])).div(_STEP).square().mean(dim=0).cpu()
-                for images in along_directions(generator, rows, point, label, sides, layers)
-            ]
-        )
+        changes = changes_along(generator, Q, point, label, layers)
+        yield torch.stack([change.square().mean(dim=0).cpu() for change in changes])
         if progress is not None:
             progress.advance(change_maps_cost(len(Q), samples=1))
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from biggan_discovery.directions.space import pad
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Label, Labels
 from biggan_discovery.generators.batching import forward_batch
 from biggan_discovery.generators.layer_range import LayerRange
+from biggan_discovery.numerics.arithmetic import in_float64
+
+_STEP = 0.1  # between the images of a central difference
 
 
 def shifted_images(
@@ -147,3 +151,31 @@ def along_directions(
         while len(pending) >= count:
             yield torch.stack(pending[:count])
             pending = pending[count:]
+
+
+def changes_along(
+    generator: FrozenGenerator,
+    Q: Float[Tensor, "ndirs z_dim"],
+    z: Float[Tensor, " z_dim"],
+    y: Label,
+    layers: LayerRange | str = "all",
+) -> Iterator[Float64[Tensor, "C H W"]]:
+    """Change of the image of one sample per unit step along each direction, direction by direction.
+
+    Args:
+        generator: the frozen network.
+        Q: (ndirs, z_dim), directions in rows. Changes are those of rows scaled to length 1.
+        z: (z_dim,) latent.
+        y: () int64 class index, or class weights (num_classes,).
+        layers: layers of the generator that see the shift.
+
+    Yields:
+        (C, H, W) central differences at steps of 0.05 to either side, on the device of the generator where it has
+        float64.
+
+    Example:
+        >>> strengths = [change.square().mean() for change in changes_along(generator, Q, z[0], y[0])]
+    """
+    sides = torch.tensor([-_STEP / 2, _STEP / 2], device=z.device, dtype=z.dtype)
+    for images in along_directions(generator, normalize(Q.double(), dim=1), z, y, sides, layers):
+        yield (in_float64(images[1]) - in_float64(images[0])).div(_STEP)

@@ -11,15 +11,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from biggan_discovery.directions.region import image_size
-from biggan_discovery.directions.shifts import along_directions, moved_images
+from biggan_discovery.directions.shifts import changes_along, moved_images
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.tangents import tangents
 from biggan_discovery.progress import Progress
-
-_STEP = 0.1  # between the images of a central difference
 
 
 @runtime_checkable
@@ -79,17 +77,11 @@ def effects(
     size = image_size(generator)
     names, weights = [each.edit for each in edits], [each.weights(size) for each in edits]
     rows = normalize(Q.double(), dim=1)
-    sides = torch.tensor([-_STEP / 2, _STEP / 2], device=z.device, dtype=z.dtype)
     cosines, products, squares = [], torch.zeros(()), torch.zeros(())
     for point, label in zip(z, y, strict=True):
         centre = next(moved_images(generator, rows, point, label, torch.zeros(1, len(rows)), layers))
         wished = in_float64(tangents(names, centre, weights)[0]).flatten(1)
-        changes = torch.stack(
-            [
-                (in_float64(images[1]) - in_float64(images[0])).div(_STEP).flatten()
-                for images in along_directions(generator, rows, point, label, sides, layers)
-            ]
-        )
+        changes = torch.stack([each.flatten() for each in changes_along(generator, Q, point, label, layers)])
         product = changes @ wished.T
         lengths = changes.norm(dim=1)[:, None] * wished.norm(dim=1)
         cosines.append(torch.where(lengths > 0, product / lengths.clamp(min=1e-300), 0.0).cpu())

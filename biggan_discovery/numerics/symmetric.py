@@ -44,3 +44,16 @@ def compressed(matrices: Float[Tensor, "m n n"]) -> Float[Tensor, "k n n"]:
         return matrices
     entries = to_entries(matrices).double()
     return of_moments(entries.T @ entries).to(matrices)
+
+
+def ridge(gram: Float[Tensor, "n n"], weight: float) -> Float[Tensor, "n n"]:
+    """`weight` times the mean of the diagonal of a symmetric matrix, on the diagonal.
+
+    Of JᵀJ, that is what a random direction of length 1 changes: beside it, idle directions weigh little.
+
+    Example:
+        >>> ridge(torch.diag(torch.tensor([1.0, 3.0])), 0.5)
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+    return weight * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)

@@ -37,7 +37,10 @@ def round_of(
     found |= scores[kind].figures() | {"gap": None, "gain": None}
     fitted = [name for name, weight in weights.items() if weight and len(scores[name].unseen)]
     if fitted:
-        found["gap"] = max(_gap(evidence, scores, frame, name) for name in fitted)
+        hardly_fitted = _mean_products(evidence, frame)
+        found["gap"] = max(
+            _difference(scores[name]) - (_difference(hardly_fitted[name]) if hardly_fitted else 0.0) for name in fitted
+        )
         if before is not None:
             earlier = evidence.score(before)
             gains = [_mean_and_error(earlier[name].unseen - scores[name].unseen) for name in fitted]
@@ -45,11 +48,11 @@ def round_of(
     return found
 
 
-def _gap(evidence: Evidence, scores: Mapping[str, Score], frame: Tensor, kind: str) -> float:
-    gap = _difference(scores[kind])
-    if len(evidence.kinds) > 1 and len(frame) > 1:
-        gap -= _difference(evidence.score(torch.linalg.eigh(evidence.gram).eigenvectors.T)[kind])
-    return gap
+def _mean_products(evidence: Evidence, frame: Tensor) -> dict[str, Score]:
+    """The scores of the mean JᵀJ's eigenvectors; none where the frame is fitted to nothing but JᵀJ."""
+    if len(evidence.kinds) == 1 or len(frame) == 1:
+        return {}
+    return evidence.score(torch.linalg.eigh(evidence.gram).eigenvectors.T)
 
 
 def _mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -7,10 +7,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from biggan_discovery.training.deep_architecture import DeepArchitecture
+from biggan_discovery.training.discriminator import ProjectionDiscriminator
 from biggan_discovery.training.layers import Attention, Convolution, Embedding, Linear
 
 
-class DeepDiscriminator(nn.Module):
+class DeepDiscriminator(ProjectionDiscriminator):
     """As `Discriminator`, with the residual blocks of BigGAN-deep (Brock et al. 2018, figure 16, right)."""
 
     def __init__(self, architecture: DeepArchitecture):
@@ -24,16 +25,6 @@ class DeepDiscriminator(nn.Module):
                 parts.append(Attention(width * outputs))
             self.blocks.append(nn.ModuleList(parts))
         self.linear, self.embed = Linear(1, 16 * width), Embedding(architecture.classes, 16 * width)
-
-    def forward(self, images: Tensor, y: Tensor) -> Tensor:
-        """Scores (N,), float32, of images (N, 3, R, R) in [-1, 1] and classes (N,)."""
-        x = self.first(images.contiguous(memory_format=torch.channels_last))
-        for parts in self.blocks:
-            for part in parts:  # pyright: ignore[reportGeneralTypeIssues]
-                x = part(x)
-        with torch.autocast(x.device.type, enabled=False):
-            features = F.relu(x).float().sum(dim=(2, 3))
-            return self.linear(features)[:, 0] + (self.embed(y) * features).sum(dim=1)
 
 
 class _Block(nn.Module):

@@ -12,8 +12,33 @@ from biggan_discovery.training.architecture import Architecture
 from biggan_discovery.training.layers import Attention, Convolution, Embedding, Linear
 
 
-class Discriminator(nn.Module):
-    """A residual network with the score of an image as its class: ψ(h) + ⟨embedding of y, h⟩ (Miyato & Koyama 2018).
+class ProjectionDiscriminator(nn.Module):
+    """The score of an image as its class: ψ(h) + ⟨embedding of y, h⟩, with h the sum of features over pixels.
+
+    Attributes:
+        first: what images pass first.
+        blocks: lists of modules that follow one another.
+        linear, embed: ψ and the embedding of classes.
+    """
+
+    first: nn.Module
+    blocks: nn.ModuleList
+    linear: Linear
+    embed: Embedding
+
+    def forward(self, images: Tensor, y: Tensor) -> Tensor:
+        """Scores (N,), float32, of images (N, 3, R, R) in [-1, 1] and classes (N,)."""
+        x = self.first(images.contiguous(memory_format=torch.channels_last))
+        for parts in self.blocks:
+            for part in parts:  # pyright: ignore[reportGeneralTypeIssues]
+                x = part(x)
+        with torch.autocast(x.device.type, enabled=False):
+            features = F.relu(x).float().sum(dim=(2, 3))
+            return self.linear(features)[:, 0] + (self.embed(y) * features).sum(dim=1)
+
+
+class Discriminator(ProjectionDiscriminator):
+    """A residual network with a projection of the class (Miyato & Koyama 2018).
 
     Example:
         >>> network = Discriminator(Architecture(32, 16, 80, 10, 128, True, 0))
@@ -24,7 +49,7 @@ class Discriminator(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         widths = architecture.discriminator_widths
-        self.blocks = nn.ModuleList()
+        self.first, self.blocks = nn.Identity(), nn.ModuleList()
         for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             parts: list[nn.Module] = [_Block(inputs, outputs, halve=index < architecture.halved, first=index == 0)]
             if index == architecture.discriminator_attention:
@@ -32,16 +57,6 @@ class Discriminator(nn.Module):
             self.blocks.append(nn.ModuleList(parts))
         self.linear = Linear(1, widths[-1])
         self.embed = Embedding(architecture.classes, widths[-1])
-
-    def forward(self, images: Tensor, y: Tensor) -> Tensor:
-        """Scores (N,), float32, of images (N, 3, R, R) in [-1, 1] and classes (N,)."""
-        x = images.contiguous(memory_format=torch.channels_last)
-        for parts in self.blocks:
-            for part in parts:  # pyright: ignore[reportGeneralTypeIssues]
-                x = part(x)
-        with torch.autocast(x.device.type, enabled=False):
-            features = F.relu(x).float().sum(dim=(2, 3))
-            return self.linear(features)[:, 0] + (self.embed(y) * features).sum(dim=1)
 
 
 class _Block(nn.Module):

@@ -35,11 +35,6 @@ PUBLISHED = {  # As the fixtures' README has them: layers, directions, path size
 }
 
 
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    return Console(monkeypatch, capsys)
-
-
 def gram_schmidt(rows: np.ndarray) -> np.ndarray:
     done: list[np.ndarray] = []
     for row in rows.astype(np.float64):

@@ -14,9 +14,9 @@ from tests.cli.console import Console
 
 
 @pytest.fixture
-def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+def console(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     monkeypatch.chdir(tmp_path)
-    return Console(monkeypatch, capsys)
+    return console
 
 
 def test_a_deformator_and_its_human_annotation(console: Console) -> None:

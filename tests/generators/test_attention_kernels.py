@@ -139,7 +139,6 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     attention._working_launches.cache_clear()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # torch 2.11's own jvp
 @pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.parametrize("precision", ["float16", "tf32", "float32"])
 def test_used_where_they_are_the_fastest(precision: str) -> None:

@@ -23,11 +23,6 @@ from tests.tiny import save_tiny_biggan
 Z_DIM = 16
 
 
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
-    return Console(monkeypatch, capsys)
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_biggan(tmp_path_factory.mktemp("network") / "tiny")

@@ -7,38 +7,25 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.runs.folder import read_saved
-from biggan_discovery.training import export, train
+from biggan_discovery.training import train
 from biggan_discovery.training.architecture import Architecture
 from biggan_discovery.training.generator import Generator
 from biggan_discovery.training.regularizers.regularizer import Regularizer
 from biggan_discovery.training.regularizers.table import REGULARIZERS, complete_regularizer, regularizer_of
 from biggan_discovery.training.settings import complete
-from tests.training.shapes import draw_shapes
 from tests.training.test_train import TINY, assert_same, at_step
 
 NAMES = ("linear", "block0", "block1", "block2", "image")
 GRAM = torch.tensor([[4.0, 3.0], [3.0, 4.0]])  # of the columns of the maps below: singular vectors (1, ±1)/√2
 
 
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_BATCHES", 2)
-    monkeypatch.setattr(export, "_BATCH", 8)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shapes") / "shapes.npz"
-    x, y = draw_shapes(32)
-    np.savez(path, x=x, y=y)
-    return path
+pytestmark = pytest.mark.usefixtures("few_statistics")
 
 
 def made(name: str, tuned: bool = False, **options: Any) -> Regularizer:

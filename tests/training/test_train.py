@@ -26,18 +26,7 @@ from tests.training.workers import start
 TINY: dict[str, Any] = {"width": 2, "z_dim": 8, "shared_dim": 4, "batch": 4, "quiet": True, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True)
-def few_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "_BATCHES", 2)
-    monkeypatch.setattr(export, "_BATCH", 32)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shapes") / "shapes.npz"
-    x, y = draw_shapes(64)
-    np.savez(path, x=x, y=y)
-    return path
+pytestmark = pytest.mark.usefixtures("few_statistics")
 
 
 def losses(folder: Path) -> list[list[str]]:

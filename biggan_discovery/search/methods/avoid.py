@@ -12,7 +12,6 @@ from biggan_discovery.search.methods.region import (
     InRegion,
     check_region,
     held_out_maps,
-    idle,
     region_grams,
     weights_of,
 )
@@ -77,12 +76,13 @@ class Avoid(ClosedForm):
 
         from biggan_discovery.directions.change_maps import inside_shares
         from biggan_discovery.numerics.eigenvectors import strongest_ratio
+        from biggan_discovery.numerics.symmetric import ridge
 
         given = _given(settings.avoid)
         weights = weights_of(generator, settings)
         (gram, rest), cost = region_grams(generator, settings, (weights, 1 - weights), quiet=quiet)
         whole = gram + rest
-        metric = whole + idle(whole, settings.tau)
+        metric = whole + ridge(whole, settings.tau)
         shares, vectors = strongest_ratio(gram, metric)
         allowed = settings.cut * gram.trace() / whole.trace()
         null = vectors[:, shares < allowed]

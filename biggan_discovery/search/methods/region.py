@@ -73,13 +73,13 @@ class ReSeFa(ClosedForm):
 
     def find(self, generator: FrozenGenerator, settings: RegionSettings, *, quiet: bool) -> Found:
         """Compute the directions; the values are measured at other latents."""
-
         from biggan_discovery.directions.change_maps import inside_shares
         from biggan_discovery.numerics.eigenvectors import fixed_signs, strongest_ratio
+        from biggan_discovery.numerics.symmetric import ridge
 
         weights = weights_of(generator, settings)
         (inside, outside), cost = region_grams(generator, settings, (weights, 1 - weights), quiet=quiet)
-        ratios, vectors = strongest_ratio(inside, outside + idle(inside + outside, settings.tau))
+        ratios, vectors = strongest_ratio(inside, outside + ridge(inside + outside, settings.tau))
         A = fixed_signs(vectors.T[: settings.directions]).float()
         maps, judged = held_out_maps(generator, settings, A, quiet=quiet)
         values = {
@@ -88,13 +88,6 @@ class ReSeFa(ClosedForm):
             "random_share": (inside.trace() / (inside + outside).trace()).item(),
         }
         return Found(A, values, cost + judged)
-
-
-def idle(gram: Float[Tensor, "n n"], tau: float) -> Float[Tensor, "n n"]:
-    """τ times the mean squared change along random directions, on the diagonal."""
-    import torch
-
-    return tau * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)
 
 
 def check_region(generator: FrozenGenerator, settings: InRegion) -> None:

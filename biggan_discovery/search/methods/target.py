@@ -177,6 +177,7 @@ def _jacobian_fit(
     from biggan_discovery.generators.batching import gradient_batch
     from biggan_discovery.numerics.derivatives import Derivative, weighted_grams
     from biggan_discovery.numerics.streams import Stream
+    from biggan_discovery.numerics.symmetric import ridge
     from biggan_discovery.objectives.samples import draw_latents
 
     z, y = draw_latents(generator, settings.classes, count=settings.samples, seed=settings.seed, stream=Stream.SEARCH)
@@ -199,8 +200,7 @@ def _jacobian_fit(
         raise UserError("the generator's derivatives are not finite at one of the latents; try another --seed")
     if not gram.any():
         raise UserError("images do not change with z in these layers, so no direction makes an edit")
-    ridge = settings.ridge * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + ridge, sides.T).T, evaluations
+    return torch.linalg.solve(gram + ridge(gram, settings.ridge), sides.T).T, evaluations
 
 
 def _tangents(generator: FrozenGenerator, wanted: list[Wanted], flat: Float[Tensor, "1 P"]) -> Float[Tensor, "edits P"]:
@@ -219,6 +219,7 @@ def _first_layer_fit(
     """(WᵀW + λ)⁻¹ Wᵀt for each edit, with W the weights of the first layer and t the tangent at its bias."""
     import torch
 
+    from biggan_discovery.numerics.symmetric import ridge
     from biggan_discovery.numerics.tangents import EDITS, tangents
 
     if others := [each.title for each in wanted if each.region or not EDITS[each.edit].geometric]:
@@ -229,8 +230,7 @@ def _first_layer_fit(
     columns = weight.flatten(0, 2)
     wished = tangents([each.edit for each in wanted], bias[None])[0].flatten(1)
     gram = columns.T @ columns
-    ridge = settings.ridge * gram.trace() / len(gram) * torch.eye(len(gram), dtype=gram.dtype)
-    fitted = torch.linalg.solve(gram + ridge, columns.T @ wished.T).T
+    fitted = torch.linalg.solve(gram + ridge(gram, settings.ridge), columns.T @ wished.T).T
     space = generator.search_space(settings.layers)
     return torch.nn.functional.pad(fitted, (0, space.stop - space.start - fitted.shape[1]))
 

@@ -265,8 +265,9 @@ def _sweep(target: Path) -> None:
     except OSError:
         return
     for match in sorted(found, key=lambda match: (match[2] is None, match[0])):  # The first file last.
-        if _is_abandoned(target.with_name(match[1])):
-            _remove(target.with_name(match[0]), target.with_name(f"{match[1]}.gone"))
+        with contextlib.ExitStack() as lock:
+            if _is_abandoned(target.with_name(match[1]), lock):
+                _remove(target.with_name(match[0]), target.with_name(f"{match[1]}.gone"))
 
 
 def _remove(left: Path, aside: Path) -> None:
@@ -278,26 +279,25 @@ def _remove(left: Path, aside: Path) -> None:
             left.unlink()
 
 
-def _is_abandoned(temporary: Path) -> bool:
-    """Whether no living process writes a temporary file."""
+def _is_abandoned(temporary: Path, lock: contextlib.ExitStack) -> bool:
+    """Whether no living process writes a temporary file, which none starts to do before `lock` is closed."""
     try:
         descriptor = os.open(temporary, os.O_RDWR)
     except FileNotFoundError:
         return True
     except OSError:
         return False
+    if fcntl is None:  # Windows does not remove open files.
+        os.close(descriptor)
+        return True
+    lock.callback(os.close, descriptor)
     try:
-        if fcntl is None:
-            return True
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
         return time.time() - os.fstat(descriptor).st_mtime > _OLD
-    else:
-        return True
-    finally:
-        os.close(descriptor)
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
+import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from biggan_discovery import files
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import atomic_path, atomic_write, check_writable, existing_file, make_folder
+from tests.processes import CONTEXT
 
 UNSUPPORTED = [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF, errno.EROFS]
 FAILING = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
@@ -162,8 +164,8 @@ def _write_and_hang(path: Path, more: str, ready, killed: bool) -> None:
 
 
 class Ready:
-    def __init__(self, context):
-        self._event, self.wait_for_end = context.Event(), context.Event()
+    def __init__(self) -> None:
+        self._event, self.wait_for_end = CONTEXT.Event(), CONTEXT.Event()
         self.set, self.wait = self._event.set, self._event.wait
 
 
@@ -171,12 +173,11 @@ class Ready:
 @pytest.mark.parametrize("more", ["", ".nut", ".parts"])
 @pytest.mark.parametrize("killed", [True, False])
 def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path, name: str, more: str, killed: bool) -> None:
-    context = multiprocessing.get_context("fork")
-    ready = Ready(context)
+    ready = Ready()
     others = [f".{name}", f".{name}-1.part", f"{name}.part", ".x-12345678.part.gif", "x-12345678.part.gif"]
     for other in others:
         (tmp_path / other).touch()
-    writer = context.Process(target=_write_and_hang, args=(tmp_path / name, more, ready, killed))
+    writer = CONTEXT.Process(target=_write_and_hang, args=(tmp_path / name, more, ready, killed))
     writer.start()
     assert ready.wait(30)
     if killed:
@@ -191,15 +192,50 @@ def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path, name
     assert (tmp_path / name).read_bytes() == (b"whole" if killed else b"half")
 
 
+def test_a_file_that_was_just_created_is_swept_before_it_is_locked_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process sweeps between the creation of a temporary file and its lock."""
+    created, found, locked, swept = (threading.Event() for _ in range(4))
+    lock, remove = fcntl.flock, files._remove
+    kept = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not created.is_set():
+            created.set()
+            assert found.wait(30)
+        lock(descriptor, operation)
+
+    def slow_remove(*paths: Path) -> None:
+        found.set()
+        locked.wait(0.5)
+        remove(*paths)
+
+    def write() -> None:
+        with atomic_path(tmp_path / "a") as temporary:
+            locked.set()
+            assert swept.wait(30)
+            kept.append(temporary.exists())
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(files, "_remove", slow_remove)
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert created.wait(30)
+    files._sweep(tmp_path / "a")
+    swept.set()
+    writer.join()
+    assert kept == [True]
+
+
 def _write_often(path: Path, content: bytes, count: int) -> None:
     for _ in range(count):
         atomic_write(path, content)
 
 
 def test_ten_writers_of_one_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
     contents = [bytes([index]) * 5000 for index in range(10)]
-    writers = [context.Process(target=_write_often, args=(tmp_path / "a", each, 30)) for each in contents]
+    writers = [CONTEXT.Process(target=_write_often, args=(tmp_path / "a", each, 30)) for each in contents]
     for writer in writers:
         writer.start()
     for writer in writers:

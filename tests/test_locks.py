@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from biggan_discovery import FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.locks import Lock
 from biggan_discovery.runs.folder import State, locked
+from tests.processes import CONTEXT
 
 UNSUPPORTED = [errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.ENOLCK, errno.EINVAL]
 
@@ -24,9 +24,8 @@ def _acquired(path: Path, answers) -> None:
 
 
 def acquired_elsewhere(path: Path) -> bool:
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=_acquired, args=(path, answers))
+    answers = CONTEXT.SimpleQueue()
+    process = CONTEXT.Process(target=_acquired, args=(path, answers))
     process.start()
     process.join()
     return answers.get()

@@ -40,13 +40,13 @@ def test_every_signal_saves_a_search(tmp_path: Path, generator: Path, number: in
 def python(program: str, *, ignored: int | None = None) -> subprocess.Popen[str]:
     """Run a program in which `work()` starts to wait for a signal, as a command does."""
     start = "import signal, sys, time\nfrom biggan_discovery.cli import run\nimport click\n"
+    ignoring = ["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh"] if ignored else []
     return subprocess.Popen(
-        [sys.executable, "-c", start + textwrap.dedent(program)],
+        [*ignoring, sys.executable, "-c", start + textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": str(CLONE), "GLIBC_TUNABLES": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=(lambda: signal.signal(ignored, signal.SIG_IGN)) if ignored else None,
     )
 
 

@@ -49,9 +49,10 @@ _HEAD = (
 
 
 def methods(evaluations: int, width: int) -> dict[str, dict[str, Any]]:
-    """The methods by title, each limited to a number of generator evaluations, and the default without a limit."""
+    """The methods by title, each limited to a number of generator evaluations, the default, and the default without a limit."""
     return {
-        "combined, as many latents as it takes": {"method": "combined"},
+        "combined, default": {"method": "combined"},
+        "combined, as many latents as it takes": {"method": "combined", "evaluations": 10**9},
         "combined": {"method": "combined", "evaluations": evaluations},
         "Hessian Penalty": {"method": "hessian", "evaluations": evaluations},
         "OroJaR": {"method": "orojar", "evaluations": evaluations},

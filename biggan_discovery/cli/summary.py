@@ -56,6 +56,7 @@ def _unseen(metadata: dict[str, Any]) -> list[str]:
 def _advice(metadata: dict[str, Any]) -> list[str]:
     """How far the directions are determined, and what would determine them better."""
     from biggan_discovery.directions.metadata import DETERMINED
+    from biggan_discovery.search.growth import enough
 
     lines = []
     rounds = metadata.get("rounds")
@@ -69,6 +70,8 @@ def _advice(metadata: dict[str, Any]) -> list[str]:
             f"the directions fit their own latents better than unseen ones, by {rounds[-1]['gap']:.2f} of random; "
             f"twice as many latents halve that: --samples {2 * rounds[-1]['latents']}"
         )
+    elif rounds and rounds[-1]["gain"] is not None and not enough(rounds):
+        lines.append(f"more latents may give better directions: --samples {2 * rounds[-1]['latents']}")
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from biggan_discovery.output import human_time
 from biggan_discovery.runs.folder import State
@@ -18,16 +19,18 @@ class Pace:
     """Tells the time of a search from its first steps, and what would be cheaper if it is more than a day.
 
     Args:
+        most: the most steps that the search can take, from its state.
+        minutes: time after which the search takes no more steps than it must; None if there is no limit.
         cheaper: what to try instead, as the end of a sentence; "" if nothing is known.
 
     Example:
-        >>> pace = Pace("fewer steps (--steps)")
+        >>> pace = Pace(lambda state: state.total, cheaper="fewer steps (--steps)")
         >>> pace.begin(state, "step")
         >>> pace.after_step(state)  # logs "about 8 days 19 h for 50,000 steps"
     """
 
-    def __init__(self, cheaper: str = ""):
-        self._cheaper, self._unit = cheaper, ""
+    def __init__(self, most: Callable[[State], int], minutes: float | None = None, cheaper: str = ""):
+        self._most, self._minutes, self._cheaper, self._unit = most, minutes, cheaper, ""
         self._start, self._first, self._said = 0.0, 0, False
 
     def begin(self, state: State, unit: str) -> None:
@@ -42,25 +45,31 @@ class Pace:
     def after_step(self, state: State) -> None:
         """A step is finished."""
         seconds = time.monotonic() - self._start
-        left = state.total - state.step
-        if self._said or seconds < _SECONDS or not left:
+        if self._said or seconds < _SECONDS:
+            return
+        most = self._most(state)
+        left = most - state.step
+        if not left:
             return
         self._said = True
         expected = left * seconds / (state.step - self._first)
+        if self._minutes and expected > 60 * self._minutes:
+            _log.info("adding %ss for about %s", self._unit, human_time(60 * self._minutes))
+            return
         _log.info(
-            "about %s for the remaining %s%s",
+            "about %s for the remaining %s%s%s",
             human_time(expected),
             f"{left:,} {self._unit}{'s' * (left != 1)}",
-            _cost(state),
+            _cost(state, most),
+            f"; less if further {self._unit}s stop helping" if state.open and most > state.total else "",
         )
         if expected > _LONG and self._cheaper:
             _log.warning("this takes %s; cheaper: %s", human_time(expected), self._cheaper)
 
 
-def _cost(state: State) -> str:
+def _cost(state: State, most: int) -> str:
     """Evaluations of the whole search, where its history counts them."""
     if "evaluations" not in state.columns:
         return ""
     so_far = state.history[-1][state.columns.index("evaluations")]
-    which = "of the first round" if state.open and not state.settings.get("samples") else "in all"
-    return f" ({so_far * state.total / state.step:,.0f} generator evaluations {which})"
+    return f" ({so_far * most / state.step:,.0f} generator evaluations in all)"

@@ -77,7 +77,9 @@ def _amount(solver: str | None, settings: Any) -> list[str]:
     sketches = getattr(settings, "sketches", None)
     plural = "s" * (settings.samples != 1)
     latents = "as many latents as it takes" if settings.samples is None else f"{settings.samples:,} latent{plural}"
-    return [latents + (f" × {sketches} sketches" if sketches else "")]
+    most = getattr(settings, "evaluations", None)
+    limit = [f"at most {most:,} generator evaluations"] if most else []
+    return [latents + (f" × {sketches} sketches" if sketches else ""), *limit]
 
 
 def _classes(generator: FrozenGenerator, classes: list[Class]) -> str:

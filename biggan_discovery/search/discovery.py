@@ -124,7 +124,8 @@ def discover(
     has a cosine similarity of at least 0.99 with the float64 gradient on this generator.
 
     Settings of "joint-diagonalization": `samples`, number of latents to measure, by default as many as it takes;
-    `evaluations`, most generator evaluations; `minutes`, time after which no latents are added; `sketches`, number of
+    `evaluations`, most generator evaluations, by default 40,000 if neither `samples` nor `minutes` is given; `minutes`,
+    time after which no latents are added; `sketches`, number of
     random pixel combinations whose Hessians are measured per latent, 0 for every pixel separately, which is the default
     for up to 24 coordinates; `path_size`; `epsilon`; `precision`; `init`, as above, which restricts the search to the
     span of its rows.
@@ -248,7 +249,11 @@ class _Run:
                     interrupts,
                     recorded,
                     self._picture,
-                    Pace(cheaper(self.solver)),
+                    Pace(
+                        functools.partial(self.method.most_steps, self.settings),
+                        getattr(self.settings, "minutes", None),
+                        cheaper(self.solver),
+                    ),
                     save_every,
                     self.quiet,
                     self.hold,

@@ -64,18 +64,41 @@ def _mean_and_error(values: Tensor) -> tuple[float, float]:
 def next_total(settings: JointDiagonalizationSettings, state: State, minutes: float) -> int | None:
     """How many latents the next round ends with; None if there is none."""
     latents, rounds = state.step, state.facts["rounds"]
-    if settings.samples or _enough(rounds) or latents >= _MOST_LATENTS:
+    if settings.samples or enough(rounds) or latents >= _MOST_LATENTS:
         return None
     if settings.minutes and minutes >= settings.minutes:
         return None
-    total = min(-(-latents * 3 // 2 // ONE_IN) * ONE_IN, _MOST_LATENTS)
-    if settings.evaluations:
-        spent = state.history[-1][1]
-        total = min(total, int(settings.evaluations * latents / spent))
+    total = min(-(-latents * 3 // 2 // ONE_IN) * ONE_IN, most_latents(settings, state))
     return total if total > latents else None
 
 
-def _enough(rounds: Sequence[Mapping[str, Any]]) -> bool:
+def most_latents(settings: JointDiagonalizationSettings, state: State) -> int:
+    """How many latents a search may take, from the cost of those that are measured."""
+    if settings.samples:
+        return settings.samples
+    if not settings.evaluations:
+        return _MOST_LATENTS
+    return max(1, min(_MOST_LATENTS, int(settings.evaluations * state.step / state.history[-1][1])))
+
+
+def shown_round(this: Mapping[str, Any]) -> str:
+    """A round in one line.
+
+    Example:
+        >>> shown_round({"latents": 24, "unseen": 0.86, "standard_error": 0.01, "gain": 0.02, "gain_error": 0.004})
+        '24 latents: off-diagonal 0.86 ± 0.01 of random at unseen ones, 0.02 ± 0.004 better than the round before'
+    """
+    if this["unseen"] is None:
+        return f"{this['latents']} latents"
+    error = f" ± {this['standard_error']:.2g}" if this["standard_error"] is not None else ""
+    shown = f"{this['latents']} latents: off-diagonal {this['unseen']:.3g}{error} of random at unseen ones"
+    if this["gain"] is None:
+        return shown
+    better = "better" if this["gain"] >= 0 else "worse"
+    return f"{shown}, {abs(this['gain']):.2g} ± {this['gain_error']:.2g} {better} than the round before"
+
+
+def enough(rounds: Sequence[Mapping[str, Any]]) -> bool:
     """Whether own and unseen values have met, and the unseen value has stopped falling by more than its error."""
     last = rounds[-1]
     if last["unseen"] is None:

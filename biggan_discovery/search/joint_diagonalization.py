@@ -9,6 +9,7 @@ how good the frame is; latents are added for as long as that helps.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from functools import partial
@@ -42,16 +43,19 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.session import Session
 from biggan_discovery.search.adam import check_path_size
 from biggan_discovery.search.evidence import Evidence
-from biggan_discovery.search.growth import next_total, round_of
+from biggan_discovery.search.growth import most_latents, next_total, round_of, shown_round
 from biggan_discovery.search.method import Found, Method
 from biggan_discovery.search.precision import check_precision, in_precision, matrix_precision
 from biggan_discovery.search.settings import (
     AUTO,
+    EVALUATIONS,
     JOINT_DIAGONALIZATION,
     STARTS,
     JointDiagonalizationSettings,
 )
 from biggan_discovery.search.unseen import baselines, unseen_figures
+
+_log = logging.getLogger(__name__)
 
 _SKETCHES = 2
 _TRIED_AXES = 8
@@ -85,14 +89,16 @@ class JointDiagonalization(Method):
         self.unused = frozenset({"epsilon", "sketches"} - set(self.matrices.settings))
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
-        """As many directions as the start has rows; sketches by that number; latents as many as it takes."""
+        """As many directions as the start has rows; sketches by that number; a limit unless another one is given."""
         width = span(asked.get("init", "coordinates"), generator.search_space(layers))
         sketches = 0 if width <= EXACT_DIMENSIONS else _SKETCHES
+        limited = asked.keys() & {"samples", "minutes"}
         return {
             "directions": width,
             "init": "coordinates",
             "precision": AUTO,
             "sketches": sketches,
+            "evaluations": None if limited else EVALUATIONS,
             **self.objective.defaults,
         }
 
@@ -144,6 +150,10 @@ class JointDiagonalization(Method):
         """All rows of the start, see `span`."""
         return span(settings.init, generator.search_space(settings.layers))
 
+    def most_steps(self, settings: JointDiagonalizationSettings, state: State) -> int:
+        """Latents that the limits leave room for."""
+        return most_latents(settings, state) if state.open else state.total
+
     def start(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, rows: Tensor, header: dict[str, Any]
     ) -> State:
@@ -190,6 +200,8 @@ class JointDiagonalization(Method):
                 return
             taken = processes.from_first(lambda: (time.monotonic() - begin) / 60)
             self._end_round(settings, state, evidence, weights, taken)
+            if not session.quiet:
+                _log.info("%s", shown_round(state.facts["rounds"][-1]))
             session.save(state)
 
     def _measure_round(

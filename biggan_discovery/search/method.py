@@ -148,6 +148,10 @@ class Method(abc.ABC):
         """Generator evaluations of the whole search; None if they are known only after its first step."""
         return None
 
+    def most_steps(self, settings: Any, state: State) -> int:
+        """The most steps that a search can take, after its first one."""
+        return state.total
+
     def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
         """Resolve `settings.precision`, for methods that have this setting.
 

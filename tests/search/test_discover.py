@@ -271,3 +271,28 @@ def test_a_search_says_what_it_will_do_and_how_long_it_takes(caplog, monkeypatch
     assert "orojar by joint-diagonalization" in joint
     assert "3 latents" in joint
     assert re.search(r"for the remaining 2 latents \(\d+ generator evaluations in all\)", latents)
+
+
+def test_an_open_search_tells_the_most_it_can_take_and_how_its_rounds_do(caplog, monkeypatch):
+    monkeypatch.setattr(pace, "_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        found = discover(generator(), method="orojar", evaluations=200, judge=False)
+    rounds = found.metadata["rounds"]
+    cost = found.metadata["generator_evaluations"] // rounds[-1]["latents"]
+    most = 200 // cost
+    told = "\n".join(caplog.messages)
+    assert "as many latents as it takes, at most 200 generator evaluations" in told
+    remaining = f"remaining {most - 1} latents ({cost * most} generator evaluations in all)"
+    assert f"{remaining}; less if further latents stop helping" in told
+    assert len(rounds) > 1
+    for each in rounds:
+        assert f"{each['latents']} latents: off-diagonal {each['unseen']:.3g} ± " in told
+    assert " than the round before" in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit"), [({}, 40_000), ({"samples": 2}, None), ({"minutes": 1e-9}, None), ({"evaluations": 9}, 9)]
+)
+def test_a_search_is_limited_unless_another_limit_is_given(asked, limit):
+    found = discover(generator(), method="orojar", judge=False, quiet=True, **asked)
+    assert found.metadata["settings"].get("evaluations") == limit

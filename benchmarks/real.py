@@ -49,7 +49,7 @@ _HEAD = (
 
 
 def methods(evaluations: int, width: int) -> dict[str, dict[str, Any]]:
-    """The methods by title, each limited to a number of generator evaluations, the default, and the default without a limit."""
+    """The methods by title: the default, with and without its limit, and each limited to a number of evaluations."""
     return {
         "combined, default": {"method": "combined"},
         "combined, as many latents as it takes": {"method": "combined", "evaluations": 10**9},

@@ -19,7 +19,10 @@ def summary(found: Directions) -> list[str]:
     metadata = found.metadata
     evaluations = metadata.get("generator_evaluations")
     cost = "an unknown number of evaluations" if evaluations is None else f"{evaluations:,} generator evaluations"
-    lines = [f"found {len(found)} directions with {cost}", *_unseen(metadata), *_advice(metadata)]
+    number = f"{len(found)} direction{'s' * (len(found) != 1)}"
+    lines = [f"found {number} with {cost}", *_unseen(metadata), *_advice(metadata)]
+    if metadata.keys() & {"target_cosine", "score_rises"}:
+        lines += [f"{name}: {note}" for name, note in zip(found.names, found.notes, strict=True)]
     if "region_share" in metadata:
         shares = metadata["region_share"]
         shown = ", ".join(f"{share:.2f}" for share in shares[:_SHOWN]) + ", ..." * (len(shares) > _SHOWN)
@@ -62,7 +65,9 @@ def _advice(metadata: dict[str, Any]) -> list[str]:
     rounds = metadata.get("rounds")
     if "determined" in metadata:
         count = metadata["determined"]
-        lines.append(f"{count} directions are determined within {DETERMINED:.0f}° by these latents and come first")
+        are = "1 direction is" if count == 1 else f"{count} directions are"
+        first = "comes" if count == 1 else "come"
+        lines.append(f"{are} determined within {DETERMINED:.0f}° by these latents and {first} first")
     if rounds and rounds[-1]["unseen"] is None and rounds[-1]["own"] is not None:
         lines.append("too few latents to hold any back; --samples 16 would tell how good the directions are")
     elif rounds and (rounds[-1]["gap"] or 0) > WIDE:

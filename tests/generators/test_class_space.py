@@ -17,6 +17,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
 from biggan_discovery.generators.biggan import BigGANBase
 from biggan_discovery.generators.class_space import ClassSpace, in_space
+from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw_latents
 from biggan_discovery.rendering import edit, sample_latents
 from biggan_discovery.rendering.latent_files import load_samples
@@ -83,6 +84,34 @@ def test_only_the_layers_of_a_direction_are_reached(networks, kind: str, layers:
     of_layers[:, reached.first : reached.last + 1] = goal[:, None]
     found = generator(generator.shift(start, delta, layers), y)
     torch.testing.assert_close(found, inner(z, of_layers), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["deep", "brock"])
+def test_a_score_has_its_gradient_in_class_space(networks, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("def red(images):\n    return images[:, 0].mean(dim=(1, 2))\n")
+    asked = {"classes": [1], "samples": 4, "judge": False, "quiet": True}
+    found = discover(networks[kind], space="class", score=f"{tmp_path / 'score.py'}:red", **asked)
+    z, y = draw_latents(generator := in_space(networks[kind], "class"), [1], count=4, seed=0, stream=Stream.SEARCH)
+    steps = 0.02 * torch.nn.functional.pad(torch.eye(len(found.Q[0]) - Z_DIM), (Z_DIM, 0))
+    ends = [[generator(z + sign * step, y)[:, 0].mean().item() for step in steps] for sign in (1, -1)]
+    slopes = torch.tensor(ends[0]) - torch.tensor(ends[1])
+    assert not found.Q[0, :Z_DIM].any()
+    assert torch.nn.functional.cosine_similarity(found.Q[0, Z_DIM:], slopes, dim=0) > 0.98
+
+
+@pytest.mark.parametrize(
+    "asked", [{"target": "brighter,shift-x"}, {"method": "region", "region": "0,0,1,0.5"}, {"score": "SCORE"}]
+)
+@pytest.mark.parametrize("space", ["z", "both"])
+def test_edits_that_are_asked_for_take_soft_classes(
+    networks, asked: dict[str, str], space: str, tmp_path: Path
+) -> None:
+    (tmp_path / "score.py").write_text("def red(images):\n    return images[:, 0].mean(dim=(1, 2))\n")
+    score = {"score": f"{tmp_path / 'score.py'}:red"} if "score" in asked else {}
+    common = {**asked, **score, "space": space, "samples": 2, "judge": False, "quiet": True}
+    index, soft, mixed = (discover(networks["deep"], classes=each, **common) for each in ([2], "2:1", "2:0.5,3:0.5"))
+    torch.testing.assert_close(soft.Q, index.Q, rtol=0, atol=1e-6)
+    assert (mixed.Q - index.Q).norm() > 0.01
 
 
 def test_the_unit_is_the_spread_of_embeddings(networks) -> None:

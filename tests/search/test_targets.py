@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from biggan_discovery import Directions, discover, load_generator
+from biggan_discovery.cli.summary import summary
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.suggestions import suggest_from_changes
 from biggan_discovery.generators import FunctionGenerator
@@ -92,6 +93,7 @@ def test_wanted_edits_are_found_with_their_amounts(camera: FunctionGenerator, fr
     np.testing.assert_allclose((found.Q.double() * frame[:3]).sum(dim=1), 1, atol=0.04)
     np.testing.assert_allclose(found.metadata["target_per_step"], [0.04, 0.05, 0.02], rtol=0.05)
     assert min(found.metadata["target_cosine"]) > 0.98
+    assert f"shift-x: {found.notes[0]}" in summary(found)
 
 
 def test_an_edit_that_cannot_be_made_is_warned_of(camera: FunctionGenerator, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,10 +7,13 @@ that is measured is kept in --out, and the same command goes on where it stopped
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 
 import click
 import safetensors.torch
@@ -28,6 +31,7 @@ from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.catalogue import find_device
 from biggan_discovery.generators.labels import class_list
 from biggan_discovery.generators.mixes import Class
+from biggan_discovery.search.joint_diagonalization import JointDiagonalization
 from tests.generators import real_networks
 
 NETWORKS = ("celeba64-dcgan", "cifar32-biggan")
@@ -45,6 +49,7 @@ _HEAD = (
     "determined",
     "the ten first agree",
     "minutes",
+    "solver's share",
 )
 
 
@@ -126,19 +131,42 @@ def _matrices(generator: FrozenGenerator, classes: list[Class], count: int, fold
     return UnseenMatrices(torch.cat(hessians)[:count], torch.cat(products)[:count], slice(0, generator.z_dim))
 
 
+class _Seconds(NamedTuple):
+    """Seconds of the last session of a search, and of these those in which joint diagonalization measured matrices."""
+
+    all: float
+    measuring: float
+
+
 def _run(
     generator: FrozenGenerator, classes: list[Class], asked: dict[str, Any], seed: int, folder: Path
-) -> tuple[Directions, float]:
-    """The directions of a method and seed, and the seconds of the last session that searched for them."""
+) -> tuple[Directions, _Seconds]:
+    """The directions of a method and seed, and how long it took."""
     begin = time.monotonic()
-    found = discover(generator, classes=classes, seed=seed, out=folder, judge=False, save_every=4, **asked)
+    with _timed_measuring() as measuring:
+        found = discover(generator, classes=classes, seed=seed, out=folder, judge=False, save_every=4, **asked)
     kept = folder / "seconds.json"
     if not kept.exists():
-        atomic_write(kept, json.dumps(time.monotonic() - begin))
-    return found, json.loads(kept.read_text())
+        atomic_write(kept, json.dumps([time.monotonic() - begin, sum(measuring)]))
+    return found, _Seconds(*json.loads(kept.read_text()))
 
 
-def _row(runs: list[tuple[Directions, float]], matrices: UnseenMatrices) -> list[str]:
+@contextlib.contextmanager
+def _timed_measuring() -> Iterator[list[float]]:
+    """The seconds of every round's measuring, as they end."""
+    seconds: list[float] = []
+    measure = JointDiagonalization._measure_round
+
+    def timed(*arguments: Any) -> None:
+        begin = time.monotonic()
+        measure(*arguments)
+        seconds.append(time.monotonic() - begin)
+
+    with mock.patch.object(JointDiagonalization, "_measure_round", timed):
+        yield seconds
+
+
+def _row(runs: list[tuple[Directions, _Seconds]], matrices: UnseenMatrices) -> list[str]:
     every = [found for found, _ in runs]
     own = {kind: [_own(found, kind) for found in every] for kind in ("hessian", "orojar")}
     unseen = {kind: torch.stack([matrices.ratios(found.Q)[kind] for found in every]) for kind in own}
@@ -152,8 +180,16 @@ def _row(runs: list[tuple[Directions, float]], matrices: UnseenMatrices) -> list
         _over_latents(unseen["orojar"]),
         ", ".join("-" if each is None else str(each) for each in determined),
         _agreement(every),
-        f"{sum(seconds for _, seconds in runs) / len(runs) / 60:.1f}",
+        f"{sum(seconds.all for _, seconds in runs) / len(runs) / 60:.1f}",
+        _solver_share([seconds for _, seconds in runs]),
     ]
+
+
+def _solver_share(runs: list[_Seconds]) -> str:
+    """What is not spent on measuring, where anything is."""
+    if not any(each.measuring for each in runs):
+        return "-"
+    return f"{1 - sum(each.measuring for each in runs) / sum(each.all for each in runs):.0%}"
 
 
 def _own(found: Directions, kind: str) -> float | None:

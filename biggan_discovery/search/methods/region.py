@@ -39,7 +39,8 @@ class InRegion(Settings):
         if self.mask is not None:
             import hashlib
 
-            header["mask_sha256"] = hashlib.sha256(Path(self.mask).read_bytes()).hexdigest()
+            with Path(self.mask).open("rb") as file:
+                header["mask_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         return header
 
 

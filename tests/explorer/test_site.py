@@ -101,7 +101,60 @@ def test_it_says_what_the_files_hold(built: Path) -> None:
     assert "http" not in text.replace("http-equiv", "")
 
 
-@pytest.mark.skipif(_BROWSER is None, reason="no Chromium; `python tests/chromium.py --install` gets one")
+_NO_BROWSER = pytest.mark.skipif(_BROWSER is None, reason="no Chromium; `python tests/chromium.py --install` gets one")
+_SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+
+
+@_NO_BROWSER
+def test_webgpu_gives_the_images_of_torch_and_is_taken_if_right_and_faster(built: Path, address: str) -> None:
+    generator = load_generator(Directions.load(built.parent / "found.safetensors").metadata["generator"], device="cpu")
+    z = torch.randn(1, generator.num_layers, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.0]])
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_BROWSER, args=["--no-sandbox", *_SOFTWARE_GPU])
+        page = browser.new_page()
+        page.goto(address)
+        script = """async ([z, shape, y]) => {
+          const { load, create, fastest } = await import("./static/network.js");
+          const { ort, providers } = await load();
+          const networks = await create(ort, "0", providers);
+          const tensor = (values, shape) => new ort.Tensor("float32", new Float32Array(values), shape);
+          const inputs = { z: tensor(z, shape), y: tensor(y, [1, y.length]) };
+          const images = [];
+          for (const network of networks) images.push([...(await network.run(inputs)).images.data]);
+          const chosen = await fastest(networks, inputs);
+          const again = [...(await chosen.run(inputs)).images.data];
+          const fake = (name, image, milliseconds) => ({
+            name,
+            run: async () => {
+              if (!image) throw new Error("lost");
+              await new Promise((resolve) => setTimeout(resolve, milliseconds));
+              return { images: { data: image } };
+            },
+            release: async () => {},
+          });
+          const named = async (...networks) => (await fastest(networks, {})).name;
+          const choices = [
+            await named(fake("slow", [0.5], 40), fake("fast", [0.5 + 1 / 255], 1)),
+            await named(fake("right", [0.5], 40), fake("wrong", [0.6], 1)),
+            await named(fake("right", [0.5], 40), fake("broken", [NaN], 1)),
+            await named(fake("right", [0.5], 1), fake("lost", null, 1)),
+          ];
+          return { providers, images, again, choices };
+        }"""
+        found = page.evaluate(script, [z.flatten().tolist(), list(z.shape), y[0].tolist()])
+        browser.close()
+    if "webgpu" not in found["providers"]:
+        pytest.skip("this Chromium has no WebGPU in software")
+    with torch.no_grad():
+        expected = generator(z, y).flatten().numpy()
+    assert len(found["images"]) == 2
+    for image in (*found["images"], found["again"]):
+        np.testing.assert_allclose(image, expected, atol=1e-3)
+    assert found["choices"] == ["fast", "right", "right", "right"]
+
+
+@_NO_BROWSER
 def test_the_page_draws_what_torch_draws(built: Path, address: str) -> None:
     problems: list[str] = []
     hosts: set[str] = set()

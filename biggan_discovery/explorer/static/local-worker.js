@@ -1,27 +1,26 @@
 // Runs the network of a static demo. {id, file, z, y} is answered by {id, images} or {id, error}.
 
-const runtime = new URL("../runtime/", import.meta.url);
-const sessions = new Map();
+import { create, fastest, load } from "./network.js";
+
+const opened = new Map();
+let runtime = null;
 let last = Promise.resolve();
 
-/** The network of a file, and the shape of its latent. */
-async function session(file) {
-  const ort = await import(new URL("ort.wasm.min.mjs", runtime).href);
-  ort.env.wasm.wasmPaths = runtime.href;
-  ort.env.wasm.numThreads = 1; // More need headers that static hosts do not send.
-  const folder = new URL(`../data/${file}/`, import.meta.url);
-  const { generator, z_dim: size } = await (await fetch(new URL("about.json", folder))).json();
-  const shape = generator.layers > 1 ? [1, generator.layers, size] : [1, size];
-  const model = new URL("generator.onnx", folder).href;
-  return { ort, shape, network: await ort.InferenceSession.create(model, { executionProviders: ["wasm"] }) };
+/** The network of a file, chosen by a first picture, and the shape of its latent. */
+async function open(file, { z, y }) {
+  const { ort, providers } = await (runtime ??= load());
+  const { generator, z_dim: size } = await (await fetch(new URL(`../data/${file}/about.json`, import.meta.url))).json();
+  const tensors = (latent, classes) => ({
+    z: new ort.Tensor("float32", latent, generator.layers > 1 ? [1, generator.layers, size] : [1, size]),
+    ...(classes ? { y: new ort.Tensor("float32", classes, [1, classes.length]) } : {}),
+  });
+  return { tensors, network: await fastest(await create(ort, file, providers), tensors(z, y)) };
 }
 
 async function images({ file, z, y }) {
-  if (!sessions.has(file)) sessions.set(file, session(file));
-  const { ort, network, shape } = await sessions.get(file);
-  const inputs = { z: new ort.Tensor("float32", z, shape) };
-  if (y) inputs.y = new ort.Tensor("float32", y, [1, y.length]);
-  return (await network.run(inputs)).images.data;
+  if (!opened.has(file)) opened.set(file, open(file, { z, y }));
+  const { network, tensors } = await opened.get(file);
+  return (await network.run(tensors(z, y))).images.data;
 }
 
 self.onmessage = ({ data }) => {
@@ -30,7 +29,8 @@ self.onmessage = ({ data }) => {
     try {
       self.postMessage({ id: data.id, images: await images(data) });
     } catch (error) {
-      sessions.delete(data.file);
+      opened.delete(data.file);
+      runtime = null;
       self.postMessage({ id: data.id, error: String(error?.message ?? error) });
     }
   });

@@ -193,7 +193,10 @@ def rows_of(table: Tensor, y: Tensor) -> Tensor:
     """
     if not y.is_floating_point():
         return table[y]
-    exact = (table if _has_float64(table.device) else table.cpu()).double()
+    if torch.onnx.is_in_onnx_export():  # WebGPU has no float64.
+        exact = table
+    else:
+        exact = (table if _has_float64(table.device) else table.cpu()).double()
     sums = linear_by_row(y.flatten(0, -2).to(exact), exact.T, exact.new_zeros(exact.shape[1]))
     return sums.to(table).unflatten(0, y.shape[:-1])
 

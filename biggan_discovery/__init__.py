@@ -13,6 +13,7 @@ from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
     from biggan_discovery.directions import Directions, orthonormalize
+    from biggan_discovery.explorer.widget import Sliders
     from biggan_discovery.generators import FrozenGenerator, FunctionGenerator, load_generator
     from biggan_discovery.objectives.hessian_penalty import hessian_penalty
     from biggan_discovery.objectives.hessian_penalty_numpy import hessian_penalty_numpy
@@ -29,6 +30,7 @@ _HOMES = {
     "Edit": "rendering",
     "FrozenGenerator": "generators",
     "FunctionGenerator": "generators",
+    "Sliders": "explorer.widget",
     "compare": "reports.compare",
     "contact_sheet": "rendering",
     "discover": "search",
@@ -52,6 +54,7 @@ __all__ = [
     "Edit",
     "FrozenGenerator",
     "FunctionGenerator",
+    "Sliders",
     "compare",
     "contact_sheet",
     "discover",

@@ -12,7 +12,7 @@ from biggan_discovery.directions.activity import inactive, stored_changes
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.suggestions import suggest_names
-from biggan_discovery.explorer.sources import Source, mark_of
+from biggan_discovery.explorer.sources import Shown, mark_of
 from biggan_discovery.generators.classes import describe_class
 from biggan_discovery.generators.layer_range import THIRDS
 from biggan_discovery.reading.json_files import read_json
@@ -21,7 +21,7 @@ from biggan_discovery.rendering.ranges import range_of
 from biggan_discovery.reports.document import JSON
 
 
-def about(source: Source) -> dict[str, Any]:
+def about(source: Shown) -> dict[str, Any]:
     """A file and its generator as JSON values: everything but pictures.
 
     Raises:
@@ -48,7 +48,7 @@ def about(source: Source) -> dict[str, Any]:
     }
 
 
-def marks(source: Source) -> dict[str, Any]:
+def marks(source: Shown) -> dict[str, Any]:
     """What the file says now: its directions with names, notes, stars and ranges."""
     directions = source.directions
     idle = set(inactive(stored_changes(directions) or []))
@@ -70,7 +70,7 @@ def _classes(names: tuple[str, ...]) -> list[dict[str, str]]:
     return [{"name": name, "also": describe_class(names, index)} for index, name in enumerate(names)]
 
 
-def _metrics(source: Source) -> list[dict[str, Any]]:
+def _metrics(source: Shown) -> list[dict[str, Any]]:
     """What directions can be sorted by: title, and a value for each; from the file and from the report beside it."""
     directions = source.directions
     found: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _suggestions(source: Source) -> dict[int, str]:
+def _suggestions(source: Shown) -> dict[int, str]:
     """Names of known factors for unnamed directions, see `suggest_names`; nothing where factors are unknown."""
     directions = copy.copy(source.directions)
     directions.metadata = copy.deepcopy(directions.metadata)

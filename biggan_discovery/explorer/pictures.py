@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from biggan_discovery.explorer.sources import Source
+from biggan_discovery.explorer.sources import Shown
 from biggan_discovery.explorer.view import View
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.rendering.motion import edited, generate
@@ -58,7 +58,7 @@ def _timed(generator: FrozenGenerator, z: Tensor, y: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def draw(source: Source, view: View, *, draft: bool = False, side: int | None = None) -> Drawn:
+def draw(source: Shown, view: View, *, draft: bool = False, side: int | None = None) -> Drawn:
     """Draw a view.
 
     A BigGAN has no smaller form of itself, so a draft of several samples is of the first ones, as many as can be had in

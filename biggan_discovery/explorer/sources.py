@@ -74,35 +74,31 @@ class Generators:
         return self._kept[key]
 
 
-class Source:
-    """A directions file on show.
+class Shown:
+    """Directions on show.
 
     Attributes:
-        path: as it was given.
-        label: its short name.
-        directions: its content, as it was last read.
-        folder: for what is kept beside the file.
+        path: their file; "" for those in memory.
+        label: their short name.
+        directions: the directions.
 
     Args:
-        path: a directions file, or the name of the bundled one.
+        directions: the directions.
         label: see `file_labels`.
-        generators: where its generator comes from.
+        generator: called with the directions and a truncation, None for their own; returns their generator.
     """
 
-    def __init__(self, path: str, label: str, generators: Generators):
-        self.generators = generators
-        self._samples: OrderedDict[Any, Samples] = OrderedDict()
-        self._open(path, label)
+    path = ""
 
-    def _open(self, path: str, label: str) -> None:
-        self.path, self.label = path, label
-        self.directions = Directions.load(path)
-        self._signature = _signature(self.directions.source)
-        self.folder = _folder_of(self.directions.source, bundled=self.directions.source != path)
+    def __init__(
+        self, directions: Directions, label: str, generator: Callable[[Directions, float | None], FrozenGenerator]
+    ):
+        self.directions, self.label, self._generator = directions, label, generator
+        self._samples: OrderedDict[Any, Samples] = OrderedDict()
 
     def generator(self, truncation: float | None = None) -> FrozenGenerator:
-        """Its generator, with its own truncation or another."""
-        return self.generators.of(self.directions, truncation)
+        """Their generator, with its own truncation or another."""
+        return self._generator(self.directions, truncation)
 
     def samples(self, view: View) -> Samples:
         """The samples of a view.
@@ -124,6 +120,42 @@ class Source:
                 self._samples.popitem(last=False)
         return self._samples[key]
 
+    def latents(self, key: str) -> Path:
+        """The file with some latents.
+
+        Raises:
+            UserError: there is none.
+        """
+        raise UserError(f"there are no latents {key}")
+
+    def why_not_writable(self) -> str:
+        """Why names cannot be saved; "" if they can."""
+        return ""
+
+
+class Source(Shown):
+    """A directions file on show.
+
+    Attributes:
+        path: as it was given.
+        folder: for what is kept beside the file.
+
+    Args:
+        path: a directions file, or the name of the bundled one.
+        label: see `file_labels`.
+        generators: where its generator comes from.
+    """
+
+    def __init__(self, path: str, label: str, generators: Generators):
+        self.generators = generators
+        super().__init__(Directions.load(path), label, generators.of)
+        self._found_at(path)
+
+    def _found_at(self, path: str) -> None:
+        self.path = path
+        self._signature = _signature(self.directions.source)
+        self.folder = _folder_of(self.directions.source, bundled=self.directions.source != path)
+
     def why_not_writable(self) -> str:
         """Why names cannot be saved in the file; "" if they can."""
         if self.directions.source != self.path:
@@ -143,7 +175,8 @@ class Source:
         names = (f"{stem}{'' if number == 1 else f'-{number}'}.safetensors" for number in range(1, _MOST_NAMES))
         free = next(name for name in names if not Path(name).exists())
         self.directions.save(free)
-        self._open(free, self.label)
+        self.directions = Directions.load(free)
+        self._found_at(free)
 
     def change(self, row: int, key: str, value: Any, was: Any) -> bool:
         """Change a name, note, star or range in the file, if nobody else has.
@@ -160,13 +193,12 @@ class Source:
         Raises:
             UserError: a value that is not valid, or a file that cannot be changed.
         """
-        if key not in _CHANGES:
-            raise UserError(f"directions have no {key[:40]!r}; there are {', '.join(_CHANGES)}")
+        apply = _change_of(key)
         changed = True
         with changing(self.path) as directions:
             now = mark_of(directions, row)[key]
             if now in (was, value):
-                _CHANGES[key](directions, row, value)
+                apply(directions, row, value)
             else:
                 changed = False
         self.reread()
@@ -239,6 +271,21 @@ def mark_of(directions: Directions, row: int) -> dict[str, Any]:
         "hidden": directions.hidden[row],
         "range": None if ends is None else list(ends),
     }
+
+
+def change_mark(directions: Directions, row: int, key: str, value: Any) -> None:
+    """Change what is said about a direction: "name", "note", "starred", "hidden" or "range".
+
+    Raises:
+        UserError: there is no such direction or key, or the value is not valid.
+    """
+    _change_of(key)(directions, row, value)
+
+
+def _change_of(key: str) -> Callable[[Directions, int, Any], None]:
+    if key not in _CHANGES:
+        raise UserError(f"directions have no {key[:40]!r}; there are {', '.join(_CHANGES)}")
+    return _CHANGES[key]
 
 
 def _rename(directions: Directions, row: int, name: Any) -> None:

@@ -1,6 +1,6 @@
 // The class of the samples: that of the directions, another one, or a mix.
 
-import { el, find } from "./dom.js";
+import { active, el, find } from "./dom.js";
 
 const MOST_FOUND = 40;
 const MOST_MIXED = 6;
@@ -18,7 +18,7 @@ export class Classes {
   refresh() {
     const { classes } = this.#model.about.generator;
     find("#classes-section").hidden = !classes.length;
-    if (!classes.length || find("#classes").contains(document.activeElement)) {
+    if (!classes.length || find("#classes").contains(active())) {
       if (classes.length) this.#update();
       return;
     }
@@ -36,7 +36,7 @@ export class Classes {
   #set(classes, options) {
     this.#store.set({ classes }, options);
     if (options?.commit === false) return;
-    document.activeElement?.blur();
+    active()?.blur();
     this.refresh();
   }
 
@@ -63,7 +63,7 @@ export class Classes {
     for (const slider of find("#classes").querySelectorAll("input[type=range]")) {
       const pair = mixed[Number(slider.dataset.place)];
       if (!pair) continue;
-      if (document.activeElement !== slider) slider.value = pair[1];
+      if (active() !== slider) slider.value = pair[1];
       const share = `${Math.round((100 * pair[1]) / total)} %`;
       slider.setAttribute("aria-valuetext", share);
       slider.nextSibling.textContent = share;

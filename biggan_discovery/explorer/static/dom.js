@@ -13,7 +13,16 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-export const find = (selector) => document.querySelector(selector);
+let root = document;
+
+/** Looks for elements in a shadow root from now on; a widget in a notebook is in one. */
+export const lookIn = (place) => (root = place);
+
+export const find = (selector) => root.querySelector(selector);
+export const findAll = (selector) => [...root.querySelectorAll(selector)];
+
+/** The element that is typed in, or moved. */
+export const active = () => root.activeElement;
 
 /** A number as people write it: no more digits than matter. */
 export const shown = (number) => String(Math.round(number * 100) / 100);

@@ -1,17 +1,11 @@
 // The explorer: puts its parts together.
 
-import { Children } from "./children.js";
-import { Classes } from "./classes.js";
-import { copy, el, find, notice, signed } from "./dom.js";
-import { exporting, savePictures } from "./exporting.js";
+import { copy, el, find, notice } from "./dom.js";
+import { Editor } from "./editor.js";
 import { Gallery } from "./gallery.js";
 import { keys, showKeys } from "./keys.js";
 import { Model } from "./model.js";
-import { Moves } from "./moves.js";
-import { Pad } from "./pad.js";
 import { RemoteGenerator } from "./remote.js";
-import { Samples } from "./samples.js";
-import { Stage } from "./stage.js";
 import { fresh, fromHash, Store, toHash } from "./state.js";
 
 // A static demo says that its generator is in the browser.
@@ -19,46 +13,24 @@ const isLocal = document.documentElement.dataset.generator === "local";
 const generator = isLocal ? new (await import("./local.js")).LocalGenerator() : new RemoteGenerator();
 const model = new Model(generator);
 const store = new Store();
-const stage = new Stage(model, store);
-const moves = new Moves(model, store);
-const samples = new Samples(model, store);
-const classes = new Classes(model, store);
-const pad = new Pad(model, store);
-const children = new Children(model, store);
+const editor = new Editor(model, store);
 const gallery = new Gallery(model, (row) => {
   store.set({ page: "editor", edits: store.edit(row) ? store.state.edits : [...store.state.edits, { row, amount: 0, layers: null }] });
-  moves.focus(row);
+  editor.focus(row);
 });
 
 function show({ draft = false } = {}) {
   const { state } = store;
-  const editor = state.page === "editor";
+  const editing = state.page === "editor";
   if (document.body.dataset.page !== state.page) window.scrollTo(0, 0);
   document.body.dataset.page = state.page;
-  find("#gallery").hidden = editor;
-  find("#editor").hidden = !editor;
-  for (const [button, here] of [[find("#to-gallery"), !editor], [find("#to-editor"), editor]]) {
+  find("#gallery").hidden = editing;
+  find("#editor").hidden = !editing;
+  for (const [button, here] of [[find("#to-gallery"), !editing], [find("#to-editor"), editing]]) {
     if (here) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
   }
-  if (!model.about) return;
-  moves.refresh({ draft });
-  pad.refresh({ draft });
-  if (!draft) {
-    samples.refresh();
-    classes.refresh();
-  }
-  if (editor) stage.show({ draft });
-  const moved = state.edits.filter((edit) => edit.amount);
-  const words = moved.map(({ row, amount, layers }) => `${model.title(row)} ${signed(amount)}${layers ? ` (layers ${layers})` : ""}`);
-  find("#facts").textContent = words.join(" · ") || "Nothing is moved yet.";
-  find("#undo").disabled = !store.steps.undo;
-  find("#redo").disabled = !store.steps.redo;
-  find("#reset").disabled = !state.edits.length;
-}
-
-function reset() {
-  store.set({ edits: store.state.edits.map((edit) => ({ ...edit, amount: 0, layers: null })) });
+  if (model.about) editor.show({ draft, seen: editing });
 }
 
 function go(page) {
@@ -85,7 +57,7 @@ function opened() {
   store.state = { ...inFile(store.state), file: generator.files.length > 1 ? about.label : "" };
   locked();
   gallery.build();
-  moves.build();
+  editor.build();
   show();
 }
 
@@ -111,14 +83,7 @@ find("#skip").onclick = (event) => {
 };
 find("#to-gallery").onclick = () => go("gallery");
 find("#to-editor").onclick = () => go("editor");
-find("#undo").onclick = store.undo;
-find("#redo").onclick = store.redo;
-find("#reset").onclick = reset;
 find("#link").onclick = () => copy(location.href, "Link");
-const canExport = generator.abilities.has("export");
-const save = canExport ? () => exporting(model, store) : savePictures;
-if (!canExport) find("#export").textContent = "Save picture";
-find("#export").onclick = save;
 find("#help").onclick = showKeys;
 find("#file").onchange = async () => {
   store.load({ ...fresh(), page: store.state.page, file: generator.files[Number(find("#file").value)].label });
@@ -153,12 +118,9 @@ window.addEventListener("popstate", (event) => {
   open().catch(failed);
 });
 model.addEventListener("opened", opened);
-model.addEventListener("measured", () => moves.refresh());
 model.addEventListener("marks", (event) => {
   locked();
   gallery.refresh(event.detail);
-  moves.refresh();
-  pad.refresh();
 });
 
 generator.addEventListener("lost", () => {
@@ -187,11 +149,11 @@ keys({
   g: () => go("gallery"),
   e: () => go("editor"),
   "/": () => find(store.state.page === "editor" ? "#add" : "#filter").focus(),
-  n: () => samples.another(),
-  r: reset,
-  x: save,
+  n: () => editor.another(),
+  r: editor.reset,
+  x: editor.save,
   "?": showKeys,
-  hold: (held) => store.state.page === "editor" && stage.hold(held),
+  hold: (held) => store.state.page === "editor" && editor.hold(held),
   undo: store.undo,
   redo: store.redo,
 });

@@ -59,7 +59,7 @@ export class Model extends EventTarget {
         direction[key] = now;
         notice(`Someone else changed the ${key} of direction ${row} to ${said(now)}; it is kept. Change it again to replace it.`, { kind: "error" });
       } else if (key !== "starred" && key !== "hidden") {
-        notice(value ? `Saved: direction ${row}, ${key} ${said(value)}` : `Removed the ${key} of direction ${row}`);
+        notice(value ? `${this.about.path ? "Saved" : "Set"}: direction ${row}, ${key} ${said(value)}` : `Removed the ${key} of direction ${row}`);
       }
     } catch (error) {
       direction[key] = was;

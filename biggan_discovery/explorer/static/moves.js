@@ -1,6 +1,6 @@
 // The chosen directions: a slider for each, with its number, layers, name, note and range.
 
-import { el, find, shown, signed } from "./dom.js";
+import { active, el, find, shown, signed } from "./dom.js";
 
 const STEPS = 200; // of a slider from end to end
 
@@ -127,11 +127,11 @@ export class Moves {
       slider.min = Math.min(least, 0);
       slider.max = Math.max(most, 0);
       slider.step = (slider.max - slider.min) / STEPS;
-      if (document.activeElement !== slider || Number(slider.value) !== edit.amount) slider.value = edit.amount;
+      if (active() !== slider || Number(slider.value) !== edit.amount) slider.value = edit.amount;
       slider.setAttribute("aria-valuetext", shown(edit.amount));
-      if (document.activeElement !== number || Number(number.value) !== edit.amount) number.value = shown(edit.amount);
-      if (document.activeElement !== name) name.value = direction.name;
-      if (document.activeElement !== note) note.value = direction.note;
+      if (active() !== number || Number(number.value) !== edit.amount) number.value = shown(edit.amount);
+      if (active() !== name) name.value = direction.name;
+      if (active() !== note) note.value = direction.note;
       const suggestion = this.#model.about.suggestions[row];
       name.placeholder = suggestion ? `${suggestion}?` : "Name it";
       suggested.hidden = !suggestion || Boolean(direction.name) || Boolean(this.#model.about.locked);

@@ -49,7 +49,7 @@ export class Samples {
       drop,
       away,
     );
-    this.#dropping();
+    if (model.generator.abilities.has("latents")) this.#dropping();
   }
 
   /** Other samples, by a seed nobody chose. */

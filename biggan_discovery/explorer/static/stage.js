@@ -1,7 +1,7 @@
 // The pictures of the editor: drawn while a slider is dragged, and at rest.
 
 import { paint } from "./canvas.js";
-import { el, find, notice } from "./dom.js";
+import { el, find, findAll, notice } from "./dom.js";
 import { Latest } from "./latest.js";
 import { Lost, Overtaken } from "./remote.js";
 import { viewOf } from "./state.js";
@@ -25,7 +25,7 @@ export class Stage {
       const sides = find("#pictures").dataset.sides?.split(",") ?? [];
       if (sides.length) this.#lay(sides);
     });
-    for (const button of document.querySelectorAll("[data-compare]")) {
+    for (const button of findAll("[data-compare]")) {
       button.onclick = () => store.set({ compare: button.dataset.compare });
     }
   }
@@ -34,7 +34,7 @@ export class Stage {
   show({ draft }) {
     const { state } = this.#store;
     const compare = this.#held ? "before" : state.compare;
-    for (const button of document.querySelectorAll("[data-compare]")) {
+    for (const button of findAll("[data-compare]")) {
       button.setAttribute("aria-pressed", String(button.dataset.compare === state.compare));
     }
     const sides = compare === "both" ? ["before", "after"] : [compare];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -21,13 +22,28 @@ ELSEWHERE = {
     **{f"checkpoints/{name}/README.md": f"generators/{name}.md" for name in BUNDLED},
 }
 """Files of the clone, and the pages that they are in the site."""
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
+_SHOWN = "notebook.md"
 _LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 
 
+def notebook_page() -> str:
+    """The notebook, which is kept without outputs, as Markdown; first its title and where the file is."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    texts = ("".join(cell["source"]) for cell in cells)
+    shown = [
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell, text in zip(cells, texts, strict=True)
+    ]
+    shown.insert(1, f'<a href="{NOTEBOOK.name}" download>Download this notebook</a>')
+    return "\n\n".join(shown)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that lie elsewhere."""
+    """Add the pages that lie elsewhere, and the notebook."""
     for source, page in ELSEWHERE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    files.append(File.generated(config, _SHOWN, content=notebook_page()))
     return files
 
 
@@ -39,6 +55,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     def link(match: re.Match[str]) -> str:
         target = os.path.normpath(source / match[2])
         target = ELSEWHERE.get(target, target.removeprefix("docs/"))
+        target = target.replace(NOTEBOOK.name, _SHOWN)
         return f"{match[1]}{os.path.relpath(target, Path(page.file.src_uri).parent)}{match[3]}"
 
     return _LINK.sub(link, markdown).replace(" ± ", "\u00a0±\u00a0")

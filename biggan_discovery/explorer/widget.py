@@ -119,7 +119,7 @@ class Sliders:
             answer = {"count": count, "height": height, "width": width, "numbers": drawn.numbers, "names": drawn.names}
             return answer, [drawn.pixels.tobytes()]
         if kind == "mark":
-            row, key = message.get("direction"), str(message.get("key"))
+            row, key = int(message["direction"]), str(message.get("key"))
             change_mark(self.directions, row, key, message.get("value"))
             self.widget.about = {**self.widget.about, **marks(self._shown)}  # pyright: ignore
             return {"done": True, "now": mark_of(self.directions, row)[key]}, []

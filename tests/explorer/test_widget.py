@@ -85,7 +85,7 @@ def test_names_and_ranges_change_the_directions_in_memory(kernel: Kernel, found:
         ({"type": "draw", "id": "1", "view": {"latents": "0123456789abcdef"}}, "there are no latents"),
         ({"type": "mark", "id": "1", "direction": 0, "key": "name", "value": "3"}, "not a number"),
         ({"type": "mark", "id": "1", "direction": 0, "key": "colour", "value": "3"}, "no 'colour'"),
-        ({"type": "mark", "id": "1", "direction": "x", "key": "name", "value": "a"}, "TypeError"),
+        ({"type": "mark", "id": "1", "direction": "x", "key": "name", "value": "a"}, "ValueError"),
     ],
 )
 def test_a_bad_message_gets_an_answer(kernel: Kernel, message: Any, said: str) -> None:

@@ -193,12 +193,16 @@ def rows_of(table: Tensor, y: Tensor) -> Tensor:
     """
     if not y.is_floating_point():
         return table[y]
-    if torch.onnx.is_in_onnx_export():  # WebGPU has no float64.
-        exact = table
-    else:
-        exact = (table if _has_float64(table.device) else table.cpu()).double()
+    exact = _exact(table)
     sums = linear_by_row(y.flatten(0, -2).to(exact), exact.T, exact.new_zeros(exact.shape[1]))
     return sums.to(table).unflatten(0, y.shape[:-1])
+
+
+def _exact(table: Tensor) -> Tensor:
+    """The table in float64, but in ONNX files, as browsers' GPUs have none."""
+    if torch.onnx.is_in_onnx_export():
+        return table
+    return (table if _has_float64(table.device) else table.cpu()).double()
 
 
 def _has_float64(device: torch.device) -> bool:

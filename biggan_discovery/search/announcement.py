@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES = 3
 _CHEAPER = {
-    ADAM: f"fewer --steps, or --solver {JOINT_DIAGONALIZATION}, which needs about a tenth of the evaluations",
+    ADAM: f"fewer --steps, or --solver {JOINT_DIAGONALIZATION}, which needs a sixth of the evaluations or less",
     JOINT_DIAGONALIZATION: (
         "--minutes or fewer latents (--samples), --method orojar, which takes 1 evaluation for each coordinate and "
         "latent, fewer coordinates (--layers), or the closed forms sefa and ganspace"

@@ -20,7 +20,7 @@ class Pace:
 
     Args:
         most: the most steps that the search can take, from its state.
-        minutes: time after which the search takes no more steps than it must; None if there is no limit.
+        minutes: time after which no steps are added; None if there is no limit.
         cheaper: what to try instead, as the end of a sentence; "" if nothing is known.
 
     Example:
@@ -47,29 +47,31 @@ class Pace:
         seconds = time.monotonic() - self._start
         if self._said or seconds < _SECONDS:
             return
-        most = self._most(state)
-        left = most - state.step
-        if not left:
+        left, more = state.total - state.step, self._most(state) - state.total
+        if not left + more:
             return
         self._said = True
-        expected = left * seconds / (state.step - self._first)
-        if self._minutes and expected > 60 * self._minutes:
-            _log.info("adding %ss for about %s", self._unit, human_time(60 * self._minutes))
-            return
-        _log.info(
-            "about %s for the remaining %s%s%s",
-            human_time(expected),
-            f"{left:,} {self._unit}{'s' * (left != 1)}",
-            _cost(state, most),
-            f"; less if further {self._unit}s stop helping" if state.open and most > state.total else "",
-        )
+        of_one = seconds / (state.step - self._first)
+        expected = (left + more) * of_one
+        if self._minutes is not None:
+            expected = min(expected, max(60 * self._minutes, left * of_one))
+        if more:
+            _log.info(
+                "about %s for the first %s, then more as long as they help: at most %s, %s",
+                human_time(left * of_one),
+                f"{state.total:,} {self._unit}s",
+                human_time(expected),
+                self._size(state, state.total + more),
+            )
+        else:
+            _log.info("about %s for the remaining %s", human_time(expected), self._size(state, left))
         if expected > _LONG and self._cheaper:
             _log.warning("this takes %s; cheaper: %s", human_time(expected), self._cheaper)
 
-
-def _cost(state: State, most: int) -> str:
-    """Evaluations of the whole search, where its history counts them."""
-    if "evaluations" not in state.columns:
-        return ""
-    so_far = state.history[-1][state.columns.index("evaluations")]
-    return f" ({so_far * most / state.step:,.0f} generator evaluations in all)"
+    def _size(self, state: State, steps: int) -> str:
+        """Some steps and what they cost, where the history of the search counts evaluations."""
+        size = f"{steps:,} {self._unit}{'s' * (steps != 1)}"
+        if "evaluations" not in state.columns:
+            return size
+        so_far = state.history[-1][state.columns.index("evaluations")]
+        return f"{size} ({so_far * steps / state.step:,.0f} generator evaluations)"

@@ -34,8 +34,8 @@ from biggan_discovery.generators.mixes import Class
 from biggan_discovery.search.joint_diagonalization import JointDiagonalization
 from tests.generators import real_networks
 
-NETWORKS = ("celeba64-dcgan", "cifar32-biggan")
-_CLASSES = {"cifar32-biggan": "horse"}
+NETWORKS = ("celeba64-dcgan", "cifar32-biggan", "cifar-32")
+_CLASSES = {"cifar32-biggan": "horse", "cifar-32": "horse"}
 _SKETCHES = 2
 _BATCH = 8  # of Adam, with two probes: 4 images a sample, each forward and backward
 _TOP = 10
@@ -108,6 +108,8 @@ def benchmark(
 
 def network(name: str, device: str = "cpu") -> FrozenGenerator:
     """A network of `NETWORKS` as a generator."""
+    if name == "cifar-32":
+        return load_generator(name, device=device)
     if name == "cifar32-biggan":
         return load_generator(real_networks.FOLDER / name, device=device)
     made = real_networks.load(name).to(find_device(device))

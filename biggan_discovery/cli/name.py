@@ -196,7 +196,7 @@ def _row(directions: Directions, index: int) -> list[str]:
     if directions.notes[index]:
         lines += _wrapped(f"{indent}note: ", directions.notes[index])
     if ends := directions.recommended_ranges[index]:
-        lines.append(f"{indent}recommended: {ends[0]:g} to {ends[1]:g}")
+        lines.append(f"{indent}recommended: {ends[0]:.3g} to {ends[1]:.3g}")
     return lines
 
 

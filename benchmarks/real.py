@@ -54,10 +54,9 @@ _HEAD = (
 
 
 def methods(evaluations: int, width: int) -> dict[str, dict[str, Any]]:
-    """The methods by title: the default, with and without its limit, and each limited to a number of evaluations."""
+    """The methods by title: the default, and each limited to a number of generator evaluations."""
     return {
         "combined, default": {"method": "combined"},
-        "combined, as many latents as it takes": {"method": "combined", "evaluations": 10**9},
         "combined": {"method": "combined", "evaluations": evaluations},
         "Hessian Penalty": {"method": "hessian", "evaluations": evaluations},
         "OroJaR": {"method": "orojar", "evaluations": evaluations},

@@ -123,9 +123,9 @@ def discover(
     to start from; `precision`, "float32", "tf32", "float16", "bfloat16", or "auto" for the fastest one whose gradient
     has a cosine similarity of at least 0.99 with the float64 gradient on this generator.
 
-    Settings of "joint-diagonalization": `samples`, number of latents to measure, by default as many as it takes;
-    `evaluations`, most generator evaluations, by default 40,000 if neither `samples` nor `minutes` is given; `minutes`,
-    time after which no latents are added; `sketches`, number of
+    Settings of "joint-diagonalization": `samples`, number of latents to measure, by default as many as it takes, at
+    most two for each coordinate or 64; `evaluations`, most generator evaluations; `minutes`, time after which no
+    latents are added; `sketches`, number of
     random pixel combinations whose Hessians are measured per latent, 0 for every pixel separately, which is the default
     for up to 24 coordinates; `path_size`; `epsilon`; `precision`; `init`, as above, which restricts the search to the
     span of its rows.

@@ -15,7 +15,7 @@ from biggan_discovery.search.evidence import ONE_IN, Evidence, Score
 from biggan_discovery.search.settings import WIDE, JointDiagonalizationSettings
 
 _GAIN = 0.005  # Fall of the unseen value and its error, with half as many latents again, for a search to end.
-_MOST_LATENTS = 384
+_LATENTS_PER_DIMENSION, _LATENTS_OF_FEW = 2, 64
 
 
 def round_of(
@@ -64,7 +64,7 @@ def _mean_and_error(values: Tensor) -> tuple[float, float]:
 def next_total(settings: JointDiagonalizationSettings, state: State, minutes: float) -> int | None:
     """How many latents the next round ends with; None if there is none."""
     latents, rounds = state.step, state.facts["rounds"]
-    if settings.samples or enough(rounds) or latents >= _MOST_LATENTS:
+    if settings.samples or enough(rounds):
         return None
     if settings.minutes and minutes >= settings.minutes:
         return None
@@ -76,9 +76,10 @@ def most_latents(settings: JointDiagonalizationSettings, state: State) -> int:
     """How many latents a search may take, from the cost of those that are measured."""
     if settings.samples:
         return settings.samples
-    if not settings.evaluations:
-        return _MOST_LATENTS
-    return max(1, min(_MOST_LATENTS, int(settings.evaluations * state.step / state.history[-1][1])))
+    most = max(_LATENTS_OF_FEW, _LATENTS_PER_DIMENSION * len(state.tensors["start"]))
+    if settings.evaluations:
+        most = min(most, int(settings.evaluations * state.step / state.history[-1][1]))
+    return max(1, most)
 
 
 def shown_round(this: Mapping[str, Any]) -> str:

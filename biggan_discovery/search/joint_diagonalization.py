@@ -48,7 +48,6 @@ from biggan_discovery.search.method import Found, Method
 from biggan_discovery.search.precision import check_precision, in_precision, matrix_precision
 from biggan_discovery.search.settings import (
     AUTO,
-    EVALUATIONS,
     JOINT_DIAGONALIZATION,
     STARTS,
     JointDiagonalizationSettings,
@@ -89,16 +88,14 @@ class JointDiagonalization(Method):
         self.unused = frozenset({"epsilon", "sketches"} - set(self.matrices.settings))
 
     def defaults(self, generator: FrozenGenerator, layers: LayerRange, asked: dict[str, Any]) -> dict[str, Any]:
-        """As many directions as the start has rows; sketches by that number; a limit unless another one is given."""
+        """As many directions as the start has rows; sketches by that number; latents as many as it takes."""
         width = span(asked.get("init", "coordinates"), generator.search_space(layers))
         sketches = 0 if width <= EXACT_DIMENSIONS else _SKETCHES
-        limited = asked.keys() & {"samples", "minutes"}
         return {
             "directions": width,
             "init": "coordinates",
             "precision": AUTO,
             "sketches": sketches,
-            "evaluations": None if limited else EVALUATIONS,
             **self.objective.defaults,
         }
 

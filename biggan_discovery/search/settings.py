@@ -17,8 +17,6 @@ ADAM, JOINT_DIAGONALIZATION = "adam", "joint-diagonalization"
 STARTS = ("random", "coordinates")
 ORTHOGONALIZE = ("qr", "gram-schmidt", "none")
 AUTO = "auto"
-EVALUATIONS = 40_000
-"""Most generator evaluations of a joint diagonalization that is not limited otherwise."""
 WIDE = 0.05
 """Difference of unseen and own value above which a frame fits its own latents rather than the generator."""
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
@@ -54,13 +52,13 @@ class AdamSettings(Settings):
 class JointDiagonalizationSettings(Settings):
     """Settings of the solver joint-diagonalization."""
 
-    samples: int | None = setting("Latents to measure, no more.", default="as many as it takes", least=1, most=10**9)
-    evaluations: int | None = setting(
-        "Most generator evaluations.",
-        default=f"{EVALUATIONS:,}; no limit with --samples or --minutes",
+    samples: int | None = setting(
+        "Latents to measure, no more.",
+        default="as many as it takes, at most two for each dimension or 64",
         least=1,
-        most=10**15,
+        most=10**9,
     )
+    evaluations: int | None = setting("Most generator evaluations.", default="no limit", least=1, most=10**15)
     minutes: float | None = setting(
         "Add no latents after so many minutes.", default="no limit", above=0, recorded=False
     )

@@ -288,11 +288,3 @@ def test_an_open_search_tells_the_most_it_can_take_and_how_its_rounds_do(caplog,
     for each in rounds:
         assert f"{each['latents']} latents: off-diagonal {each['unseen']:.3g} ± " in told
     assert " than the round before" in told
-
-
-@pytest.mark.parametrize(
-    ("asked", "limit"), [({}, 40_000), ({"samples": 2}, None), ({"minutes": 1e-9}, None), ({"evaluations": 9}, 9)]
-)
-def test_a_search_is_limited_unless_another_limit_is_given(asked, limit):
-    found = discover(generator(), method="orojar", judge=False, quiet=True, **asked)
-    assert found.metadata["settings"].get("evaluations") == limit

@@ -19,7 +19,7 @@ from biggan_discovery.runs.folder import State
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.search import joint_diagonalization
 from biggan_discovery.search.evidence import Evidence, held_back
-from biggan_discovery.search.growth import next_total, round_of
+from biggan_discovery.search.growth import most_latents, next_total, round_of
 from tests.search.test_joint_diagonalization import FRAME, frame, generator, separable
 
 N = 5
@@ -118,14 +118,47 @@ def test_the_gain_of_a_round_is_that_of_each_held_back_latent():
     assert this["gain_error"] == pytest.approx((gains.std() / 3**0.5).item(), rel=0.02)
 
 
+UNLIMITED: Any = SimpleNamespace(samples=None, evaluations=None, minutes=None)
+
+
+def measured(latents: int, *, dimensions: int = 12, facts: dict[str, Any] | None = None) -> State:
+    """The state of a search after some latents of 10 evaluations."""
+    history = [[0.0, 10.0 * (latent + 1)] for latent in range(latents)]
+    start = {"start": torch.eye(dimensions)}
+    return State({}, start, ("penalty", "evaluations"), latents, history, facts or {})
+
+
 @pytest.mark.parametrize(
     ("gain", "error", "gap", "ends"), [(0, 0.001, 0, True), (0, 0.01, 0, False), (0, 0, 0.1, False)]
 )
 def test_a_search_ends_once_it_is_known_that_more_latents_do_not_help(gain, error, gap, ends):
     facts = {"rounds": [{"own": 0.8, "unseen": 0.8, "gain": gain, "gain_error": error, "gap": gap}]}
-    state = State({}, {}, ("penalty", "evaluations"), 24, [[0.0, 1.0]] * 24, facts)
-    unlimited: Any = SimpleNamespace(samples=None, evaluations=None, minutes=None)
-    assert (next_total(unlimited, state, 1.0) is None) == ends
+    assert (next_total(UNLIMITED, measured(24, facts=facts), 1.0) is None) == ends
+
+
+@pytest.mark.parametrize(
+    ("latents", "dimensions", "evaluations", "most"),
+    [
+        (16, 16, None, 64),
+        (16, 32, None, 64),
+        (16, 50, None, 100),
+        (20, 50, 690, 69),
+        (20, 50, 10_000, 100),
+        (4, 9, 8, 1),
+    ],
+)
+def test_a_search_takes_two_latents_for_each_dimension_at_most(latents, dimensions, evaluations, most):
+    state = measured(latents, dimensions=dimensions)
+    limits: Any = SimpleNamespace(samples=None, evaluations=evaluations, minutes=None)
+    assert most_latents(limits, state) == most
+    assert most_latents(SimpleNamespace(samples=500), state) == 500  # pyright: ignore[reportArgumentType]
+
+
+def test_the_last_round_ends_with_the_most_latents():
+    facts = {"rounds": [{"own": 0.8, "unseen": 0.8, "gain": 1.0, "gain_error": 0.0, "gap": 0.0}]}
+    assert next_total(UNLIMITED, measured(40, facts=facts), 1.0) == 60
+    assert next_total(UNLIMITED, measured(56, facts=facts), 1.0) == 64
+    assert next_total(UNLIMITED, measured(64, facts=facts), 1.0) is None
 
 
 def test_evaluations_limit_a_search():

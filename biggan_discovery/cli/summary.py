@@ -73,10 +73,12 @@ def _advice(metadata: dict[str, Any]) -> list[str]:
     elif rounds and (rounds[-1]["gap"] or 0) > WIDE:
         lines.append(
             f"the directions fit their own latents better than unseen ones, by {rounds[-1]['gap']:.2f} of random; "
-            f"twice as many latents halve that: --samples {2 * rounds[-1]['latents']}"
+            f"twice as many latents halve that: --samples {2 * rounds[-1]['latents']} goes on from these"
         )
     elif rounds and rounds[-1]["gain"] is not None and not enough(rounds):
-        lines.append(f"more latents may give better directions: --samples {2 * rounds[-1]['latents']}")
+        lines.append(
+            f"more latents may give better directions: --samples {2 * rounds[-1]['latents']} goes on from these"
+        )
     return lines
 
 

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,15 +145,21 @@ def read_saved(folder: Path) -> Saved | None:
     return None
 
 
-def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any]) -> None:
+def check_same_run(folder: Path, saved: Saved, settings: dict[str, Any], but: Collection[str] = ()) -> None:
     """Check that a run is resumed with the same settings. Files are the same if their content is, wherever they are.
+
+    Args:
+        folder: the run's folder, for the message.
+        saved: its checkpoint.
+        settings: the settings that are asked for.
+        but: names of settings that may differ.
 
     Raises:
         UserError: If settings differ; lists up to four of them.
     """
     asked = _comparable(settings, saved.settings)
     before = _comparable(saved.settings, settings)
-    differing = [key for key in {**asked, **before} if before.get(key) != asked.get(key)]
+    differing = [key for key in {**asked, **before} if before.get(key) != asked.get(key) and key not in but]
     if differing:
         changes = ", ".join(f"{key} {_show(before, key)}, not {_show(asked, key)}" for key in differing[:4])
         raise UserError(f"{folder} contains a run with {changes}; use the same options to resume it, or another --out")

@@ -216,17 +216,22 @@ class _Run:
             stack.enter_context(arithmetic("float32"))
             saved = processes.from_first(lambda: self._saved(stack))
             self._settle_precision(saved)
-            header = self.header()
+            header, more = self.header(), False
             if saved is not None and self.folder is not None:
                 folder = self.folder
-                check_same_run(folder, saved, header)
-                if saved.finished and (folder / DIRECTIONS).exists():
+                limits = self.method.limits(self.settings, saved.step)
+                check_same_run(folder, saved, header, limits)
+                more = any(saved.settings.get(name) != header.get(name) for name in limits)
+                if saved.finished and (folder / DIRECTIONS).exists() and not more:
                     return processes.from_first(lambda: load_finished(folder))
             start = start or self._jointly_diagonalized(save_every)
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
-                state = resumed(saved, state)
+                done = resumed(saved, state)
+                if more:
+                    processes.from_first(lambda: self._put_aside(done.step))
+                state = self.method.extended(done, state) if more else done
             interrupts = Interrupts()
             keep = self.folder if self.first else None
             recorded = [] if keep is None else stack.enter_context(trackers(tracker, keep, state.step, header))
@@ -276,6 +281,13 @@ class _Run:
                 return found
 
             return processes.from_first(finished)
+
+    def _put_aside(self, steps: int) -> None:
+        """Keep the directions of fewer steps, which may have names."""
+        if self.folder is not None and (self.folder / DIRECTIONS).exists():
+            aside = self.folder / DIRECTIONS.replace(".", f"-{steps}.")
+            (self.folder / DIRECTIONS).replace(aside)
+            _log.info("going on from %d; their directions are kept in %s", steps, aside)
 
     def _saved(self, stack: contextlib.ExitStack) -> Saved | None:
         """Lock the folder and read what its checkpoint is for."""

@@ -9,6 +9,7 @@ how good the frame is; latents are added for as long as that helps.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -180,6 +181,20 @@ class JointDiagonalization(Method):
             growing=frozenset({"grams", "matrices", "moments"} & tensors.keys()),
             open=True,
         )
+
+    def limits(self, settings: JointDiagonalizationSettings, steps: int) -> frozenset[str]:
+        """More latents than were measured may be asked for."""
+        return frozenset({"samples", "evaluations"} if (settings.samples or 0) > steps else ())
+
+    def extended(self, done: State, fresh: State) -> State:
+        """The state before the fit, with the latents that are measured."""
+        measured = done.step
+        tensors = {
+            name: torch.cat((done.tensors[name][:measured], tensor[measured:])) if name in fresh.growing else tensor
+            for name, tensor in fresh.tensors.items()
+        }
+        fresh.facts.pop("rounds", None)
+        return dataclasses.replace(fresh, tensors=tensors, history=done.history)
 
     def search(
         self, generator: FrozenGenerator, settings: JointDiagonalizationSettings, state: State, session: Session

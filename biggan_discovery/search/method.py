@@ -152,6 +152,14 @@ class Method(abc.ABC):
         """The most steps that a search can take, after its first one."""
         return state.total
 
+    def limits(self, settings: Any, steps: int) -> frozenset[str]:
+        """Names of settings that may differ from those of a run of so many steps for `extended` to go on with it."""
+        return frozenset()
+
+    def extended(self, done: State, fresh: State) -> State:
+        """The state `fresh` of a search with other `limits`, with the steps of another one."""
+        raise NotImplementedError
+
     def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
         """Resolve `settings.precision`, for methods that have this setting.
 

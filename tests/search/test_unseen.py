@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from biggan_discovery import FunctionGenerator, discover
+from biggan_discovery import Directions, FunctionGenerator, discover
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation import recovery
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.objectives.samples import draw
-from biggan_discovery.runs.folder import State
+from biggan_discovery.runs.folder import State, read_saved
 from biggan_discovery.runs.interrupts import Interrupts
 from biggan_discovery.search import joint_diagonalization
 from biggan_discovery.search.evidence import Evidence, held_back
@@ -168,6 +168,27 @@ def test_evaluations_limit_a_search():
     assert found.metadata["rounds"][-1]["latents"] == 30
     few = discover(noisy(), sketches=1, evaluations=5 * cost, judge=False, quiet=True)
     assert few.metadata["generator_evaluations"] == 5 * cost
+
+
+@pytest.mark.parametrize("first", [{"samples": 5}, {"evaluations": 200}, {}])
+def test_more_latents_go_on_from_those_that_are_measured(tmp_path, first):
+    """Bit for bit as if all had been asked for at once; names given in between are not lost."""
+    asked: dict[str, Any] = {"sketches": 1, "judge": False, "quiet": True}
+    whole = discover(noisy(), samples=90, out=tmp_path / "whole", **asked)
+    few = discover(noisy(), out=tmp_path / "parts", **first, **asked)
+    measured = read_saved(tmp_path / "parts").step  # pyright: ignore[reportOptionalMemberAccess]
+    few.rename(0, "mine")
+    few.save(tmp_path / "parts" / "directions.safetensors")
+    more = discover(noisy(), samples=90, out=tmp_path / "parts", **asked)
+    assert torch.equal(more.Q, whole.Q)
+    assert more.metadata == whole.metadata
+    assert (tmp_path / "parts" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+    assert Directions.load(tmp_path / "parts" / f"directions-{measured}.safetensors").names[0] == "mine"
+    assert discover(noisy(), samples=90, out=tmp_path / "parts", **asked).metadata == whole.metadata
+    with pytest.raises(UserError, match="contains a run with samples 90, not 20"):
+        discover(noisy(), samples=20, out=tmp_path / "parts", **asked)
+    with pytest.raises(UserError, match="contains a run with seed 0, not 1"):
+        discover(noisy(), samples=120, seed=1, out=tmp_path / "parts", **asked)
 
 
 def test_minutes_limit_a_search():

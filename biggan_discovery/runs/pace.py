@@ -10,6 +10,7 @@ from biggan_discovery.output import human_time
 from biggan_discovery.runs.folder import State
 
 _SECONDS = 5.0  # of steps before a search is judged, unless one takes longer
+_LONG_STEP = 30.0  # seconds; shorter first steps are not counted, as they load and compile what others do not
 _LONG = 24 * 3600.0
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Pace:
 
     def __init__(self, most: Callable[[State], int], minutes: float | None = None, cheaper: str = ""):
         self._most, self._minutes, self._cheaper, self._unit = most, minutes, cheaper, ""
-        self._start, self._first, self._said = 0.0, 0, False
+        self._start, self._first, self._warm, self._said = 0.0, 0, False, False
 
     def begin(self, state: State, unit: str) -> None:
         """The first step begins now.
@@ -44,8 +45,14 @@ class Pace:
 
     def after_step(self, state: State) -> None:
         """A step is finished."""
+        if self._said:
+            return
         seconds = time.monotonic() - self._start
-        if self._said or seconds < _SECONDS:
+        if not self._warm and seconds < _LONG_STEP:
+            self._warm = True
+            self.begin(state, self._unit)
+            return
+        if seconds < _SECONDS:
             return
         left, more = state.total - state.step, self._most(state) - state.total
         if not left + more:

@@ -39,14 +39,28 @@ def test_the_time_of_a_search_is_that_of_its_first_steps(
     minutes: float | None,
     told: str | None,
 ) -> None:
-    """Four latents of 10 evaluations took 8 s."""
-    now = iter((0.0, 8.0, 9.0))
+    """The first of four latents of 10 evaluations took 9 s, the others 6 s."""
+    now = iter((0.0, 9.0, 9.0, 15.0, 15.0))
     monkeypatch.setattr(pace.time, "monotonic", lambda: next(now))
     state = State({}, {}, ("penalty", "evaluations"), total, open=most > total)
     with caplog.at_level("INFO"):
         counted = Pace(lambda _: most, minutes)
         counted.begin(state, "latent")
-        state.history += [[1.0, 10.0 * step] for step in range(1, 5)]
+        state.history.append([1.0, 10.0])
+        counted.after_step(state)
+        state.history += [[1.0, 10.0 * step] for step in range(2, 5)]
         counted.after_step(state)
         counted.after_step(state)
     assert caplog.messages == ([told] if told else [])
+
+
+def test_a_long_first_step_is_told_at_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    now = iter((0.0, 40.0))
+    monkeypatch.setattr(pace.time, "monotonic", lambda: next(now))
+    state = State({}, {}, ("penalty",), 4)
+    with caplog.at_level("INFO"):
+        counted = Pace(lambda _: 4)
+        counted.begin(state, "step")
+        state.history.append([1.0])
+        counted.after_step(state)
+    assert caplog.messages == ["about 2 min for the remaining 3 steps"]

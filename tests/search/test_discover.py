@@ -257,6 +257,7 @@ def test_a_tracker_that_is_not_installed_is_said_so(tmp_path, monkeypatch):
 
 def test_a_search_says_what_it_will_do_and_how_long_it_takes(caplog, monkeypatch):
     monkeypatch.setattr(pace, "_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "_LONG_STEP", 0.0)
     monkeypatch.setattr(pace, "_LONG", 0.0)
     with caplog.at_level("INFO"):
         discover(generator(), judge=False, **{**QUICK, "quiet": False})
@@ -275,6 +276,7 @@ def test_a_search_says_what_it_will_do_and_how_long_it_takes(caplog, monkeypatch
 
 def test_an_open_search_tells_the_most_it_can_take_and_how_its_rounds_do(caplog, monkeypatch):
     monkeypatch.setattr(pace, "_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "_LONG_STEP", 0.0)
     with caplog.at_level("INFO"):
         found = discover(generator(), method="orojar", evaluations=200, judge=False)
     rounds = found.metadata["rounds"]

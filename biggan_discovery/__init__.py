@@ -1,8 +1,8 @@
 """Find, judge and use interpretable directions in the latent space of pretrained BigGANs.
 
 `discover` finds directions, `evaluate` and `compare` judge them, `draw` and `edit` show what they do,
-`contact_sheet` shows what there is to edit, and `train` makes a BigGAN to begin with. The names below
-are imported when first used, so that the command line starts without loading torch.
+`contact_sheet` shows what there is to edit, `invert` finds the latent of a photo, and `train` makes a BigGAN to begin
+with. The names below are imported when first used, so that the command line starts without loading torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from biggan_discovery.rendering import Edit, contact_sheet, draw, edit
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.evaluate import evaluate
-    from biggan_discovery.search import discover, ganspace, jacobian, sefa
+    from biggan_discovery.search import discover, ganspace, invert, jacobian, sefa
     from biggan_discovery.training import train
 
 _HOMES = {
@@ -40,6 +40,7 @@ _HOMES = {
     "ganspace": "search",
     "hessian_penalty": "objectives.hessian_penalty",
     "hessian_penalty_numpy": "objectives.hessian_penalty_numpy",
+    "invert": "search",
     "jacobian": "search",
     "load_generator": "generators",
     "orojar": "objectives.orojar",
@@ -64,6 +65,7 @@ __all__ = [
     "ganspace",
     "hessian_penalty",
     "hessian_penalty_numpy",
+    "invert",
     "jacobian",
     "load_generator",
     "orojar",

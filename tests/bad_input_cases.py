@@ -117,7 +117,7 @@ CASES = {
     "discover --region 0.5,0,0.4,1": "0 ≤ x0 < x1 ≤ 1",
     "discover --region upper --mask fine.npy": "give a region or a mask, one of them",
     "discover --mask gone.png": "gone.png",
-    "discover --mask fine.npy": "fine.npy is not a picture, or is damaged",
+    "discover --mask fine.npy": "cannot read the image fine.npy",
     "discover --method region": "give a region or a mask",
     "discover --avoid gone.safetensors --region upper": "gone.safetensors",
     "discover --avoid broad.safetensors --region upper": "20",

@@ -233,6 +233,13 @@ def _walked(bench: Bench, title: str, **options: Any) -> Tensor:
         return torch.from_numpy(np.concatenate((arrays["z"], arrays["y"]), axis=1))
 
 
+def _inverted(bench: Bench) -> list[Any]:
+    """A fit of few steps, which rounding does not lead elsewhere."""
+    target = torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32)
+    found = bd.invert(bench.generator("deep"), target, starts=1, steps=3, quiet=True)
+    return [found.z.round(decimals=3), found.y, round(found.psnr, 2)]
+
+
 def _contact_sheet(bench: Bench) -> list[np.ndarray]:
     return _pictures(bd.contact_sheet(bench.generator("deep"), bench.folder / "samples.png", samples=3, quiet=True))
 
@@ -407,6 +414,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     for network in ("deep", "brock"):
         settings = {"method": "jacobian", "samples": 2, "directions": 2, "space": "class"}
         jobs[f"class space, {network}"] = functools.partial(_discover, network=network, **settings)
+    jobs["invert"] = _inverted
     jobs["samples"] = _contact_sheet
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])

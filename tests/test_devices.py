@@ -91,7 +91,7 @@ def test_a_job_gives_the_result_of_the_cpu(
 COMPUTING = {
     *(job for job in JOBS if job.startswith(("function: ", "precision auto"))),
     *("draw curved", "draw path size auto", "draw soft classes", "edit", "samples", "parts of drawing"),
-    *("walk", "walk around", "walk on a small circle", "class space, deep"),
+    *("walk", "walk around", "walk on a small circle", "class space, deep", "invert"),
     *("evaluate", "compare", "penalties", "directions", "orthonormalize", "generators"),
 }
 """Jobs with arithmetic of their own: each method, metric and public function. Known factors are computed on the CPU."""
@@ -111,6 +111,7 @@ COMMANDS = {
     "visualize": "visualize {found} --samples 1 --frames 3 --path-size 1 --out {out}/film.png --quiet",
     "edit": "edit {found} --set 1=2 --set hue=1 --out {out}/edit.png --quiet",
     "walk": "walk {found} --seeds 0,1 --move hue=0:1 --steps 2 --out {out}/walk.webp --quiet",
+    "invert": "invert {photo} --generator {deep} --steps 3 --starts 1 --out {out}/inverted.png --quiet",
     "samples": "samples {found} --samples 2 --out {out}/samples.png --quiet",
     "evaluate": "evaluate {found} --metrics hessian --out {out}/report --quiet",
     "compare": "compare {found} {other} --out {out}/comparison --quiet",
@@ -135,7 +136,8 @@ def test_a_command_runs_on_the_device(
         return images
 
     monkeypatch.setattr(bd.FrozenGenerator, "forward", watched)
-    files = {"found": bench.shared / "deep-0.safetensors", "other": bench.shared / "deep-1.safetensors"}
+    photo = Path(__file__).parents[1] / "docs" / "recipes" / "region.png"
+    files = {"photo": photo, "found": bench.shared / "deep-0.safetensors", "other": bench.shared / "deep-1.safetensors"}
     words = [
         word.format(out=bench.folder / "commands", deep=bench.shared / "deep", **files)
         for word in COMMANDS[command].split()

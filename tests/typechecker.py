@@ -28,8 +28,11 @@ MODULES = [
         "objectives",
         "rendering.motion",
         "rendering.paths",
+        "rendering.reconstruction",
         "search.evidence",
         "search.growth",
+        "search.inversion",
+        "search.inverting",
         "search.methods",
         "search.unseen",
     )

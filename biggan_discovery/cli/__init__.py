@@ -30,6 +30,7 @@ _LOWER = {
     "discover": "lower --micro-batch, --samples, --sketches or --batch, or raise the limit",
     "visualize": "lower --samples or --scale, draw fewer directions with --only, or raise the limit",
     "walk": "lower --scale, or raise the limit",
+    "invert": "take a smaller generator, or raise the limit",
     "edit": "lower --samples or --scale, or raise the limit",
     "evaluate": "measure fewer --metrics, or raise the limit",
     "train": "lower --batch or --width, or raise the limit",

@@ -16,6 +16,7 @@ _COMMANDS = {
     "samples": "samples",
     "edit": "edit",
     "walk": "walk",
+    "invert": "invert",
     "name": "name",
     "train": "train",
     "explore": "explore",

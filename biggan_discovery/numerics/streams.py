@@ -40,6 +40,8 @@ class Stream(IntEnum):
     """Latents at which changes are compared with simple edits."""
     RANGES = 22
     """Latents at which it is measured how far edits hold."""
+    INVERSION = 23
+    """Samples that inversion starts from."""
     DIAGONALNESS = 100  # From here on: samples of the metrics in `evaluation`.
     ACTIVENESS = 101
     PATH_LENGTH = 102

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.memory import check_room
+from biggan_discovery.reading.pictures import size_of
 from biggan_discovery.reading.source import NPZ, form_of
 from biggan_discovery.training.arrays import read_arrays
-from biggan_discovery.training.pictures import SUFFIXES, decode_all, resized, size_of
+from biggan_discovery.training.pictures import SUFFIXES, decode_all, resized
 from biggan_discovery.training.rendered import RENDERED, classes_of, render
 from biggan_discovery.training.settings import RESOLUTIONS
 from biggan_discovery.training.trees import count_in, files_in, is_archive
@@ -114,7 +115,7 @@ def _of_pictures(path: Path, resolution: int | None, *, quiet: bool) -> tuple[np
     first = next(files, None)
     if first is None:
         raise UserError(f"{path} has no images ({', '.join(SUFFIXES)})")
-    resolution = resolution or _fitting(size_of(*first))
+    resolution = resolution or _fitting(min(size_of(*first)))
     total = count_in(path, SUFFIXES)
     if total is not None:
         check_room(total * 3 * resolution**2, f"{total:,} images of {resolution} pixels", "lower --resolution")

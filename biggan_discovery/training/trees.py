@@ -17,10 +17,9 @@ from typing import IO, Any
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.reading.limits import check_bytes
+from biggan_discovery.reading.pictures import LARGEST_PICTURE
 from biggan_discovery.reading.source import DAMAGED_ZIP, first_bytes
 
-LARGEST_PICTURE = 64 * 2**20
-"""Bytes of an encoded picture."""
 MOST_FILES = 2**24
 LARGEST_TREE = 2**40
 """Bytes of all files in an archive, unpacked."""

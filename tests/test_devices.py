@@ -111,7 +111,7 @@ COMMANDS = {
     "visualize": "visualize {found} --samples 1 --frames 3 --path-size 1 --out {out}/film.png --quiet",
     "edit": "edit {found} --set 1=2 --set hue=1 --out {out}/edit.png --quiet",
     "walk": "walk {found} --seeds 0,1 --move hue=0:1 --steps 2 --out {out}/walk.webp --quiet",
-    "invert": "invert {photo} --generator {deep} --steps 3 --starts 1 --out {out}/inverted.png --quiet",
+    "invert": "invert {photo} --generator {deep} --steps 1 --starts 1 --out {out}/inverted.png --quiet",
     "samples": "samples {found} --samples 2 --out {out}/samples.png --quiet",
     "evaluate": "evaluate {found} --metrics hessian --out {out}/report --quiet",
     "compare": "compare {found} {other} --out {out}/comparison --quiet",

@@ -44,7 +44,7 @@ Examples:
 @group(
     "How to fit",
     click.option("--starts", type=IntRange(1, 128), default=4, show_default=True, help="Latents to start from."),
-    click.option("--steps", type=IntRange(3), default=300, show_default=True, help="Steps from each at most."),
+    click.option("--steps", type=IntRange(1), default=100, show_default=True, help="Steps of each round at most."),
     click.option(
         "--lpips", type=FiniteRange(0), default=0.0, show_default=True, help="Weight of LPIPS; that of pixels is 1."
     ),

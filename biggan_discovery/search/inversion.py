@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -22,9 +23,6 @@ from biggan_discovery.generators.mixes import Class
 from biggan_discovery.numerics.derivatives import Derivative, weighted_grams
 from biggan_discovery.numerics.streams import Stream, random_numbers
 from biggan_discovery.rendering.latents import sample_classes
-
-ROUNDS = 3
-"""Rounds of a fit; in each, the prior weighs as much as the loss at its beginning says."""
 
 _DRAWS = 128  # samples among which starts are chosen; at least one of each class
 _COARSEST = 8  # pixels; smaller images are not averaged further
@@ -188,54 +186,55 @@ class Fit:
     ) -> Point:
         """Lower `Point.loss` from a start by L-BFGS (Liu & Nocedal 1989).
 
-        In each round, the logarithm is replaced by its tangent at the best point, which is nowhere below it.
+        Its logarithm is replaced by the tangent at the start, which is nowhere below it; so a further call from the
+        result lowers it further.
 
         Args:
             start: where to begin.
             frame: rows that the steps of v are combined from.
             steps: evaluations of the loss, about.
             each: called with the point of each evaluation; whether to stop.
-            mixed: fit class weights too, a softmax that begins near the class of the start.
+            mixed: fit class weights too: a softmax that begins near the class of the start, or at its weights.
 
         Returns:
             The best point.
         """
-        generator = self._generator
-        logits = _OF_START * one_hot(start.y, generator.num_classes).cpu().double() if mixed else torch.zeros(1, 0)
+        generator, best, scale = self._generator, start, max(start.apart, _LEAST)
+        logits = self._logits(start.y) if mixed else torch.zeros(1, 0)
         w = torch.zeros(1, self.size + logits.shape[1], dtype=torch.float64, requires_grad=True)
-        best = start
-        for _ in range(ROUNDS):
-            scale = max(best.apart, _LEAST)
-            optimizer = torch.optim.LBFGS(
-                [w],
-                max_iter=max(1, steps // ROUNDS),
-                max_eval=max(1, steps // ROUNDS),
-                history_size=_HISTORY,
-                tolerance_grad=_TOLERANCE,
-                tolerance_change=_TOLERANCE,
-                line_search_fn="strong_wolfe",
-            )
+        optimizer = torch.optim.LBFGS(
+            [w],
+            max_iter=steps,
+            max_eval=steps,
+            history_size=_HISTORY,
+            tolerance_grad=_TOLERANCE,
+            tolerance_change=_TOLERANCE,
+            line_search_fn="strong_wolfe",
+        )
 
-            def evaluate(optimizer: torch.optim.LBFGS = optimizer, scale: float = scale) -> Tensor:
-                nonlocal best
-                optimizer.zero_grad()
-                v = start.v + w[:, : self.size] @ frame
-                y = placed((logits + w[:, self.size :]).softmax(dim=1), generator) if mixed else start.y
-                apart = self.apart(generator(self.z(v), y))[0]
-                loss = apart / scale + _PRIOR * v.square().mean()
-                loss.backward()
-                point = Point(v.detach(), y.detach(), apart.item())
-                best = min(best, point, key=lambda each: each.loss)
-                if each(point):
-                    raise _StopError
-                return loss
+        def evaluate() -> Tensor:
+            nonlocal best
+            optimizer.zero_grad()
+            v = start.v + w[:, : self.size] @ frame
+            y = placed((logits + w[:, self.size :]).softmax(dim=1), generator) if mixed else start.y
+            apart = self.apart(generator(self.z(v), y))[0]
+            loss = apart / scale + _PRIOR * v.square().mean()
+            loss.backward()
+            point = Point(v.detach(), y.detach(), apart.item())
+            best = min(best, point, key=lambda each: each.loss)
+            if each(point):
+                raise _StopError
+            return loss
 
-            try:
-                with torch.enable_grad():
-                    optimizer.step(evaluate)
-            except _StopError:
-                break
+        with contextlib.suppress(_StopError), torch.enable_grad():
+            optimizer.step(evaluate)  # pyright: ignore[reportArgumentType]
         return best
+
+    def _logits(self, y: Labels) -> Float64[Tensor, "1 num_classes"]:
+        """Coordinates of class weights, before their softmax."""
+        if y.is_floating_point():
+            return y.cpu().double().clamp(min=_LEAST).log()
+        return _OF_START * one_hot(y.cpu(), self._generator.num_classes).double()
 
     def _check_differentiable(self, point: Point) -> None:
         with torch.enable_grad():

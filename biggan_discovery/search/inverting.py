@@ -32,14 +32,15 @@ from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.reconstruction import draw_reconstruction
 from biggan_discovery.rendering.table import check_integers
 from biggan_discovery.runs.interrupts import Interrupts
-from biggan_discovery.search.inversion import ROUNDS, Fit, Point, draws
+from biggan_discovery.search.inversion import Fit, Point, draws
 
 REACHED = 30.0
 """PSNR in dB from which a photo counts as reached; images of a generator itself come back above it."""
 
-_DONE = 45.0  # PSNR at which no further start is tried; rounding to 8 bits alone leaves 59
+_DONE = 45.0  # PSNR after its first round at which no other start is tried; rounding to 8 bits alone leaves 59
 _EXACT = (2 / 255 / 4) ** 2  # distance at which a fit ends: a quarter of a level of 8 bits
-_CLEAR = 0.9  # weight of a class that is then tried alone
+_FURTHER = 2  # rounds after the first one
+_SLIGHT = 0.05  # weight of a class that is left out
 _SAME = 0.5  # dB that this may cost
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def invert(
     *,
     classes: ClassChoice = None,
     starts: int = 4,
-    steps: int = 300,
+    steps: int = 100,
     lpips: float = 0.0,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -95,18 +96,20 @@ def invert(
     """Find the latent, and the class weights, whose image is nearest to a photo.
 
     Minimises the mean squared difference, averaged over an image pyramid (the image, and its means of 2 × 2, 4 × 4, ...
-    pixels), plus LPIPS where it has a weight, by L-BFGS (Liu & Nocedal 1989) from the nearest samples of the prior. The
-    latent is the prior's at standard normal coordinates v, so it never leaves the truncation. The mean square of v is
-    penalised in proportion to the loss that is left, so that a photo out of reach does not pull it far away. Class
-    weights are a softmax of further coordinates; where one class takes more than 0.9, it is tried alone.
+    pixels), plus LPIPS where it has a weight, by L-BFGS (Liu & Nocedal 1989), whose steps are combined from the
+    eigenvectors of JᵀJ (Wang & Ponce 2021, "The Geometry of Deep Generative Image Models"). The latent is that of the
+    prior at standard normal coordinates v, so it never leaves the truncation. The mean square of v is penalised in
+    proportion to the loss that is left, so that a photo out of reach does not pull it far away. Class weights are a
+    softmax of further coordinates; those below 0.05 are left out where the image allows it.
 
     Args:
         generator: a frozen generator, or anything that `load_generator` accepts.
         image: a picture of any size, of which the largest central square is resized; or a tensor (C, R, R) in [-1, 1]
             of the generator's own size.
         classes: the class: an index, a name, or one mix, see `class_list`. Defaults to fitting class weights too.
-        starts: latents to start from at most, 1 to 128. Further ones are tried until the image is reached to 45 dB.
-        steps: evaluations of the loss from each, at least 3: a pass forward and one backward.
+        starts: latents to start from, the nearest of 128 samples or more. The best is fitted further.
+        steps: evaluations of the loss in each round, a pass forward and one backward each. A start has one round, the
+            best one two more, and two with its final class weights.
         lpips: weight of LPIPS, at least 0; that of squared differences in [-1, 1] is 1.
         seed: random seed of the samples.
         out: a .png file for photo, image and their difference.
@@ -131,7 +134,7 @@ def invert(
         >>> edit("scenes-64", "scenes-64", {"camera height": 2.0}, "edited.png", latents="inverted.npz")
     """
     check_integers(scale=scale, seed=seed)
-    for name, value, least in (("starts", starts, 1), ("steps", steps, ROUNDS)):
+    for name, value, least in (("starts", starts, 1), ("steps", steps, 1)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{name} is {value!r}; it should be an integer of at least {least}")
     if not 0 <= lpips < math.inf:
@@ -155,8 +158,8 @@ def invert(
         _log.info("%s", ", ".join(filter(None, (name, str(found)))))
     if not found.reached:
         _log.warning(
-            "the photo was not reached: PSNR %.1f dB, where a generator's own images come back at %g dB or more; it "
-            "does not draw what differs",
+            "the photo was not reached: PSNR %.1f dB, where images of the generator itself come back at %g dB or more; "
+            "what differs is not among them, or another --seed or more --starts find it",
             *(found.psnr, REACHED),
         )
     tell = report or (lambda _: None)
@@ -251,12 +254,12 @@ def _nearest(
 ) -> Point:
     """The nearest point of all starts; after a signal, the nearest so far."""
     mixed = len(classes) > 1 and generator.mixes_classes
-    total = (starts + mixed) * steps
+    total = (starts + (1 + mixed) * _FURTHER) * steps
     if not quiet:
         _log.info(
-            "of %d samples the %d nearest are fitted, one after the other until one is as near as %g dB: at most "
-            "%s steps, each a pass forward and one backward",
-            *(draws(classes), starts, _DONE, f"{total:,}"),
+            "of %d samples the %d nearest are fitted, and the best of them further: at most %s steps, each a pass "
+            "forward and one backward",
+            *(draws(classes), starts, f"{total:,}"),
         )
 
     def stop() -> bool:
@@ -270,37 +273,47 @@ def _nearest(
             return stop()
 
         points = fit.starts(classes, starts, seed, count)
-    best = points[0]
     if stop():
-        return best
+        return points[0]
     frame = fit.frame(points)
     with Progress(total, "fitting", quiet=quiet) as progress:
         left = total
 
-        def lowered(start: Point, *, mixed: bool) -> Point:
+        def lowered(point: Point, rounds: int, *, mixed: bool) -> Point:
             nonlocal left
-            reserve, left = steps, left - steps
+            for _ in range(rounds):
+                reserve, left = steps, left - steps
 
-            def step(point: Point) -> bool:
-                nonlocal reserve
-                if reserve:
-                    reserve -= 1
-                    progress.advance(distance=point.apart**0.5)
-                return stop() or point.apart <= _EXACT
+                def step(at: Point) -> bool:
+                    nonlocal reserve
+                    if reserve:
+                        reserve -= 1
+                        progress.advance(distance=at.apart**0.5)
+                    return stop() or at.apart <= _EXACT
 
-            found = fit.lower(start, frame, steps, step, mixed=mixed)
-            progress.advance(reserve)
-            return found
+                point = point if stop() else fit.lower(point, frame, steps, step, mixed=mixed)
+                progress.advance(reserve)
+            return point
 
+        tried: list[Point] = []
         for start in points:
-            best = min(best, lowered(start, mixed=mixed), key=lambda point: point.loss)
-            if stop() or fit.psnr(best) >= _DONE:
+            tried.append(lowered(start, 1, mixed=mixed))
+            if stop() or fit.psnr(tried[-1]) >= _DONE:
                 break
-        if mixed and best.y.is_floating_point() and best.y.max() >= _CLEAR and not stop():
-            alone = lowered(best._replace(y=best.y.argmax(dim=1)), mixed=False)
-            best = alone if fit.psnr(alone) >= fit.psnr(best) - _SAME else best
+        best = lowered(min(tried, key=lambda point: point.loss), _FURTHER, mixed=mixed)
+        if mixed:
+            clear = lowered(best._replace(y=_clear(best.y)), _FURTHER, mixed=False)
+            best = clear if fit.psnr(clear) >= fit.psnr(best) - _SAME else best
         progress.advance(left)
     return best
+
+
+def _clear(y: Labels) -> Labels:
+    """Class weights without slight ones; a class index where one weight is left."""
+    if not y.is_floating_point():
+        return y
+    kept = y * (y >= min(_SLIGHT, y.max().item()))
+    return kept.argmax(dim=1) if kept.count_nonzero() == 1 else kept / kept.sum()
 
 
 def _inversion(fit: Fit, point: Point, photo: Tensor, distance: Distance | None) -> Inversion:

@@ -115,7 +115,7 @@ def classed() -> FunctionGenerator:
 
 def test_the_class_is_found() -> None:
     z, image = sample(classed(), 3)
-    found = invert(classed(), image, steps=90, quiet=True)
+    found = invert(classed(), image, steps=40, quiet=True)
     assert found.y.tolist() == [3]
     assert found.psnr > 45
     torch.testing.assert_close(found.z, z, atol=0.05, rtol=0)
@@ -125,7 +125,7 @@ def test_a_mix_is_found_as_weights_and_kept_when_given() -> None:
     z, _ = sample(classed(), 0)
     weights = torch.tensor([[0.5, 0.0, 0.0, 0.5, 0.0]])
     image = classed()(z, weights)[0]
-    found = invert(classed(), image, steps=90, quiet=True)
+    found = invert(classed(), image, steps=40, quiet=True)
     assert found.psnr > 45
     torch.testing.assert_close(found.y, weights, atol=0.05, rtol=0)
     given = invert(classed(), image, classes={0: 1, 3: 1}, steps=3, starts=1, quiet=True)
@@ -146,20 +146,20 @@ def test_classes_that_cannot_be_mixed_are_tried() -> None:
 def test_a_class_space_is_that_of_its_generator(generator: FrozenGenerator) -> None:
     _, image = sample(generator, 1)
     within, plain = (
-        invert(each, image, steps=9, starts=1, quiet=True) for each in (in_space(generator, "both"), generator)
+        invert(each, image, steps=3, starts=1, quiet=True) for each in (in_space(generator, "both"), generator)
     )
     assert torch.equal(within.z, plain.z)
 
 
-def test_more_steps_come_nearer_and_seeds_tell_runs_apart(generator: FrozenGenerator) -> None:
-    _, image = sample(generator, 2)
-    few, many, other = (
-        invert(generator, image, classes=2, starts=1, steps=steps, seed=seed, quiet=True).psnr
-        for steps, seed in ((3, 0), (60, 0), (3, 1))
+def test_more_steps_come_nearer_and_seeds_tell_runs_apart() -> None:
+    _, image = sample(classed(), 2)
+    options = {"classes": 2, "starts": 1, "quiet": True}
+    few, again, many, other = (
+        invert(classed(), image, steps=steps, seed=seed, **options).psnr  # pyright: ignore[reportArgumentType]
+        for steps, seed in ((1, 0), (1, 0), (10, 0), (1, 1))
     )
-    assert few < many
+    assert few == again < many
     assert few != other
-    assert few == invert(generator, image, classes=2, starts=1, steps=3, quiet=True).psnr
 
 
 def test_lpips_is_reported_and_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_what_cannot_be_fitted_is_said(make: Callable[[], FrozenGenerator], mess
     [
         ({"classes": [0, 1]}, "2 classes are given"),
         ({"starts": 0}, "starts is 0"),
-        ({"steps": 2}, "steps is 2"),
+        ({"steps": 0}, "steps is 0"),
         ({"lpips": float("nan")}, "lpips is nan"),
         ({"out": "x.mp4"}, "a .png file"),
         ({"save_latents": "x.txt"}, "not as 'x.txt'"),
@@ -232,7 +232,7 @@ def test_the_command_writes_latents_that_other_commands_take(
     Path("gan.py").write_text("from tests.search.test_inversion import classed\n\nG = classed()\n")
     Image.fromarray(to_uint8(sample(classed(), 1)[1][None])[0]).save("photo.png")
     options = ("--generator", "gan.py:G", "--quiet")
-    printed = console("invert", "photo.png", *options, "--out", "i.png", "--scale", "1", "--steps", "90")
+    printed = console("invert", "photo.png", *options, "--out", "i.png", "--scale", "1", "--steps", "40")
     assert printed.splitlines()[0] == "wrote i.npz (the latent and its class)"
     assert printed.splitlines()[1].startswith("wrote i.png (")
     z, y = load_samples("i.npz", Z_DIM)
@@ -242,7 +242,7 @@ def test_the_command_writes_latents_that_other_commands_take(
     places = np.lib.stride_tricks.sliding_window_view(sheet, shown.shape)
     assert (places == shown).all(axis=(-1, -2, -3)).any()
     assert settings_of("i.png")["image"] == "photo.png"
-    again = console("invert", "photo.png", *options, "--out", "i.png", "--class", "1", "--steps", "90")
+    again = console("invert", "photo.png", *options, "--out", "i.png", "--class", "1", "--steps", "40")
     assert "replacing an older one" in again
     torch.save({"A": torch.eye(2, Z_DIM)}, "d.pt")
     console("import", "d.pt", "--out", "d.safetensors")

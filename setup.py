@@ -12,6 +12,7 @@ BUNDLED = (
     "checkpoints/scenes-apart",
     "checkpoints/scenes-overlap",
     "checkpoints/cifar-32",
+    "directions/cifar-32.safetensors",
     "directions/scenes-64.safetensors",
 )
 

@@ -73,7 +73,8 @@ def test_it_has_every_file_that_is_not_python_and_no_download(wheel: Path) -> No
     assert {name for name in package if not name.endswith((".pyc", ".py"))} | {"biggan_discovery/py.typed"} <= files
     bundled = {name.removeprefix("biggan_discovery/bundled/") for name in files if "/bundled/" in name}
     folders = (*CLONE.glob("checkpoints/scenes-*"), CLONE / "checkpoints" / "cifar-32")
-    tracked = [*(file for each in folders for file in each.iterdir()), CLONE / "directions" / "scenes-64.safetensors"]
+    found = [CLONE / "directions" / f"{name}.safetensors" for name in ("cifar-32", "scenes-64")]
+    tracked = [*(file for each in folders for file in each.iterdir()), *found]
     assert bundled == {str(path.relative_to(CLONE)) for path in tracked}
     assert wheel.stat().st_size < 20e6
 

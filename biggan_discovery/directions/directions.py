@@ -27,7 +27,7 @@ from biggan_discovery.directions.metadata import (
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import HEADER, atomic_write, existing_file
-from biggan_discovery.generators.catalogue import DEFAULT, bundled_path
+from biggan_discovery.generators.catalogue import BUNDLED, bundled_path
 from biggan_discovery.generators.layer_range import ALL, EACH
 from biggan_discovery.json_text import well_formed
 from biggan_discovery.memory import memory_errors_pass
@@ -366,7 +366,7 @@ class Directions:
         """Read a directions file, without executing code. A round trip through `save` is exact.
 
         Args:
-            path: a directions file, or "scenes-64" for the bundled one.
+            path: a directions file, or "scenes-64" or "cifar-32" for the bundled one.
 
         Raises:
             UserError: If the file does not exist (suggests similar names), is damaged, is not a directions file, or
@@ -399,9 +399,11 @@ def is_directions_file(path: str | os.PathLike[str]) -> bool:
 
 
 def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """The bundled directions file if a path is its name and no file's, else the path."""
-    named = os.fspath(path) == DEFAULT and not Path(path).is_file()
-    return bundled_path(f"directions/{DEFAULT}{SUFFIX}") if named else path
+    """The bundled directions of a generator if a path is its name and no file's, else the path."""
+    if os.fspath(path) not in BUNDLED or Path(path).is_file():
+        return path
+    found = bundled_path(f"directions/{path}{SUFFIX}")
+    return found if found.is_file() else path
 
 
 def _read(path: Path) -> tuple[Float32[Tensor, " ..."], Float32[Tensor, " ..."], dict[str, Any]]:

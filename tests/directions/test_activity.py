@@ -80,6 +80,13 @@ def test_changes_of_rounding_are_none() -> None:
     assert measured(noise, AXES) == [0.0] * Z_DIM
 
 
+@pytest.mark.parametrize("name", ["scenes-64", "cifar-32"])
+def test_bundled_directions_are_of_the_bundled_weights(name: str) -> None:
+    found = Directions.load(name)
+    assert found.metadata["generator_sha256"] == load_generator(name, device="cpu").sha256
+    assert found.names[0]
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_bundled_directions_have_eight_inactive_ones(seed: int) -> None:
     of, found = load_generator("scenes-64"), Directions.load("scenes-64")

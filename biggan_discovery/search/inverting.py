@@ -159,7 +159,7 @@ def invert(
     if not found.reached:
         _log.warning(
             "the photo was not reached: PSNR %.1f dB, where images of the generator itself come back at %g dB or more; "
-            "what differs is not among them, or another --seed or more --starts find it",
+            "what differs is not among them, or other starts would find it",
             *(found.psnr, REACHED),
         )
     tell = report or (lambda _: None)
@@ -226,9 +226,9 @@ def _photo(generator: FrozenGenerator, image: str | os.PathLike[str] | Tensor) -
     pixels, (width, height) = read_square(image, generator.resolution)
     side = min(width, height)
     if (width, height) != shape[1:]:
-        square = "" if width == height else f"its central {side} × {side} "
+        square = "" if width == height else f"its central {side} × {side} of "
         verb = "enlarged" if side < generator.resolution else "resized"
-        _log.info("%s: %sof %d × %d pixels, %s to %d × %d", os.fspath(image), square, width, height, verb, *shape[1:])
+        _log.info("%s: %s%d × %d pixels, %s to %d × %d", os.fspath(image), square, width, height, verb, *shape[1:])
     colours = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
     return colours if generator.channels == 3 else colours.mean(dim=1, keepdim=True)
 
@@ -292,7 +292,8 @@ def _nearest(
                     return stop() or at.apart <= _EXACT
 
                 point = point if stop() else fit.lower(point, frame, steps, step, mixed=mixed)
-                progress.advance(reserve)
+                if reserve:
+                    progress.advance(reserve)
             return point
 
         tried: list[Point] = []
@@ -304,7 +305,8 @@ def _nearest(
         if mixed:
             clear = lowered(best._replace(y=_clear(best.y)), _FURTHER, mixed=False)
             best = clear if fit.psnr(clear) >= fit.psnr(best) - _SAME else best
-        progress.advance(left)
+        if left:
+            progress.advance(left)
     return best
 
 

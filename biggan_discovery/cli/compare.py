@@ -66,13 +66,14 @@ def compare_command(
     Directions are matched one to one. Over runs with different seeds, this measures the consistency of a method. Writes
     report.html, report.md, report.json and figures.
     """
+    from biggan_discovery.generators.hub import beside
     from biggan_discovery.reports.compare import compare
     from biggan_discovery.reports.document import HTML
     from biggan_discovery.reports.sets import generator_of
 
     if len(paths) < 2:
         raise UserError(f"a comparison needs at least two files, but only {' '.join(paths)} is given")
-    first = Path(paths[0])
+    first = beside(paths[0])
     out = out or first.with_name(f"{first.stem}-comparison")
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)

@@ -91,11 +91,12 @@ def evaluate_command(
     pictures, and report.md, report.json, report.csv and report.tex.
     """
     from biggan_discovery.files import check_writable
+    from biggan_discovery.generators.hub import beside
     from biggan_discovery.reports.document import HTML
     from biggan_discovery.reports.evaluate import evaluate
     from biggan_discovery.reports.sets import generator_of
 
-    first = Path(paths[0])
+    first = beside(paths[0])
     out = out or first.with_name(f"{first.stem}-report")
     check_writable(out / HTML)
     network = generator_of(paths, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)

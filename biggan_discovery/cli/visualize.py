@@ -150,6 +150,7 @@ def visualize_command(
     """
     from biggan_discovery.directions import Directions
     from biggan_discovery.directions.defaults import load_generator_for
+    from biggan_discovery.generators.hub import beside
     from biggan_discovery.rendering.drawing import check_target, draw
 
     if frames_out is not None:
@@ -167,8 +168,7 @@ def visualize_command(
         write_stimuli(network, found, frames_out, report=lambda written: output.status(f"wrote {written}"), **chosen)
         return
     if out is None:
-        beside = Path(path or "curved")
-        out = beside.with_suffix("" if per_direction or form == FRAMES else f".{form or FILM}")
+        out = beside(path or "curved").with_suffix("" if per_direction or form == FRAMES else f".{form or FILM}")
     target: dict[str, Any] = {"format": form, "per_direction": per_direction}
     check_target(out, fps, **target)
     network = load_generator_for(found, generator, truncation=truncation, device=device, offline=offline, mirror=mirror)

@@ -28,6 +28,7 @@ from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import HEADER, atomic_write, existing_file
 from biggan_discovery.generators.catalogue import BUNDLED, bundled_path
+from biggan_discovery.generators.hub import Address, is_address, local_file
 from biggan_discovery.generators.layer_range import ALL, EACH
 from biggan_discovery.json_text import well_formed
 from biggan_discovery.memory import memory_errors_pass
@@ -35,6 +36,8 @@ from biggan_discovery.sealed import DamagedError, ForeignError, seal, unseal
 
 FORMAT = 2  # 1 had no checksum.
 SUFFIX = ".safetensors"
+FILE = f"directions{SUFFIX}"
+"""The name of a directions file that is not called otherwise."""
 _BEGINNING = 4096  # bytes of a file, among which is the key of our header
 MOST_ENTRIES = 2**26
 """Entries of the largest matrix that is read, (8192, 8192): 256 MiB."""
@@ -366,7 +369,8 @@ class Directions:
         """Read a directions file, without executing code. A round trip through `save` is exact.
 
         Args:
-            path: a directions file, or "scenes-64" or "cifar-32" for the bundled one.
+            path: a directions file, "scenes-64" or "cifar-32" for the bundled one, or an address on the Hugging Face
+                Hub, "hf://user/repo" or "hf://user/repo/file.safetensors".
 
         Raises:
             UserError: If the file does not exist (suggests similar names), is damaged, is not a directions file, or
@@ -376,26 +380,40 @@ class Directions:
             >>> Directions.load("scenes-64").z_dim
             16
         """
-        path = existing_file(_bundled(path))
+        file, source = _found(path)
         try:
-            directions = cls(*_read(path))
+            directions = cls(*_read(file))
         except DamagedError as error:
-            foreign = isinstance(error, ForeignError) or path.suffix.lower() != SUFFIX
+            foreign = isinstance(error, ForeignError) or file.suffix.lower() != SUFFIX
             hint = "; `biggan-discovery import` reads matrices of other tools" if foreign else ""
-            raise UserError(f"{path} is not a directions file, or is damaged ({error}){hint}") from error
+            raise UserError(f"{source} is not a directions file, or is damaged ({error}){hint}") from error
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
-        directions.source = str(path)
+            raise UserError(f"{source}: {error}") from error
+        directions.source = source
         return directions
 
 
 def is_directions_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a directions file by its beginning, whole or damaged; not whether it can be read."""
     path = Path(path)
-    if path.suffix.lower() != SUFFIX or not path.is_file():
+    if path.suffix.lower() != SUFFIX:
+        return False
+    if is_address(path):
+        path, _ = _found(path)
+    if not path.is_file():
         return False
     with path.open("rb") as file:
         return f'"{HEADER}":'.encode() in file.read(_BEGINNING)
+
+
+def _found(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """The file that a path, an address on the Hub or the name of the bundled file means, and what to call it."""
+    if is_address(path):
+        address = Address.read(path)
+        address = address if address.path else address.inside(FILE)
+        return local_file(address), str(address)
+    file = existing_file(_bundled(path))
+    return file, str(file)
 
 
 def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

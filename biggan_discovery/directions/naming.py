@@ -12,6 +12,7 @@ from pathlib import Path
 from biggan_discovery.directions.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import existing_file
+from biggan_discovery.generators.hub import Address, is_address
 
 try:
     import fcntl
@@ -35,6 +36,8 @@ def changing(path: str | os.PathLike[str]) -> Iterator[Directions]:
         >>> with changing("found.safetensors") as directions:
         ...     directions.rename(0, "zoom")
     """
+    if is_address(path):
+        raise UserError(f"{Address.read(path)} is on the Hub; change a copy of it: `hf download`, then `push`")
     source = Directions.load(path).source
     if source != os.fspath(path):
         raise UserError(f"{path} is the bundled file {source}; change a copy of it")

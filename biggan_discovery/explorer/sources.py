@@ -20,6 +20,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.explorer.view import View
 from biggan_discovery.files import atomic_write, make_folder
 from biggan_discovery.generators import FrozenGenerator
+from biggan_discovery.generators.hub import is_address
 from biggan_discovery.numerics.trial import try_out
 from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.reports.sets import file_labels
@@ -154,10 +155,13 @@ class Source(Shown):
     def _found_at(self, path: str) -> None:
         self.path = path
         self._signature = _signature(self.directions.source)
-        self.folder = _folder_of(self.directions.source, bundled=self.directions.source != path)
+        elsewhere = is_address(path) or self.directions.source != path
+        self.folder = _folder_of(self.directions.source, elsewhere=elsewhere)
 
     def why_not_writable(self) -> str:
         """Why names cannot be saved in the file; "" if they can."""
+        if is_address(self.path):
+            return "the file is on the Hub"
         if self.directions.source != self.path:
             return "the bundled file stays as it is"
         status = Path(self.path).stat()
@@ -332,12 +336,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _folder_of(source: str, *, bundled: bool) -> Path:
+def _folder_of(source: str, *, elsewhere: bool) -> Path:
     """A folder beside the file, or in the user's cache if that cannot be written."""
     path = Path(source)
-    if not bundled and os.access(path.parent, os.W_OK):
+    if not elsewhere and os.access(path.parent, os.W_OK):
         return path.with_name(f".{path.stem}.explore")
-    key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(source if is_address(source) else path.resolve())).hexdigest()[:16]
     with contextlib.suppress(RuntimeError):
         return platformdirs.user_cache_path("biggan-discovery") / "explore" / key
     return Path.cwd() / f".{path.stem}.explore"

@@ -14,6 +14,7 @@ from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators.download import fetch, is_in_package_cache, missing_files
 from biggan_discovery.generators.families import family_of, looked_for
 from biggan_discovery.generators.family import Family
+from biggan_discovery.generators.hub import Address, is_address, local_generator
 from biggan_discovery.generators.layout import read_class_names
 from biggan_discovery.generators.remote import REMOTE
 from biggan_discovery.memory import memory_errors_pass
@@ -66,9 +67,10 @@ def load_generator(
     Args:
         name_or_path: a name that `biggan-discovery generators` lists; a folder with config.json and pytorch_model.bin
             in the layout of `pytorch_pretrained_biggan`; G_ema.pth or G.pth of BigGAN-PyTorch, or a folder or zip with
-            one; or Python code, "my_gan.py:G" or "package.module:G", where G is a `FrozenGenerator`, a function or
-            `nn.Module` (see `FunctionGenerator`; its z_dim is read from an attribute z_dim, dim_z, latent_dim or nz,
-            its prior from an attribute prior), or a class or function without arguments that makes one. It is run.
+            one; an address on the Hugging Face Hub, "hf://user/repo" or "hf://user/repo/G_ema.pth"; or Python code,
+            "my_gan.py:G" or "package.module:G", where G is a `FrozenGenerator`, a function or `nn.Module` (see
+            `FunctionGenerator`; its z_dim is read from an attribute z_dim, dim_z, latent_dim or nz, its prior from an
+            attribute prior), or a class or function without arguments that makes one. It is run.
             The generator's `name` is the name, the absolute path, or the importable module as given.
         truncation: in (0, 1], threshold of the latents and choice of the batch-norm statistics. Defaults to 1, or to
             the truncation of a `FrozenGenerator` in Python code.
@@ -92,6 +94,8 @@ def load_generator(
     name, path = find_folder(name_or_path, named_by=named_by)
     if name in REMOTE:
         fetch(name, path, offline=offline, mirror=mirror)
+    elif is_address(name):
+        path = local_generator(Address.read(name), offline=offline)
     given = {} if truncation is None else {"truncation": truncation}
     return _known_family(name, path).load(path, name=name, **given).to(place)
 
@@ -129,12 +133,12 @@ def find_folder(
 
 def runs_code(name: str) -> bool:
     """Whether loading the generator of a name or path runs Python code that it names."""
-    family = None if name in _catalogue() else family_of(Path(name))
+    family = None if name in _catalogue() or is_address(name) else family_of(Path(name))
     return family is not None and family.runs_code
 
 
 def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, ...]]:
-    """The name of a generator and its class names, without downloading it.
+    """The name of a generator and its class names, without downloading it, unless it is on the Hub.
 
     Raises:
         UserError: as `find_folder`; a broken config.json or classes.json.
@@ -142,6 +146,8 @@ def class_names(name_or_path: str | os.PathLike[str]) -> tuple[str, tuple[str, .
     name, path = find_folder(name_or_path)
     if name in REMOTE:
         return name, read_class_names(path, REMOTE[name].num_classes)
+    if is_address(name):
+        path = local_generator(Address.read(name))
     return name, _known_family(name, path).class_names(path)
 
 
@@ -210,6 +216,9 @@ def checkpoints_folder() -> Path:
 
 def _find(text: str) -> tuple[str, Path]:
     """See `find_folder`."""
+    if is_address(text):
+        address = str(Address.read(text))
+        return address, Path(address)
     folders = _catalogue()
     if text in folders:
         if not folders[text].is_dir() and text not in REMOTE:
@@ -244,7 +253,7 @@ def _shown(text: str) -> str:
 
 def _known_family(name: str, path: Path) -> Family:
     family = family_of(path)
-    if family is None:
+    if family is None or (is_address(name) and family.runs_code):
         raise UserError(f"the folder {path} of {name!r} does not contain it; it should be {looked_for()}")
     return family
 

@@ -113,7 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             repo = "/".join(filter(None, (asked.get("organization") or "someone", asked["name"])))
             known = repo in server.repos
             server.repos.setdefault(repo, {})
-            if asked.get("private"):
+            if asked.get("private") or asked.get("visibility") == "private":
                 server.private.add(repo)
             self._send(409 if known else 200, {"url": f"{server.address}/{repo}", "name": repo})
         elif parts[0] == "models" and self._known("/".join(parts[1:3])):

@@ -18,6 +18,8 @@ _COMMANDS = {
     "walk": "walk",
     "invert": "invert",
     "name": "name",
+    "card": "card",
+    "push": "card",
     "train": "train",
     "explore": "explore",
     "generators": "generators",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import os
@@ -17,6 +18,7 @@ from biggan_discovery.directions.metadata import (
     LONGEST_NOTE,
     STRENGTHS,
     TEXTS,
+    THUMBNAIL,
     check_metadata,
     checked_name,
     checked_text,
@@ -185,6 +187,15 @@ class Directions:
     def hidden(self) -> list[bool]:
         """Whether each direction is hidden where directions are listed as pictures, see `mark`."""
         return self.metadata.get("hidden", [False] * len(self))
+
+    @property
+    def thumbnail(self) -> bytes | None:
+        """A small WebP picture of the strongest directions, a row for each; None if there is none.
+
+        It may be a stranger's: its size in bytes is bounded, but not what it unpacks to; see `read_thumbnail`.
+        """
+        known = self.metadata.get(THUMBNAIL)
+        return None if known is None else base64.b64decode(known)
 
     @property
     def sha256(self) -> str:

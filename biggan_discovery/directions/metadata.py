@@ -22,6 +22,9 @@ _MOST = 2**63 - 1
 _LARGEST_SHARE = 1 + 1e-3
 STRENGTHS = ("strength", "singular_values", "eigenvalues", "explained_variance")
 """Names that methods give to the strengths of directions."""
+THUMBNAIL = "thumbnail"
+"""Key of a small picture of the strongest directions: a WebP file in base64."""
+_WEBP = re.compile(r"UklGR[A-Za-z0-9+/]{5}[A-Za-z0-9+/]{0,9990}={0,2}")  # as long as texts are
 ERROR_ANGLE = "error_angle"
 """Key of the angles, in degrees, within which the latents of a search determine each direction."""
 DETERMINED = 15.0  # degrees; a direction with a larger error angle says more about the seed than about the network
@@ -192,6 +195,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "class_names": (lambda value: _is_list(value, _is_text), "a list of strings"),
     "settings": (lambda value: isinstance(value, dict), "a dict"),
+    THUMBNAIL: (
+        _or_null(lambda value: _is_text(value) and bool(_WEBP.fullmatch(value))),
+        "a small WebP file in base64",
+    ),
     "held_out_penalty": (
         _is_dict_of(lambda value: _is_list(value, _is_number, 2)),
         "pairs of a mean and its error",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from biggan_discovery.evaluation.suggestions import suggest_names
 from biggan_discovery.explorer.sources import Shown, mark_of
 from biggan_discovery.generators.classes import describe_class
 from biggan_discovery.generators.layer_range import THIRDS
-from biggan_discovery.reading.json_files import read_json
 from biggan_discovery.rendering.captions import class_name, listed
 from biggan_discovery.rendering.ranges import range_of
-from biggan_discovery.reports.document import JSON
+from biggan_discovery.reports.beside import reported
 
 
 def about(source: Shown) -> dict[str, Any]:
@@ -78,17 +76,8 @@ def _metrics(source: Shown) -> list[dict[str, Any]]:
         found.append({"title": "strength", "values": [_finite(each) for each in directions.strengths]})
     if (angles := directions.error_angles) is not None:
         found.append({"title": "error angle in degrees", "values": [_finite(each) for each in angles]})
-    path = Path(source.directions.source)
-    try:
-        report = read_json(path.with_name(f"{path.stem}-report") / JSON)
-        of_rows = hashlib.sha256(directions.Q.numpy().tobytes()).hexdigest()
-        [own] = [each for each in report["sets"] if each["sha256"] == of_rows][:1]
-        for key, figures in own["of_directions"].items():
-            values = [_finite(each["mean"]) for each in figures]
-            if len(values) == len(directions):
-                found.append({"title": str(report["meanings"]["of_directions"][key]["title"]), "values": values})
-    except (OSError, UserError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # No report, or one of other directions.
+    if known := reported(directions):
+        found += [{"title": title, "values": values} for title, values in known.of_directions.items()]
     return found
 
 

@@ -114,7 +114,7 @@ def local_file(address: Address, *, most: int = LARGEST_FILE, offline: bool | No
         >>> local_file(Address.read("hf://someone/cones/directions.safetensors")).name
         'directions.safetensors'
     """
-    hub, offline = _library(), _is_offline(offline)
+    hub, offline = library(), _is_offline(offline)
     with in_one_line(address, offline=offline):
         fetch = functools.partial(
             hub.hf_hub_download, address.repo, address.path, revision=address.revision, local_files_only=offline
@@ -164,20 +164,11 @@ def local_generator(address: Address, *, offline: bool | None = None) -> Path:
     return weights.parent
 
 
-def check_library() -> None:
-    """Check that huggingface_hub is installed.
-
-    Raises:
-        UserError: it is not.
-    """
-    _library()
-
-
 @contextlib.contextmanager
 def in_one_line(address: Address, *, offline: bool = False) -> Iterator[None]:
     """Context manager that turns errors of the Hub into a `UserError`; those of the disk are passed on."""
-    errors = _library().errors
-    host = _library().constants.ENDPOINT
+    errors = library().errors
+    host = library().constants.ENDPOINT
     try:
         yield
     except UserError:
@@ -209,7 +200,7 @@ def _is_file(address: Address) -> bool:
 def _near(address: Address) -> str:
     """Files of the repository with similar names, as far as they can be had."""
     with contextlib.suppress(Exception):
-        files = _library().HfApi().list_repo_files(address.repo, revision=address.revision)
+        files = library().HfApi().list_repo_files(address.repo, revision=address.revision)
         return near_matches(address.path, files) or f" (there are: {', '.join(sorted(files)[:_MOST_SHOWN])})"
     return ""
 
@@ -218,9 +209,15 @@ def _is_offline(offline: bool | None) -> bool:
     return is_on(os.environ.get(OFFLINE_VARIABLE)) if offline is None else offline
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The package huggingface_hub.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
     except ImportError as error:
         raise UserError("addresses on the Hub need huggingface_hub; pip install huggingface_hub") from error

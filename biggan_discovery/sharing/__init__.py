@@ -1,0 +1,1 @@
+"""What others need to use a directions file: a card beside it, and a place on the Hugging Face Hub."""

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from biggan_discovery.directions.directions import Directions, check_orthonormal
-from biggan_discovery.directions.metadata import PER_DIRECTION
+from biggan_discovery.directions.metadata import PER_DIRECTION, THUMBNAIL
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.layer_range import LayerRange, parse_layers
@@ -123,7 +123,7 @@ def subset(directions: Directions, rows: list[int]) -> Directions:
         >>> subset(Directions.load("scenes-64"), [0, 3])
         Directions(2 × 16 of scenes-64, 2 named)
     """
-    known = dict(directions.metadata)
+    known = {key: value for key, value in directions.metadata.items() if key != THUMBNAIL}
     for key in PER_DIRECTION:
         if known.get(key) is not None:
             known[key] = [known[key][row] for row in rows]

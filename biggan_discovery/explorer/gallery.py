@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.explorer.pictures import DRAFT_SECONDS, seconds_per_image, smaller
-from biggan_discovery.explorer.sources import Source
+from biggan_discovery.explorer.sources import Source, facts_key
 from biggan_discovery.files import atomic_write
 from biggan_discovery.rendering.latents import sample_classes, sample_latents
 from biggan_discovery.rendering.motion import generate, move
@@ -79,7 +78,7 @@ def strip_of(source: Source, row: int, *, make: bool = True) -> Strip | None:
     }
     recommended = directions.recommended_ranges[row]
     slow = seconds_per_image(generator) > DRAFT_SECONDS
-    ends = recommended or _equal_ends(source, row, _key(facts), measure=make and not slow)
+    ends = recommended or _equal_ends(source, row, facts_key(facts), measure=make and not slow)
     strip = None if ends is None else _strip(facts, ends, (_FRAMES, _SAMPLES), equal=recommended is None)
     if slow and (strip is None or not _is_kept(source, strip)):
         strip = _strip(facts, recommended or range_of(directions, generator, row), (_FEW_FRAMES, _ONE), equal=False)
@@ -91,7 +90,7 @@ def strip_of(source: Source, row: int, *, make: bool = True) -> Strip | None:
 
 
 def _strip(facts: dict[str, Any], ends: tuple[float, float], size: tuple[int, int], *, equal: bool) -> Strip:
-    return Strip(f"{_key({**facts, 'ends': ends, 'size': size})}.webp", *size, ends, equal)
+    return Strip(f"{facts_key({**facts, 'ends': ends, 'size': size})}.webp", *size, ends, equal)
 
 
 def _is_kept(source: Source, strip: Strip) -> bool:
@@ -124,7 +123,7 @@ def _equal_ends(source: Source, row: int, key: str, *, measure: bool) -> tuple[f
             return None
         generator, directions = source.generator(), source.directions
         classes = classes_for(directions, generator)
-        of_all = _key([generator.sha256 or generator.name, generator.truncation, classes])
+        of_all = facts_key([generator.sha256 or generator.name, generator.truncation, classes])
         change = known[of_all] if of_all in known else usual_change(generator, classes=classes)
         [reach] = equal_path_sizes(
             generator, directions.Q[[row]], classes=classes, change=change, layers=directions.layers_of(row)
@@ -140,7 +139,3 @@ def _known(path: Path) -> dict[str, float]:
         return {str(key): float(value) for key, value in known.items()}
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return {}
-
-
-def _key(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

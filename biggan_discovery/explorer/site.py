@@ -28,7 +28,7 @@ from biggan_discovery import output
 from biggan_discovery.cli import run
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.suggestions import suggest_names
+from biggan_discovery.evaluation.suggestions import suggest_from_changes, suggest_names
 from biggan_discovery.explorer import gallery
 from biggan_discovery.explorer.about import about
 from biggan_discovery.explorer.app import STATIC
@@ -167,8 +167,9 @@ def _of_bundled_generators(folder: Path) -> list[str]:
     for name in BUNDLED:
         if name != DEFAULT:
             found = discover(name, method="sefa", directions=16, judge=False, quiet=True)
-            with contextlib.suppress(UserError):  # Of others, nobody knows the factors.
-                suggest_names(found, load_generator(name, device="cpu"))
+            generator = load_generator(name, device="cpu")
+            suggest = suggest_from_changes if generator.true_directions is None else suggest_names
+            suggest(found, generator)
             path = folder / f"{name}.safetensors"
             found.save(path)
             paths.append(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -334,6 +335,11 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise UserError("a star is set or not: true or false")
     return value
+
+
+def facts_key(facts: Any) -> str:
+    """A name for what is kept beside a file, by JSON values that it depends on."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def _folder_of(source: str, *, elsewhere: bool) -> Path:

@@ -22,6 +22,7 @@ from biggan_discovery.explorer.about import about, marks
 from biggan_discovery.explorer.compute import Compute, Level, Stopping
 from biggan_discovery.explorer.pictures import draw
 from biggan_discovery.explorer.sources import Source, mark_of
+from biggan_discovery.explorer.suggesting import suggestion_of
 from biggan_discovery.explorer.view import View
 from biggan_discovery.memory import OutOfMemoryError
 
@@ -239,6 +240,11 @@ class Tab:
                     fields = {**strip._asdict(), "name": f"strips/{index}/{strip.name}"}
                     await self.send({"type": "strip", "file": index, "direction": row, **fields})
                     break
+        for row in self._strips:
+            name = await self._computed(Level.GALLERY, lambda row=row: suggestion_of(source, row))
+            if name:
+                index = self._sources.index(source)
+                await self.send({"type": "suggested", "file": index, "direction": row, "name": name})
 
     def _export(self, message: dict[str, Any]) -> None:
         source, view = self._source(message), View.read(message.get("view"))

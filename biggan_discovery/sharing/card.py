@@ -185,7 +185,9 @@ def _use(directions: Directions, address: str | None) -> list[Any]:
     """Commands that show the directions."""
     file = shlex.quote(address or Path(directions.source).name)
     option = "" if everybody_has(directions.metadata.get("generator")) else " --generator GENERATOR"
-    note = [] if not option else [Text("GENERATOR is where you have the generator; its weights are not part of the file.")]
+    note = (
+        [] if not option else [Text("GENERATOR is where you have the generator; its weights are not part of the file.")]
+    )
     lines = (f"explore {file}{option}", f"visualize {file}{option} --out directions.mp4")
     return [Heading(2, "Use"), *(Code(f"biggan-discovery {line}") for line in lines), *note]
 

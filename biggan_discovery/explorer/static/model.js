@@ -14,6 +14,11 @@ export class Model extends EventTarget {
     super();
     this.generator = generator;
     generator.addEventListener("marks", (event) => this.#take(event.detail));
+    generator.addEventListener("suggested", ({ detail: { file, direction, name } }) => {
+      if (file !== this.file || !this.about) return;
+      this.about.suggestions[direction] = name;
+      this.dispatchEvent(new CustomEvent("marks", { detail: [direction] }));
+    });
   }
 
   async open(file) {

@@ -6,7 +6,8 @@
 //   draw(file, view, {channel, draft, side})
 //                    → Promise of {pixels: Uint8Array (count, height, width, 3), count, height, width, numbers, names}
 //   strips(file, rows)  makes "strip" events {direction, name, frames, samples, ends, equal}, the first rows first
-//   addEventListener "strip", "marks", "lost", "back"
+//                    and then "suggested" events {file, direction, name}, for directions that clearly make a simple edit
+//   addEventListener "strip", "suggested", "marks", "lost", "back"
 //
 // A view is {seed, pick, classes: [[index, weight]], truncation, latents, edits: [[direction, amount, layers]]}.
 

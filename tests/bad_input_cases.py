@@ -302,6 +302,16 @@ CASES = {
     "name found.safetensors 'цвет' x": "'цвет'",
     "name found.safetensors 1 'two\nlines'": "one line",
     "name found.safetensors 0 hue height": "height",
+    # Sharing.
+    "card": "DIRECTIONS",
+    "card foundd.safetensors": "did you mean 'found.safetensors'",
+    "card found.safetensors --out folder": "'folder' is a directory",
+    "card found.safetensors --out words.csv": "words.csv is there and is not a card",
+    "push found.safetensors": "ADDRESS",
+    "push found.safetensors me/cones": "write hf://USER/REPOSITORY",
+    "push found.safetensors hf://me": "not an address on the Hub",
+    "push found.safetensors hf://me/cones/a.npy": "must end in .safetensors",
+    "name hf://me/cones/../x": "not an address on the Hub",
     # Training.
     "train": "DATA",
     "train folder": "--out",

@@ -118,8 +118,8 @@ COMMANDS = {
 }
 ELSEWHERE = {"explore", "train"}
 """Tried in `tests/explorer`, as it ends with a signal only, and in `tests/training`, as it makes its own network."""
-WITHOUT_DEVICE = {"classes", "export", "export-onnx", "generators", "import", "name"}
-"""They compute no images, or on the CPU only, and have no `--device`."""
+WITHOUT_DEVICE = {"card", "classes", "export", "export-onnx", "generators", "import", "name", "push"}
+"""They compute few images or none, or on the CPU only, and have no `--device`."""
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -18,6 +18,8 @@ def generators_command() -> None:
     --generator also accepts a path: a folder in the layout of pytorch-pretrained-biggan (config.json and
     pytorch_model.bin or model.safetensors), or a .pth file of BigGAN-PyTorch, or a folder or zip with one.
 
+    It also accepts an address on the Hugging Face Hub: hf://user/repo with such a folder, or hf://user/repo/G_ema.pth.
+
     It also accepts your own network as Python code, my_gan.py:G or package.module:G. G is a function or module that
     maps latents to images and has an attribute z_dim, a FrozenGenerator such as FunctionGenerator(my_gan, z_dim=128),
     or a class or function without arguments that returns one of these. The code is executed. Code named in a directions

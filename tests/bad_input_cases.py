@@ -303,6 +303,10 @@ CASES = {
     "name found.safetensors 1 'two\nlines'": "one line",
     "name found.safetensors 0 hue height": "height",
     # Sharing.
+    "list": "DIRECTIONS|FOLDER...",
+    "list foundd.safetensors": "did you mean 'found.safetensors'",
+    "list folder": "folder has no directions files",
+    "list found.safetensors --out page.txt": "must end in .html",
     "card": "DIRECTIONS",
     "card foundd.safetensors": "did you mean 'found.safetensors'",
     "card found.safetensors --out folder": "'folder' is a directory",

@@ -118,7 +118,7 @@ COMMANDS = {
 }
 ELSEWHERE = {"explore", "train"}
 """Tried in `tests/explorer`, as it ends with a signal only, and in `tests/training`, as it makes its own network."""
-WITHOUT_DEVICE = {"card", "classes", "export", "export-onnx", "generators", "import", "name", "push"}
+WITHOUT_DEVICE = {"card", "classes", "export", "export-onnx", "generators", "import", "list", "name", "push"}
 """They compute few images or none, or on the CPU only, and have no `--device`."""
 
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "walk": "walk",
     "invert": "invert",
     "name": "name",
+    "list": "listing",
     "card": "card",
     "push": "card",
     "train": "train",

@@ -169,6 +169,9 @@ def in_one_line(address: Address, *, offline: bool = False) -> Iterator[None]:
     """Context manager that turns errors of the Hub into a `UserError`; those of the disk are passed on."""
     errors = library().errors
     host = library().constants.ENDPOINT
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # It would tell of each attempt.
     try:
         yield
     except UserError:
@@ -191,6 +194,8 @@ def in_one_line(address: Address, *, offline: bool = False) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{address}: {' '.join(str(error).split())[:300]}") from error
+    finally:
+        log.setLevel(level)
 
 
 def _is_file(address: Address) -> bool:

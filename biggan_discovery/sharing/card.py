@@ -143,9 +143,9 @@ def card_text(directions: Directions, *, address: str | None = None, picture: st
     if picture:
         document.add(Picture(picture, "One sample, moved along the strongest directions."))
     document.add(
-        *_facts(directions),
+        *facts(directions),
         *_use(directions, address),
-        *_table(directions),
+        *table(directions),
         *_figures(directions),
         *_search(directions),
     )
@@ -163,10 +163,11 @@ def _header(directions: Directions) -> Iterator[str]:
     yield "tags:\n- biggan\n- gan\n- latent-space\n- latent-directions\n"
 
 
-def _facts(directions: Directions) -> list[Table]:
+def facts(directions: Directions) -> list[Table]:
+    """What directions are of, how they were found and by whom, as a table."""
     known = directions.metadata
     names = known.get("class_names") or []
-    facts = {
+    rows = {
         "generator": Path(known["generator"]).name if known.get("generator") else None,
         "sha256 of its weights": known.get("generator_sha256"),
         "resolution": known.get("resolution"),
@@ -178,7 +179,7 @@ def _facts(directions: Directions) -> list[Table]:
         "licence": known.get("licence"),
         "provenance": known.get("provenance"),
     }
-    return [Table(["", ""], [[key, str(value)] for key, value in facts.items() if value], frozenset((0, 1)))]
+    return [Table(["", ""], [[key, str(value)] for key, value in rows.items() if value], frozenset((0, 1)))]
 
 
 def _use(directions: Directions, address: str | None) -> list[Any]:
@@ -192,7 +193,8 @@ def _use(directions: Directions, address: str | None) -> list[Any]:
     return [Heading(2, "Use"), *(Code(f"biggan-discovery {line}") for line in lines), *note]
 
 
-def _table(directions: Directions) -> list[Any]:
+def table(directions: Directions) -> list[Any]:
+    """What is known of each direction, as a table with its heading."""
     idle = set(inactive(stored_changes(directions) or []))
     columns = {
         "name": directions.names,

@@ -30,8 +30,10 @@ def list_command(paths: tuple[str, ...], out: Path | None) -> None:
 
     The page shows the small picture that `card` put into a file.
     """
-    from biggan_discovery.sharing.listing import found_in, write_listing
+    from biggan_discovery.sharing.listing import check_page, found_in, write_listing
 
+    if out is not None:
+        check_page(out)
     found = found_in(paths)
     rows = [["DIRECTIONS", "NAMED", "METHOD", "GENERATOR", "PICTURE", "FILE"]]
     for each in found:

@@ -54,15 +54,24 @@ def write_listing(found: Sequence[Directions], out: str | os.PathLike[str]) -> N
         UserError: `out` has another suffix or cannot be written.
     """
     out = Path(out)
-    if out.suffix.lower() != HTML:
-        raise UserError(f"cannot write {out}: the name of a page must end in {HTML}")
-    check_writable(out)
+    check_page(out)
     document = Document("Directions")
     with tempfile.TemporaryDirectory() as folder:
         for number, directions in enumerate(found):
             document.add(Heading(2, directions.source), *_picture(directions, Path(folder), number))
             document.add(*facts(directions), *table(directions)[1:])
         atomic_write(out, document.html(Path(folder)))
+
+
+def check_page(out: Path) -> None:
+    """Raise what `write_listing` would raise about its output, before anything is read.
+
+    Raises:
+        UserError: the name does not end in .html, or the file cannot be written.
+    """
+    if out.suffix.lower() != HTML:
+        raise UserError(f"cannot write {out}: the name of a page must end in {HTML}")
+    check_writable(out)
 
 
 def _in_folder(folder: Path) -> Iterator[Directions]:

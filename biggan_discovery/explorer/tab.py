@@ -60,6 +60,7 @@ class Tab:
         self._wanted: dict[str, dict[str, Any]] = {}
         self._channels: set[str] = set()
         self._strips: list[int] = []
+        self._unnamed: dict[tuple[Source, int], None] = {}
         self._strips_task: asyncio.Task[None] | None = None
         self._exports: dict[Any, threading.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -226,6 +227,9 @@ class Tab:
         if not isinstance(rows, list) or len(rows) > _MOST_STRIPS or not all(type(row) is int for row in rows):
             raise UserError("rows are a list of directions")
         self._strips = list(rows)
+        self._unnamed |= dict.fromkeys(  # Those of earlier requests still count.
+            (source, row) for row in rows if 0 <= row < len(source.directions)
+        )
         if self._strips_task is not None:
             self._strips_task.cancel()
         self._strips_task = self._begin(self._guarded(message, lambda: self._tell_strips(source)))
@@ -240,10 +244,12 @@ class Tab:
                     fields = {**strip._asdict(), "name": f"strips/{index}/{strip.name}"}
                     await self.send({"type": "strip", "file": index, "direction": row, **fields})
                     break
-        for row in self._strips:
-            name = await self._computed(Level.GALLERY, lambda row=row: suggestion_of(source, row))
+        while self._unnamed:
+            of, row = next(iter(self._unnamed))
+            name = await self._computed(Level.GALLERY, lambda of=of, row=row: suggestion_of(of, row))
+            self._unnamed.pop((of, row), None)
             if name:
-                index = self._sources.index(source)
+                index = self._sources.index(of)
                 await self.send({"type": "suggested", "file": index, "direction": row, "name": name})
 
     def _export(self, message: dict[str, Any]) -> None:

@@ -114,7 +114,14 @@ def local_file(address: Address, *, most: int = LARGEST_FILE, offline: bool | No
         >>> local_file(Address.read("hf://someone/cones/directions.safetensors")).name
         'directions.safetensors'
     """
-    hub, offline = library(), _is_offline(offline)
+    try:
+        return _fetched(address, most, _is_offline(offline))
+    except MissingError as error:
+        raise MissingError(f"{error}{_near(address)}") from error
+
+
+def _fetched(address: Address, most: int, offline: bool) -> Path:
+    hub = library()
     with in_one_line(address, offline=offline):
         fetch = functools.partial(
             hub.hf_hub_download, address.repo, address.path, revision=address.revision, local_files_only=offline
@@ -147,7 +154,7 @@ def local_generator(address: Address, *, offline: bool | None = None) -> Path:
 
     def there(file: Address) -> Path | None:
         try:
-            return local_file(file, offline=offline or bool(away) or None)
+            return _fetched(file, LARGEST_FILE, _is_offline(offline) or bool(away))
         except MissingError:
             return None
         except AwayError as error:  # Without a connection, files that were never there look the same.
@@ -167,11 +174,10 @@ def local_generator(address: Address, *, offline: bool | None = None) -> Path:
 @contextlib.contextmanager
 def in_one_line(address: Address, *, offline: bool = False) -> Iterator[None]:
     """Context manager that turns errors of the Hub into a `UserError`; those of the disk are passed on."""
-    errors = library().errors
+    errors, log = library().errors, library().utils.logging
     host = library().constants.ENDPOINT
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    log.setLevel(logging.ERROR)  # It would tell of each attempt.
+    verbosity = log.get_verbosity()
+    log.set_verbosity_error()  # It would tell of each attempt.
     try:
         yield
     except UserError:
@@ -189,13 +195,13 @@ def in_one_line(address: Address, *, offline: bool = False) -> Iterator[None]:
             raise AwayError(f"{address} is not downloaded yet, and downloads are off ({OFFLINE_VARIABLE})") from error
         raise AwayError(f"{host} cannot be reached, and {address} was not downloaded before") from error
     except errors.EntryNotFoundError as error:
-        raise MissingError(f"{address.repo} has no file {address.path!r}{_near(address)}") from error
+        raise MissingError(f"{address.repo} has no file {address.path!r}") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(f"{address}: {' '.join(str(error).split())[:300]}") from error
     finally:
-        log.setLevel(level)
+        log.set_verbosity(verbosity)
 
 
 def _is_file(address: Address) -> bool:
@@ -224,6 +230,7 @@ def library() -> Any:
         import huggingface_hub
         import huggingface_hub.constants
         import huggingface_hub.errors
+        import huggingface_hub.utils.logging
     except ImportError as error:
         raise UserError("addresses on the Hub need huggingface_hub; pip install huggingface_hub") from error
     return huggingface_hub

@@ -154,12 +154,12 @@ def card_text(directions: Directions, *, address: str | None = None, picture: st
 
 def _header(directions: Directions) -> Iterator[str]:
     """YAML; strings of strangers are quoted as JSON, which is YAML too."""
+    yield _MARK
     licence = directions.metadata.get("licence")
     if licence and licence.lower() in _LICENCES:
         yield f"license: {licence.lower()}\n"
     elif licence:
         yield f"license: other\nlicense_name: {json.dumps(licence)}\n"
-    yield _MARK
     yield "tags:\n- biggan\n- gan\n- latent-space\n- latent-directions\n"
 
 

@@ -79,7 +79,14 @@ def test_the_page_offers_them(served: Served) -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(served.address)
+        sent: list[str] = []
+        page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
+        page.reload()
         sync_api.expect(page.locator(".card[data-row='0'] .name")).to_have_text("shift-x?", timeout=30_000)
+        sent.clear()
+        sync_api.expect(page.locator(".card[data-row='1'] .name")).to_have_text("brighter?", timeout=30_000)
+        page.wait_for_timeout(500)
+        assert not any('"strips"' in each and '"rows":[]' not in each for each in sent)  # They are not drawn anew.
         page.click(".card[data-row='0'] .strip")
         page.click("text=Use the suggested name “shift-x”")
         sync_api.expect(page.locator("[data-row='0'] input.name")).to_have_value("shift-x")

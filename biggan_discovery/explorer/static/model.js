@@ -15,9 +15,9 @@ export class Model extends EventTarget {
     this.generator = generator;
     generator.addEventListener("marks", (event) => this.#take(event.detail));
     generator.addEventListener("suggested", ({ detail: { file, direction, name } }) => {
-      if (file !== this.file || !this.about) return;
+      if (file !== this.file || !this.about || this.about.suggestions[direction] === name) return;
       this.about.suggestions[direction] = name;
-      this.dispatchEvent(new CustomEvent("marks", { detail: [direction] }));
+      this.dispatchEvent(new CustomEvent("marks", { detail: [] })); // The strips stay as they are.
     });
   }
 

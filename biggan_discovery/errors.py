@@ -5,11 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1000
+"""Characters of a line; longer ones are cut in the middle."""
 _LONGEST = 200  # letters of words that are compared; the time grows with their square
 
 
 class UserError(ValueError):
     """Invalid input. The message is one line: what is wrong, the value, and what is expected. Commands exit with 2."""
+
+    def __str__(self) -> str:
+        return cut(super().__str__())  # Names and values from strangers' files have any length.
+
+
+def cut(text: str) -> str:
+    """A text of at most `LONGEST` characters, without its middle if it is longer."""
+    if len(text) <= LONGEST:
+        return text
+    end = LONGEST // 3
+    return f"{text[: LONGEST - end - 5]} ... {text[-end:]}"
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:

@@ -18,8 +18,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-LONGEST = 1000
-"""Characters of a printed line; longer ones are cut in the middle."""
+from biggan_discovery.errors import cut
 
 # Control characters, characters that change the direction of text, and separators of lines and paragraphs.
 _UNSAFE = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -34,7 +33,7 @@ def clean(text: str) -> str:
         >>> clean("red\x1b[31m")
         'red\\x1b[31m'
     """
-    return _cut(_escaped(_UNSAFE_IN_LINE, _cut(text)))
+    return cut(_escaped(_UNSAFE_IN_LINE, cut(text)))
 
 
 def result(text: str) -> None:
@@ -204,10 +203,3 @@ def _show_warning(warning: Warning | str, *_: object) -> None:
 
 def _escaped(unsafe: re.Pattern[str], text: str) -> str:
     return unsafe.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST:
-        return text
-    end = LONGEST // 3
-    return f"{text[: LONGEST - end - 5]} ... {text[-end:]}"

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biggan_discovery import output
-from biggan_discovery.output import LONGEST, Tolerant, clean, guarded, human_time
+from biggan_discovery.errors import LONGEST
+from biggan_discovery.output import Tolerant, clean, guarded, human_time
 from biggan_discovery.progress import Progress
 
 TEXTS = st.text(st.characters(), max_size=40)  # surrogates and control characters included

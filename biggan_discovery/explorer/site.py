@@ -28,14 +28,14 @@ from biggan_discovery import output
 from biggan_discovery.cli import run
 from biggan_discovery.directions.defaults import classes_for
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.suggestions import suggest_from_changes, suggest_names
+from biggan_discovery.evaluation.suggestions import suggest_names
 from biggan_discovery.explorer import gallery
 from biggan_discovery.explorer.about import about
 from biggan_discovery.explorer.app import STATIC
 from biggan_discovery.explorer.sources import Generators, Source, open_sources
 from biggan_discovery.files import atomic_write, make_folder
 from biggan_discovery.generators import load_generator
-from biggan_discovery.generators.catalogue import BUNDLED, DEFAULT
+from biggan_discovery.generators.catalogue import BUNDLED, bundled_path
 from biggan_discovery.generators.onnx_file import export_onnx
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.latents import sample_classes, sample_latents
@@ -163,17 +163,17 @@ def _write_data(source: Source, file: int, folder: Path) -> None:
 
 def _of_bundled_generators(folder: Path) -> list[str]:
     """The bundled directions, and the strongest of SeFa for the generators that come without any."""
-    paths = [DEFAULT]
-    for name in BUNDLED:
-        if name != DEFAULT:
-            found = discover(name, method="sefa", directions=16, judge=False, quiet=True)
-            generator = load_generator(name, device="cpu")
-            suggest = suggest_from_changes if generator.true_directions is None else suggest_names
-            suggest(found, generator)
-            path = folder / f"{name}.safetensors"
-            found.save(path)
-            paths.append(str(path))
-    return paths
+    brought = {name for name in BUNDLED if bundled_path(f"directions/{name}.safetensors").is_file()}
+    return [name if name in brought else _by_sefa(name, folder) for name in BUNDLED]
+
+
+def _by_sefa(name: str, folder: Path) -> str:
+    """The file of directions of a generator with known factors."""
+    found = discover(name, method="sefa", directions=16, judge=False, quiet=True)
+    suggest_names(found, load_generator(name, device="cpu"))
+    path = folder / f"{name}.safetensors"
+    found.save(path)
+    return str(path)
 
 
 def _weights(row: list[float]) -> list[list[float]]:

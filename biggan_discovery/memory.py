@@ -18,6 +18,11 @@ from typing import ClassVar
 
 from biggan_discovery.allocator import kept_memory
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 _TEXTS = (
     "out of memory",
     "out_of_memory",
@@ -72,10 +77,22 @@ def _says_so(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
+    if isinstance(error, AttributeError):
+        return _is_half_loaded(error.obj)
     if not isinstance(error, RuntimeError | ImportError | OSError | SystemError) and not _is_foreign(error):
         return False
     text = str(error).lower()
     return any(each in text for each in _TEXTS)
+
+
+def _is_half_loaded(holder: object) -> bool:
+    """Whether what lacks a part is a library's, under a limit of memory: it ran out while the library was loaded."""
+    if resource is None or resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return False
+    name = holder.__name__ if isinstance(holder, ModuleType) else getattr(holder, "__module__", None)
+    if not isinstance(holder, ModuleType | type) or not isinstance(name, str):
+        return False
+    return name.partition(".")[0] != __name__.partition(".")[0]
 
 
 def _is_foreign(error: BaseException) -> bool:

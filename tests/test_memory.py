@@ -298,6 +298,18 @@ def test_whole_directions_are_not_called_damaged(monkeypatch: pytest.MonkeyPatch
         Directions.load(tmp_path / "d.safetensors")
 
 
+@pytest.mark.parametrize(("limited", "ours", "is_memory"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])
+def test_half_of_a_library_means_memory_under_a_limit_only(
+    monkeypatch: pytest.MonkeyPatch, limited: int, ours: int, is_memory: int
+) -> None:
+    resource = pytest.importorskip("resource")
+    limit = 2**30 if limited else resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    with pytest.raises(AttributeError) as caught:
+        getattr(room.OutOfMemoryError if ours else Path, "_lock")  # noqa: B009
+    assert room.is_out_of_memory(caught.value) == is_memory
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are tried on Linux")
 def test_commands_under_limits(tmp_path: Path) -> None:
     commands = {name: campaign.COMMANDS[name] for name in ("generators", "export")}

@@ -29,7 +29,7 @@ from biggan_discovery.directions.metadata import (
 from biggan_discovery.directions.orthonormalize import orthonormalize
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.files import HEADER, atomic_write, existing_file
-from biggan_discovery.generators.catalogue import BUNDLED, bundled_path
+from biggan_discovery.generators.catalogue import bundled_directions
 from biggan_discovery.generators.hub import Address, is_address, local_file
 from biggan_discovery.generators.layer_range import ALL, EACH
 from biggan_discovery.json_text import well_formed
@@ -429,10 +429,7 @@ def _found(path: str | os.PathLike[str]) -> tuple[Path, str]:
 
 def _bundled(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The bundled directions of a generator if a path is its name and no file's, else the path."""
-    if os.fspath(path) not in BUNDLED or Path(path).is_file():
-        return path
-    found = bundled_path(f"directions/{path}{SUFFIX}")
-    return found if found.is_file() else path
+    return path if Path(path).is_file() else bundled_directions(os.fspath(path)) or path
 
 
 def _read(path: Path) -> tuple[Float32[Tensor, " ..."], Float32[Tensor, " ..."], dict[str, Any]]:

@@ -35,7 +35,7 @@ from biggan_discovery.explorer.app import STATIC
 from biggan_discovery.explorer.sources import Generators, Source, open_sources
 from biggan_discovery.files import atomic_write, make_folder
 from biggan_discovery.generators import load_generator
-from biggan_discovery.generators.catalogue import BUNDLED, bundled_path
+from biggan_discovery.generators.catalogue import BUNDLED, bundled_directions
 from biggan_discovery.generators.onnx_file import export_onnx
 from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.latents import sample_classes, sample_latents
@@ -163,8 +163,7 @@ def _write_data(source: Source, file: int, folder: Path) -> None:
 
 def _of_bundled_generators(folder: Path) -> list[str]:
     """The bundled directions, and the strongest of SeFa for the generators that come without any."""
-    brought = {name for name in BUNDLED if bundled_path(f"directions/{name}.safetensors").is_file()}
-    return [name if name in brought else _by_sefa(name, folder) for name in BUNDLED]
+    return [name if bundled_directions(name) else _by_sefa(name, folder) for name in BUNDLED]
 
 
 def _by_sefa(name: str, folder: Path) -> str:

@@ -197,6 +197,17 @@ def bundled_path(path: str) -> Path:
     return inside if inside.exists() else _CLONE / path
 
 
+def bundled_directions(name: str) -> Path | None:
+    """The directions that come with a bundled generator; None if there are none.
+
+    Example:
+        >>> bundled_directions("scenes-64").name
+        'scenes-64.safetensors'
+    """
+    path = bundled_path(f"directions/{name}.safetensors")
+    return path if name in BUNDLED and path.is_file() else None
+
+
 def checkpoints_folder() -> Path:
     """The folder of generators: BIGGAN_DISCOVERY_CHECKPOINTS if set, else `checkpoints/` of the clone.
 

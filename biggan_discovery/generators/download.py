@@ -52,7 +52,7 @@ def fetch(name: str, folder: Path, *, offline: bool | None = None, mirror: str |
     """
     if not missing_files(name, folder):
         return
-    offline = is_on(os.environ.get(OFFLINE_VARIABLE)) if offline is None else offline
+    offline = is_offline(offline)
     addresses = _addresses(name, os.environ.get(MIRROR_VARIABLE) if mirror is None else mirror)
     try:
         if offline and not is_in_package_cache(name, folder):
@@ -83,9 +83,11 @@ def is_in_package_cache(name: str, folder: Path) -> bool:
     return all(_in_package_cache(file.url) for file in missing_files(name, folder))
 
 
-def is_on(value: str | None) -> bool:
-    """Whether an environment variable switches something on."""
-    return (value or "").strip().lower() not in ("", "0", "false", "no", "off")
+def is_offline(offline: bool | None) -> bool:
+    """Whether nothing may be downloaded; None for what the environment variable BIGGAN_DISCOVERY_OFFLINE says."""
+    if offline is not None:
+        return offline
+    return os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def _addresses(name: str, mirror: str | None) -> dict[RemoteFile, str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from biggan_discovery.errors import UserError, near_matches
 from biggan_discovery.generators import biggan_deep_files, brock_files, layout
-from biggan_discovery.generators.download import OFFLINE_VARIABLE, is_on
+from biggan_discovery.generators.download import OFFLINE_VARIABLE, is_offline
 from biggan_discovery.generators.transfer import readable_size, silenced
 from biggan_discovery.reading.limits import LARGEST_FILE, check_bytes
 
@@ -115,7 +115,7 @@ def local_file(address: Address, *, most: int = LARGEST_FILE, offline: bool | No
         'directions.safetensors'
     """
     try:
-        return _fetched(address, most, _is_offline(offline))
+        return _fetched(address, most, is_offline(offline))
     except MissingError as error:
         raise MissingError(f"{error}{_near(address)}") from error
 
@@ -154,7 +154,7 @@ def local_generator(address: Address, *, offline: bool | None = None) -> Path:
 
     def there(file: Address) -> Path | None:
         try:
-            return _fetched(file, LARGEST_FILE, _is_offline(offline) or bool(away))
+            return _fetched(file, LARGEST_FILE, is_offline(offline) or bool(away))
         except MissingError:
             return None
         except AwayError as error:  # Without a connection, files that were never there look the same.
@@ -214,10 +214,6 @@ def _near(address: Address) -> str:
         files = library().HfApi().list_repo_files(address.repo, revision=address.revision)
         return near_matches(address.path, files) or f" (there are: {', '.join(sorted(files)[:_MOST_SHOWN])})"
     return ""
-
-
-def _is_offline(offline: bool | None) -> bool:
-    return is_on(os.environ.get(OFFLINE_VARIABLE)) if offline is None else offline
 
 
 def library() -> Any:

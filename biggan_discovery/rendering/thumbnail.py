@@ -69,6 +69,20 @@ def read_thumbnail(directions: Directions) -> np.ndarray | None:
         raise UserError(f"the thumbnail in {directions.source} is damaged ({error})") from error
 
 
+def thumbnail_png(directions: Directions, scale: int) -> bytes | None:
+    """The thumbnail of directions as a PNG, enlarged by an integer; None if they have none.
+
+    Raises:
+        UserError: see `read_thumbnail`.
+    """
+    pixels = read_thumbnail(directions)
+    if pixels is None:
+        return None
+    picture, buffer = Image.fromarray(pixels), io.BytesIO()
+    picture.resize((scale * picture.width, scale * picture.height)).save(buffer, "png")
+    return buffer.getvalue()
+
+
 def _tile(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
 

@@ -228,10 +228,10 @@ class _Run:
             state = self.method.start(generator, self.settings, start.A, header)
             state.facts = self.facts
             if saved is not None and self.folder is not None:
-                done = resumed(saved, state)
+                fresh, state = state, resumed(saved, state)
                 if more:
-                    processes.from_first(lambda: self._put_aside(done.step))
-                state = self.method.extended(done, state) if more else done
+                    processes.from_first(lambda: self._put_aside(saved.step))
+                    state = self.method.extended(state, fresh)
             interrupts = Interrupts()
             keep = self.folder if self.first else None
             recorded = [] if keep is None else stack.enter_context(trackers(tracker, keep, state.step, header))

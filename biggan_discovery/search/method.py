@@ -157,8 +157,8 @@ class Method(abc.ABC):
         return frozenset()
 
     def extended(self, done: State, fresh: State) -> State:
-        """The state `fresh` of a search with other `limits`, with the steps of another one."""
-        raise NotImplementedError
+        """The state of a search with other `limits` that goes on from `done`; `fresh` is the one without any steps."""
+        return done
 
     def choose_precision(self, generator: FrozenGenerator, settings: Any) -> tuple[str, dict[str, float]]:
         """Resolve `settings.precision`, for methods that have this setting.

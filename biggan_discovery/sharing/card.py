@@ -5,15 +5,12 @@ Mitchell et al. 2019, "Model Cards for Model Reporting", https://arxiv.org/abs/1
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.activity import active_first, inactive, stored_changes
@@ -27,7 +24,7 @@ from biggan_discovery.generators.mixes import class_text, stored_classes
 from biggan_discovery.generators.remote import REMOTE
 from biggan_discovery.rendering import settings_of
 from biggan_discovery.rendering.drawing import draw
-from biggan_discovery.rendering.thumbnail import add_thumbnail, read_thumbnail
+from biggan_discovery.rendering.thumbnail import add_thumbnail, thumbnail_png
 from biggan_discovery.reports.beside import reported
 from biggan_discovery.reports.document import Code, Document, Heading, Picture, Table, Text, shown
 from biggan_discovery.search.table import settings_by_user
@@ -89,11 +86,8 @@ def write_card(
         draw(generator, directions, picture, only=rows, command=command, quiet=quiet)
         reach = settings_of(picture)["reach"]
         add_thumbnail(directions, generator, {row: reach[str(row)] for row in rows})
-    elif (pixels := read_thumbnail(directions)) is not None:
-        image = Image.fromarray(pixels)
-        buffer = io.BytesIO()
-        image.resize((_SCALE * image.width, _SCALE * image.height)).save(buffer, "png")
-        atomic_write(picture, buffer.getvalue())
+    elif content := thumbnail_png(directions, _SCALE):
+        atomic_write(picture, content)
     files = [out, *([picture] if generator is not None or directions.thumbnail else [])]
     atomic_write(out, card_text(directions, address=address, picture=picture.name if len(files) > 1 else None))
     return files

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.directions import SUFFIX, is_directions_file
 from biggan_discovery.errors import UserError
 from biggan_discovery.files import atomic_write, check_writable
-from biggan_discovery.rendering.thumbnail import read_thumbnail
+from biggan_discovery.rendering.thumbnail import thumbnail_png
 from biggan_discovery.reports.document import Document, Heading, Picture, Text
 from biggan_discovery.sharing.card import facts, table
 
@@ -90,11 +88,10 @@ def _in_folder(folder: Path) -> Iterator[Directions]:
 
 def _picture(directions: Directions, folder: Path, number: int) -> list[Picture | Text]:
     try:
-        pixels = read_thumbnail(directions)
+        content = thumbnail_png(directions, _SCALE)
     except UserError as error:
         return [Text(str(error))]
-    if pixels is None:
+    if content is None:
         return []
-    image = Image.fromarray(pixels)
-    image.resize((_SCALE * image.width, _SCALE * image.height)).save(folder / f"{number}.png")
+    (folder / f"{number}.png").write_bytes(content)
     return [Picture(f"{number}.png", "The strongest directions.")]

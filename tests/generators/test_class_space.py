@@ -86,11 +86,17 @@ def test_only_the_layers_of_a_direction_are_reached(networks, kind: str, layers:
     torch.testing.assert_close(found, inner(z, of_layers), atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["deep", "brock"])
-def test_a_score_has_its_gradient_in_class_space(networks, kind: str, tmp_path: Path) -> None:
+@pytest.fixture
+def red(tmp_path: Path) -> str:
+    """A score: how red images are."""
     (tmp_path / "score.py").write_text("def red(images):\n    return images[:, 0].mean(dim=(1, 2))\n")
+    return f"{tmp_path / 'score.py'}:red"
+
+
+@pytest.mark.parametrize("kind", ["deep", "brock"])
+def test_a_score_has_its_gradient_in_class_space(networks, kind: str, red: str) -> None:
     asked = {"classes": [1], "samples": 4, "judge": False, "quiet": True}
-    found = discover(networks[kind], space="class", score=f"{tmp_path / 'score.py'}:red", **asked)
+    found = discover(networks[kind], space="class", score=red, **asked)
     z, y = draw_latents(generator := in_space(networks[kind], "class"), [1], count=4, seed=0, stream=Stream.SEARCH)
     steps = 0.02 * torch.nn.functional.pad(torch.eye(len(found.Q[0]) - Z_DIM), (Z_DIM, 0))
     ends = [[generator(z + sign * step, y)[:, 0].mean().item() for step in steps] for sign in (1, -1)]
@@ -103,11 +109,8 @@ def test_a_score_has_its_gradient_in_class_space(networks, kind: str, tmp_path: 
     "asked", [{"target": "brighter,shift-x"}, {"method": "region", "region": "0,0,1,0.5"}, {"score": "SCORE"}]
 )
 @pytest.mark.parametrize("space", ["z", "both"])
-def test_edits_that_are_asked_for_take_soft_classes(
-    networks, asked: dict[str, str], space: str, tmp_path: Path
-) -> None:
-    (tmp_path / "score.py").write_text("def red(images):\n    return images[:, 0].mean(dim=(1, 2))\n")
-    score = {"score": f"{tmp_path / 'score.py'}:red"} if "score" in asked else {}
+def test_edits_that_are_asked_for_take_soft_classes(networks, asked: dict[str, str], space: str, red: str) -> None:
+    score = {"score": red} if "score" in asked else {}
     common = {**asked, **score, "space": space, "samples": 2, "judge": False, "quiet": True}
     index, soft, mixed = (discover(networks["deep"], classes=each, **common) for each in ([2], "2:1", "2:0.5,3:0.5"))
     torch.testing.assert_close(soft.Q, index.Q, rtol=0, atol=1e-6)

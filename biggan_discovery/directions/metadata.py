@@ -178,7 +178,7 @@ def _are_unseen_figures(value: Any) -> bool:
     kinds = [figures for key, figures in value.items() if key != "latents"]
     latents = value.get("latents")
     return (
-        (not kinds or (isinstance(latents, dict) and all(_is_integer(latents.get(key)) for key in ("own", "unseen"))))
+        (not kinds or (isinstance(latents, dict) and "unseen" in latents and all(map(_is_integer, latents.values()))))
         and all(isinstance(figures, dict) for figures in kinds)
         and all(
             isinstance(of_frame, dict)

@@ -57,8 +57,8 @@ def status(text: str) -> None:
 def message(text: str) -> None:
     """Print a line on stderr, above the progress bar if there is one; dropped if it cannot be written."""
     stream = tolerant(sys.stderr)
-    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)  # No bar without it; where memory is short, it cannot load.
-    if bars is None:
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    if not hasattr(bars, "_lock"):  # It comes with the first bar; where memory is short, it cannot be made.
         stream.line(text)
     else:
         bars.write(clean(text), file=stream)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from biggan_discovery import output
 from biggan_discovery.errors import LONGEST
@@ -104,6 +105,16 @@ def test_progress_goes_on_in_silence(stream: Broken | None, monkeypatch: pytest.
         for _ in range(3):
             progress.advance(loss=0.5)
             output.message("a line")
+
+
+def test_a_message_needs_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    monkeypatch.delattr(tqdm, "_lock", raising=False)
+    monkeypatch.setattr(tqdm, "get_lock", fail)
+    output.message("out of memory")
+    assert capsys.readouterr().err == "out of memory\n"
 
 
 @pytest.mark.parametrize("stream", BROKEN)

@@ -58,7 +58,9 @@ def message(text: str) -> None:
     """Print a line on stderr, above the progress bar if there is one; dropped if it cannot be written."""
     stream = tolerant(sys.stderr)
     bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
-    if not hasattr(bars, "_lock"):  # It comes with the first bar; where memory is short, it cannot be made.
+    if bars is None or not hasattr(
+        bars, "_lock"
+    ):  # It comes with the first bar; where memory is short, it cannot be made.
         stream.line(text)
     else:
         bars.write(clean(text), file=stream)

@@ -64,6 +64,8 @@ class Command:
         """The exit code as in a shell, and the output."""
         self.process.join(seconds)
         code = self.process.exitcode
+        if code is None:
+            self.process.kill()
         assert code is not None, "it did not end"
         return Ended(
             128 - code if code < 0 else code,
@@ -77,6 +79,8 @@ def _run(out: str, err: str, arguments: list[str], judge: bool, environment: Map
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which tests may run, has it ignored.
     if not judge:
         judging = importlib.import_module("biggan_discovery.search.judging")
         judging.held_out_values = functools.partial(judging.held_out_values, samples=2, probes=2)

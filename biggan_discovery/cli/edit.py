@@ -31,6 +31,7 @@ from biggan_discovery.rendering.table import EASINGS, FORMATS, RANGES
 
 if TYPE_CHECKING:
     from biggan_discovery.rendering import Edit
+    from biggan_discovery.rendering.calibration import MeasuredEdit
 
 _EASING, _FORMAT = Name(tuple(EASINGS)), Name(FORMATS)
 
@@ -42,6 +43,8 @@ Examples:
   COMMAND scenes-64 --set 1=2 --pick 3,7,11 --format frames --out frames
   COMMAND clouds.safetensors --set 5=+2@7-10 --set "sunset=+1@fine"
       each direction reaches only the given layers
+  COMMAND asked.safetensors --set zoom=30% --samples 4
+      as far as makes these images 30 % larger, for directions of discover --target
   COMMAND clouds.safetensors --set 5=+2 --latents video --save-edited edited
       the noise and class vectors of somebody's video, edited
 """
@@ -57,7 +60,7 @@ Examples:
         multiple=True,
         required=True,
         metavar="DIRECTION=AMOUNT",
-        help="Number or name, and amount: 3=+2; with layers: 3=+2@4-8. Repeatable.",
+        help="Number or name, and amount: 3=+2; with layers: 3=+2@4-8; of an edit: zoom=30%. Repeatable.",
     ),
     click.option(
         "--samples", type=IntRange(*RANGES["samples"]), help="Number of samples.  [default: 1, or all of --latents]"
@@ -128,15 +131,19 @@ def edit_command(
     )
 
 
-def _edit(setting: str) -> Edit:
+def _edit(setting: str) -> Edit | MeasuredEdit:
     """Parse DIRECTION=AMOUNT or DIRECTION=AMOUNT@LAYERS."""
     from biggan_discovery.rendering import Edit
+    from biggan_discovery.rendering.calibration import MeasuredEdit, is_measured
 
     direction, equals, value = setting.rpartition("=")
     if not equals or not direction.strip():
         raise UserError(f'--set {setting!r}: write DIRECTION=AMOUNT, for example 3=+2 or "camera height=-1.5"')
     text, at, layers = value.partition("@")
+    reached = layers if at else None
+    if is_measured(text):
+        return MeasuredEdit(direction, text.strip(), reached)
     try:
-        return Edit(direction, float(text), layers if at else None)
+        return Edit(direction, float(text), reached)
     except ValueError:
-        raise UserError(f"--set {setting!r}: {text.strip()!r} is not a number") from None
+        raise UserError(f"--set {setting!r}: {text.strip()!r} is not a number, or text such as 30% or 15°") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64
@@ -12,26 +12,13 @@ from torch.nn.functional import normalize
 
 from biggan_discovery.directions.region import image_size
 from biggan_discovery.directions.shifts import changes_along, moved_images
+from biggan_discovery.evaluation.regional_edits import RegionalEdit
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.tangents import tangents
 from biggan_discovery.progress import Progress
-
-
-@runtime_checkable
-class RegionalEdit(Protocol):
-    """An edit of a part of the image: its name in `numerics.tangents.EDITS`, and the weights of the part."""
-
-    @property
-    def edit(self) -> str:
-        """Name of the edit."""
-        ...
-
-    def weights(self, size: tuple[int, int]) -> Tensor | None:
-        """Weights (H, W) of the part; None for the whole image."""
-        ...
 
 
 class Effects(NamedTuple):

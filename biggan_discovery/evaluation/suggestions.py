@@ -9,10 +9,11 @@ from torch import Tensor
 
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.defaults import check_fits, layers_for
-from biggan_discovery.directions.region import NAMED_REGIONS, region_weights
+from biggan_discovery.directions.region import NAMED_REGIONS
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.effects import effects, effects_cost
 from biggan_discovery.evaluation.metrics.recovery import recovery
+from biggan_discovery.evaluation.regional_edits import RegionalEdit
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.numerics.streams import Stream
 from biggan_discovery.numerics.tangents import EDITS
@@ -42,23 +43,14 @@ class Suggestion(NamedTuple):
     named: bool
 
 
-class _Part(NamedTuple):
-    """An edit of a named region, or of the whole image."""
-
-    edit: str
-    region: str
-
-    @property
-    def title(self) -> str:
-        return f"{self.edit} ({self.region})" if self.region else self.edit
-
-    def weights(self, size: tuple[int, int]) -> Tensor | None:
-        return region_weights(size, self.region) if self.region else None
-
-
 _VOCABULARY = [
-    *(_Part(name, "") for name in EDITS),
-    *(_Part(name, region) for region in NAMED_REGIONS for name, edit in EDITS.items() if not edit.geometric),
+    *(RegionalEdit(name, name) for name in EDITS),
+    *(
+        RegionalEdit(f"{name} ({region})", name, region)
+        for region in NAMED_REGIONS
+        for name, edit in EDITS.items()
+        if not edit.geometric
+    ),
 ]
 
 
@@ -156,7 +148,7 @@ def suggestion_cost(directions: Directions, *, samples: int = 16) -> int:
     return sum(effects_cost(len(rows), samples=samples) for rows in directions.layer_groups.values())
 
 
-def _nearest(row: int, vocabulary: list[_Part], cosines: Float64[Tensor, "N edits"]) -> Suggestion:
+def _nearest(row: int, vocabulary: list[RegionalEdit], cosines: Float64[Tensor, "N edits"]) -> Suggestion:
     means = cosines.mean(dim=0)
     best = int(means.abs().argmax())
     others = [index for index, each in enumerate(vocabulary) if each.edit != vocabulary[best].edit]

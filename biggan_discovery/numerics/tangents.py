@@ -27,15 +27,41 @@ class ImageEdit:
 
     Attributes:
         tangent: from images (N, C, H, W) to ∂E/∂a at a = 0, of the same shape.
-        unit: what amounts are measured in.
+        words: what percents or degrees are of, such as "of the width to the right".
+        percent: 1 percent as an amount a; None for an edit whose amounts are degrees.
+        factor: whether the edit multiplies, so that amounts are logarithms and percents say how much more there is.
         geometric: whether it moves pixels rather than changing their colours.
         coloured: whether it needs red, green and blue.
     """
 
     tangent: Callable[[Tensor], Tensor]
-    unit: str
+    words: str
+    percent: float | None = 0.01
+    factor: bool = False
     geometric: bool = False
     coloured: bool = False
+
+    def amount(self, shown: float) -> float:
+        """The amount a of so many percent or degrees; percents of a factor are above -100.
+
+        Example:
+            >>> EDITS["shift-x"].amount(20), round(EDITS["zoom"].amount(30), 3)
+            (0.2, 0.262)
+        """
+        if self.percent is None:
+            return shown
+        return math.log1p(shown * self.percent) if self.factor else shown * self.percent
+
+    def number(self, amount: float) -> str:
+        """An amount a in percent or degrees, with its sign.
+
+        Example:
+            >>> EDITS["zoom"].number(0.262)
+            '+30 %'
+        """
+        if self.percent is None:
+            return f"{amount:+.3g}°"
+        return f"{(math.expm1(amount) if self.factor else amount) / self.percent:+.3g} %"
 
 
 def _slopes(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,15 +108,15 @@ def _warmer(images: Tensor) -> Tensor:
 
 
 EDITS: dict[str, ImageEdit] = {
-    "zoom": ImageEdit(_zoom, "logarithms of the magnification", geometric=True),
-    "shift-x": ImageEdit(lambda images: -_slopes(images)[0], "widths to the right", geometric=True),
-    "shift-y": ImageEdit(lambda images: -_slopes(images)[1], "heights down", geometric=True),
-    "rotate": ImageEdit(_rotate, "degrees counter-clockwise", geometric=True),
-    "brighter": ImageEdit(torch.ones_like, "halves of the range from black to white"),
-    "contrast": ImageEdit(lambda images: images - images.mean(dim=(1, 2, 3), keepdim=True), "doublings of contrast"),
-    "saturation": ImageEdit(lambda images: images - _grey(images), "doublings of saturation", coloured=True),
-    "hue": ImageEdit(_hue, "degrees of hue", coloured=True),
-    "warmer": ImageEdit(_warmer, "halves of the range, red up and blue down", coloured=True),
+    "zoom": ImageEdit(_zoom, "in size", factor=True, geometric=True),
+    "shift-x": ImageEdit(lambda images: -_slopes(images)[0], "of the width to the right", geometric=True),
+    "shift-y": ImageEdit(lambda images: -_slopes(images)[1], "of the height down", geometric=True),
+    "rotate": ImageEdit(_rotate, "counter-clockwise", None, geometric=True),
+    "brighter": ImageEdit(torch.ones_like, "of the range from black to white", 0.02),
+    "contrast": ImageEdit(_contrast, "of contrast", factor=True),
+    "saturation": ImageEdit(lambda images: images - _grey(images), "of saturation", factor=True, coloured=True),
+    "hue": ImageEdit(_hue, "of hue", None, coloured=True),
+    "warmer": ImageEdit(_warmer, "of the range, red up and blue down", 0.02, coloured=True),
 }
 """Edits by name."""
 

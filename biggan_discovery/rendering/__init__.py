@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from biggan_discovery.lazy import attach
 
 if TYPE_CHECKING:
+    from biggan_discovery.rendering.calibration import MeasuredEdit, calibrated
     from biggan_discovery.rendering.contact import contact_sheet
     from biggan_discovery.rendering.curved import CurvedFilm, curved_paths, leading_directions, lines_of
     from biggan_discovery.rendering.drawing import draw
@@ -36,7 +37,9 @@ _HOMES = {
     "Edit": "motion",
     "Film": "film",
     "Label": "sheet",
+    "MeasuredEdit": "calibration",
     "Sheet": "sheet",
+    "calibrated": "calibration",
     "check_output": "encode",
     "contact_sheet": "contact",
     "curved_paths": "curved",
@@ -68,7 +71,9 @@ __all__ = [
     "Edit",
     "Film",
     "Label",
+    "MeasuredEdit",
     "Sheet",
+    "calibrated",
     "check_output",
     "contact_sheet",
     "curved_paths",

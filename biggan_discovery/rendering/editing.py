@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from biggan_discovery.errors import UserError
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.labels import ClassChoice
 from biggan_discovery.progress import Progress
+from biggan_discovery.rendering.calibration import MeasuredEdit, calibrated, is_measured
 from biggan_discovery.rendering.captions import amount_text, direction_title, directions_settings, joined, place
 from biggan_discovery.rendering.film import Film
 from biggan_discovery.rendering.latent_files import check_latents_file
@@ -22,7 +24,7 @@ from biggan_discovery.rendering.latents import save_samples
 from biggan_discovery.rendering.motion import Edit, easing_named, edit_shares, edited
 from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
-from biggan_discovery.rendering.selection import chosen_samples
+from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
 from biggan_discovery.rendering.table import check_integers
 
@@ -33,7 +35,7 @@ _COMFORTABLE = 256  # pixels; a few pictures can be larger than a sheet of many
 def edit(
     generator: FrozenGenerator | str | os.PathLike[str] | None,
     directions: Directions | str | os.PathLike[str],
-    edits: Mapping[int | str, float] | Sequence[Edit],
+    edits: Mapping[int | str, float | str] | Sequence[Edit | MeasuredEdit],
     out: str | os.PathLike[str],
     *,
     samples: int | None = None,
@@ -64,7 +66,8 @@ def edit(
             `directions` name.
         directions: the directions, or their file.
         edits: amounts in units of z by direction, each given as its number, its name, or the beginning of its name; or
-            `Edit` items, each with its own layers.
+            `Edit` items, each with its own layers. Of a direction that is named after an edit of `numerics.tangents`,
+            such as "zoom", the amount may be a text in percent or degrees: "30%"; see `calibrated`.
         out: file to write, .mp4, .webp, .gif or .png; for frames a folder.
         samples: number of samples, 1 to 10,000. Defaults to all of `latents`, or to 1.
         latents: (N, z_dim) latents to edit, or a file with them, see `load_samples`. Defaults to the generator's prior.
@@ -111,11 +114,12 @@ def edit(
         check_latents_file(file)
     easing_named(easing)
     network, found = open_directions(generator, directions)
-    items = [Edit(*item) for item in edits.items()] if isinstance(edits, Mapping) else edits
-    steps = _checked(items, found, network)
-    warn_beyond(found, network, {int(step.direction): step.amount for step in steps})
+    items = list(itertools.starmap(_item, edits.items())) if isinstance(edits, Mapping) else edits
+    items = _checked(items, found, network)
     chosen = chosen_samples(network, classes, found, latents=latents, samples=samples, pick=pick, seed=seed, default=1)
-    said = [_in_words(step, found) for step in steps]
+    steps = [_in_units_of_z(item, found, network, chosen) for item in items]
+    warn_beyond(found, network, {int(step.direction): step.amount for step in steps})
+    said = [_in_words(item, step, found) for item, step in zip(items, steps, strict=True)]
     sheet = Sheet(
         chosen.labels(),
         tile=network.resolution,
@@ -152,22 +156,46 @@ def edit(
     return target.out
 
 
-def _checked(edits: Sequence[Edit], directions: Directions, generator: FrozenGenerator) -> list[Edit]:
+def _item(direction: int | str, amount: float | str) -> Edit | MeasuredEdit:
+    return MeasuredEdit(direction, amount) if isinstance(amount, str) else Edit(direction, amount)
+
+
+def _checked(
+    edits: Sequence[Edit | MeasuredEdit], directions: Directions, generator: FrozenGenerator
+) -> list[Edit | MeasuredEdit]:
     """The edits with rows for names, and with their layers."""
-    checked: dict[int, Edit] = {}
-    for direction, amount, layers in edits:
-        row = directions.index(str(direction))
+    checked: dict[int, Edit | MeasuredEdit] = {}
+    for item in edits:
+        row, amount = directions.index(str(item.direction)), item.amount
         if row in checked:
             raise UserError(f"direction {row} is set twice; give one amount")
-        if isinstance(amount, bool) or not isinstance(amount, int | float) or not abs(amount) <= _LARGEST:
-            raise UserError(f"the amount of direction {row} is {amount!r}; it should be a number, finite in float32")
-        checked[row] = Edit(row, float(amount), layers_of(directions, generator, row, layers))
+        if not (is_measured(amount) if isinstance(amount, str) else _is_finite(amount)):
+            raise UserError(
+                f"the amount of direction {row} is {amount!r}; it should be a number, finite in float32, or text such "
+                "as 30% or 15° for an edit"
+            )
+        checked[row] = item._replace(direction=row, layers=layers_of(directions, generator, row, item.layers))
     if not checked:
         raise UserError("no edits are given; give a direction and an amount, such as {3: 2.0}")
     return list(checked.values())
 
 
-def _in_words(edit: Edit, directions: Directions) -> str:
+def _is_finite(amount: float) -> bool:
+    return not isinstance(amount, bool) and isinstance(amount, int | float) and abs(amount) <= _LARGEST
+
+
+def _in_units_of_z(
+    item: Edit | MeasuredEdit, directions: Directions, generator: FrozenGenerator, chosen: Samples
+) -> Edit:
+    if isinstance(item, Edit):
+        return item._replace(amount=float(item.amount))
+    row, layers = int(item.direction), item.layers or "all"
+    return Edit(row, calibrated(generator, directions, chosen.z, chosen.y, row, item.amount, layers), layers)
+
+
+def _in_words(item: Edit | MeasuredEdit, edit: Edit, directions: Directions) -> str:
     row = int(edit.direction)
+    amount = amount_text(edit.amount)
+    shown = amount if isinstance(item, Edit) else f"{item.amount.strip()} ({amount})"
     layers = "" if str(edit.layers) == "all" else f" (layers {edit.layers})"
-    return f"{direction_title(row, directions.names[row])} {amount_text(edit.amount)}{layers}"
+    return f"{direction_title(row, directions.names[row])} {shown}{layers}"

@@ -11,10 +11,10 @@ import torch
 from biggan_discovery import Directions, discover, load_generator
 from biggan_discovery.cli.summary import summary
 from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.regional_edits import parse_edits
 from biggan_discovery.evaluation.suggestions import suggest_from_changes
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.numerics.tangents import EDITS, tangents
-from biggan_discovery.search.methods.target import parse_target
 from tests.brock_tiny import save_tiny_brock
 
 SIDE, STEP = 64, 1e-4
@@ -164,14 +164,14 @@ def test_a_score_is_raised(
 
 
 def test_targets_are_read_with_their_regions() -> None:
-    found = parse_target("zoom, hue@0,0,1,0.5,saturation@upper,warmer@sky.png")
+    found = parse_edits("zoom, hue@0,0,1,0.5,saturation@upper,warmer@sky.png")
     assert [(each.edit, each.region) for each in found] == [
         ("zoom", ""),
         ("hue", "0,0,1,0.5"),
         ("saturation", "upper"),
         ("warmer", "sky.png"),
     ]
-    assert len(parse_target(",".join(EDITS))) == 9
+    assert len(parse_edits(",".join(EDITS))) == 9
 
 
 @pytest.mark.parametrize(

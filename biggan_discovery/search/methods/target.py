@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from biggan_discovery.errors import UserError, near_matches
+from biggan_discovery.errors import UserError
+from biggan_discovery.evaluation.regional_edits import RegionalEdit, parse_edits
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import MICRO_BATCH, ClosedForm, Found, Settings, setting
 from biggan_discovery.search.settings import ORTHOGONALIZE
@@ -22,59 +21,7 @@ if TYPE_CHECKING:
 JACOBIAN, FIRST_LAYER = "jacobian", "first-layer"
 WELL = 0.3
 """Cosine between the wanted and the given change below which a target counts as out of reach."""
-_NUMBER = r"\s*[\d.eE+-]+\s*"
-_ITEM = re.compile(rf"\s*([^,@]+?)\s*(?:@({_NUMBER}(?:,{_NUMBER}){{3}}|[^,]+))?\s*(?:,|$)")
 _log = logging.getLogger(__name__)
-
-
-class Wanted(NamedTuple):
-    """A wanted edit.
-
-    Attributes:
-        title: as it was written.
-        edit: name of the edit, see `numerics.tangents.EDITS`.
-        region: box or file of a mask that it is restricted to; "" for the whole image.
-    """
-
-    title: str
-    edit: str
-    region: str
-
-    def weights(self, size: tuple[int, int]) -> Float[Tensor, "H W"] | None:
-        """The weights of the region, see `region_weights`; None for the whole image."""
-        from biggan_discovery.directions.region import region_weights
-
-        if not self.region:
-            return None
-        is_file = Path(self.region).suffix != "" and Path(self.region).is_file()
-        return region_weights(size, **{"mask" if is_file else "region": self.region})
-
-
-def parse_target(text: str) -> list[Wanted]:
-    """Wanted edits from a list such as "zoom,hue@upper,saturation@0,0.5,1,1,warmer@sky.png".
-
-    Raises:
-        UserError: for an unknown edit, with near matches, one that is given twice, or an empty list.
-
-    Example:
-        >>> parse_target("zoom,hue@0,0,1,0.5")
-        [Wanted(title='zoom', edit='zoom', region=''), Wanted(title='hue@0,0,1,0.5', edit='hue', region='0,0,1,0.5')]
-    """
-    from biggan_discovery.numerics.tangents import EDITS
-
-    wanted, place = [], 0
-    while place < len(text):
-        item = _ITEM.match(text, place)
-        name = item[1] if item else text[place : place + 40]
-        if item is None or name not in EDITS:
-            raise UserError(f"target has {name!r}; it should be of {', '.join(EDITS)}{near_matches(name, EDITS)}")
-        region = (item[2] or "").strip()
-        wanted.append(Wanted(f"{name}@{region}" if region else name, name, region))
-        place = item.end()
-    titles = [each.title for each in wanted]
-    if not wanted or len(set(titles)) < len(titles):
-        raise UserError(f"target is {text[:60]!r}; it should be one or more different edits, such as zoom,shift-x")
-    return wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,20 +102,21 @@ class Target(ClosedForm):
         return Found(A, values, cost + judged)
 
 
-def _wanted(text: str | None) -> list[Wanted]:
+def _wanted(text: str | None) -> list[RegionalEdit]:
     if text is None:
         raise UserError("the method target needs --target, such as zoom,shift-x")
-    return parse_target(text)
+    return parse_edits(text)
 
 
-def _note(wanted: Wanted, cosine: float, slope: float) -> str:
+def _note(wanted: RegionalEdit, cosine: float, slope: float) -> str:
     from biggan_discovery.numerics.tangents import EDITS
 
-    return f"{slope:.3g} {EDITS[wanted.edit].unit} per unit step; cosine with the wanted change {cosine:.2f}"
+    edit = EDITS[wanted.edit]
+    return f"{edit.number(slope)} {edit.words} per unit step; cosine with the wanted change {cosine:.2f}"
 
 
 def _jacobian_fit(
-    generator: FrozenGenerator, wanted: list[Wanted], settings: TargetSettings, *, quiet: bool
+    generator: FrozenGenerator, wanted: list[RegionalEdit], settings: TargetSettings, *, quiet: bool
 ) -> tuple[Float[Tensor, "edits n"], int]:
     """(G + λ)⁻¹ g for each edit, with G the mean of JᵀJ over latents and g that of Jᵀt; and the cost."""
     import torch
@@ -203,7 +151,9 @@ def _jacobian_fit(
     return torch.linalg.solve(gram + ridge(gram, settings.ridge), sides.T).T, evaluations
 
 
-def _tangents(generator: FrozenGenerator, wanted: list[Wanted], flat: Float[Tensor, "1 P"]) -> Float[Tensor, "edits P"]:
+def _tangents(
+    generator: FrozenGenerator, wanted: list[RegionalEdit], flat: Float[Tensor, "1 P"]
+) -> Float[Tensor, "edits P"]:
     """Tangents of the edits at a flattened image, flattened."""
     from biggan_discovery.directions.region import image_size
     from biggan_discovery.numerics.tangents import tangents
@@ -214,7 +164,7 @@ def _tangents(generator: FrozenGenerator, wanted: list[Wanted], flat: Float[Tens
 
 
 def _first_layer_fit(
-    generator: FrozenGenerator, wanted: list[Wanted], settings: TargetSettings
+    generator: FrozenGenerator, wanted: list[RegionalEdit], settings: TargetSettings
 ) -> Float[Tensor, "edits n"]:
     """(WᵀW + λ)⁻¹ Wᵀt for each edit, with W the weights of the first layer and t the tangent at its bias."""
     import torch
@@ -236,7 +186,7 @@ def _first_layer_fit(
 
 
 def _reached(
-    generator: FrozenGenerator, wanted: list[Wanted], settings: TargetSettings, rows: Tensor, *, quiet: bool
+    generator: FrozenGenerator, wanted: list[RegionalEdit], settings: TargetSettings, rows: Tensor, *, quiet: bool
 ) -> tuple[list[tuple[float, float]], int]:
     """For each edit at other latents: mean cosine between wanted and given change, and amount per unit step."""
     from biggan_discovery.directions.space import pad

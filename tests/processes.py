@@ -84,7 +84,7 @@ def _run(out: str, err: str, arguments: list[str], judge: bool, environment: Map
     if not judge:
         judging = importlib.import_module("biggan_discovery.search.judging")
         judging.held_out_values = functools.partial(judging.held_out_values, samples=2, probes=2)
-        judging.HELD_OUT_SAMPLES = 2
+        judging.HELD_OUT_SAMPLES = judging._UNSEEN_SAMPLES = 2
     sys.argv = ["biggan-discovery", *arguments]
     main = importlib.import_module("biggan_discovery.cli").main
     try:

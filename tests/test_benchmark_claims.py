@@ -35,6 +35,7 @@ def test_networks_are_tuned_from_one_base_and_judged(
 ) -> None:
     monkeypatch.setattr(export, "_BATCHES", 2)
     monkeypatch.setattr(export, "_BATCH", 8)
+    monkeypatch.setattr(judging, "_LATENTS", 4)
     monkeypatch.setattr(claims, "VARIANTS", ("none", "orojar"))
     shown = call(tmp_path, monkeypatch, capsys)
     folder = tmp_path / "apart-tiny"

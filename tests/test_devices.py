@@ -37,6 +37,8 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     with pytest.MonkeyPatch.context() as patch:
         small_sizes(patch, {"dci": {"samples": 1600}, "leakage": {"samples": 2}})
         patch.setattr(judging, "held_out_values", functools.partial(held_out_values, samples=2, probes=2))
+        patch.setattr(judging, "HELD_OUT_SAMPLES", 2)
+        patch.setattr(judging, "_UNSEEN_SAMPLES", 2)
         yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
 
 

@@ -97,7 +97,6 @@ COMMANDS = [
     ("edit scenes-64 --set 'object hue=2' --out edit.png", "wrote edit.png"),
     ("samples scenes-64 --samples 2 --out sheet.png", "sheet.png"),
     ("name scenes-64", "hue"),
-    ("evaluate scenes-64 --metrics recovery --quiet", "wrote scenes-64-report"),
     ("export scenes-64 scenes.npy", "wrote scenes.npy"),
 ]
 
@@ -110,10 +109,12 @@ def test_commands_work_in_an_empty_folder(installed: Path, empty: Path, command:
 
 
 def test_what_is_found_there_is_drawn_there(installed: Path, empty: Path) -> None:
-    found = run(installed, empty, "discover --method sefa --no-judge --out found")
+    found = run(installed, empty, "discover --method sefa --directions 2 --no-judge --out found")
     assert "see it with: biggan-discovery visualize found" in found.stdout
     drawn = run(installed, empty, "visualize found/directions.safetensors --only 0 --samples 1 --frames 2 --format png")
     assert "wrote found/directions.png" in drawn.stdout
+    judged = run(installed, empty, "evaluate found/directions.safetensors --metrics activeness --quiet")
+    assert "wrote found/directions-report" in judged.stdout, judged.stderr
 
 
 @pytest.mark.parametrize("command", ["name scenes-64 0 mine", "visualize scenes-65", "discover --generator scenes65"])

@@ -87,14 +87,14 @@ def test_bundled_directions_are_of_the_bundled_weights(name: str) -> None:
     assert found.names[0]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_bundled_directions_have_eight_inactive_ones(seed: int) -> None:
+def test_the_bundled_directions_have_eight_inactive_ones() -> None:
     of, found = load_generator("scenes-64"), Directions.load("scenes-64")
     assert inactive(stored_changes(found) or []) == list(range(8, 16))
-    z, y = latents(of, 16)
+    z, y = latents(of, 4)
     of_each = strengths(of, found.Q, z, y).mean(dim=0).tolist()
-    of_random = random_strengths(of, z, y, seed=seed).mean().item()
-    assert inactive(relative_changes(of_each, of_random)) == list(range(8, 16))
+    for seed in range(2):
+        of_random = random_strengths(of, z, y, seed=seed).mean().item()
+        assert inactive(relative_changes(of_each, of_random)) == list(range(8, 16))
 
 
 def test_strengths_that_a_search_kept() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from biggan_discovery.evaluation.metrics import activeness
 from biggan_discovery.evaluation.table import metric_named, with_needed
 from biggan_discovery.objectives.table import OBJECTIVES
 
@@ -28,6 +29,7 @@ LEAST: dict[str, dict[str, Any]] = {
 
 def small_sizes(patch: pytest.MonkeyPatch, sizes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Give every metric its least sizes in the quick preset, or those in `sizes`."""
+    patch.setattr(activeness, "_LATENTS", 2)
     for name in with_needed(None):
         least = LEAST.get(name, {"samples": 2})
         patch.setitem(metric_named(name).presets, "quick", {**least, **(sizes or {}).get(name, {})})

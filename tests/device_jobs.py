@@ -406,6 +406,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
         jobs[f"draw {title}"] = functools.partial(_drawn, title=title, **options)
     jobs["draw latents of the device"] = _drawn_own_latents
     jobs["edit"] = functools.partial(_edit, title="still", edits={0: 2.0, "camera": -1.0})
+    jobs["edit by degrees"] = functools.partial(_edit, title="degrees", edits={"hue": "-0.5°"})
     edits = [bd.Edit(0, 2.0, "fine"), bd.Edit(1, 1.0)]
     jobs["edit as a film"] = functools.partial(_edit, title="film", edits=edits, suffix=".gif", samples=2)
     jobs["walk"] = functools.partial(_walked, title="straight", hold=[1])

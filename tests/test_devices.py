@@ -92,7 +92,15 @@ def test_a_job_gives_the_result_of_the_cpu(
 
 COMPUTING = {
     *(job for job in JOBS if job.startswith(("function: ", "precision auto"))),
-    *("draw curved", "draw path size auto", "draw soft classes", "edit", "samples", "parts of drawing"),
+    *(
+        "draw curved",
+        "draw path size auto",
+        "draw soft classes",
+        "edit",
+        "edit by degrees",
+        "samples",
+        "parts of drawing",
+    ),
     *("walk", "walk around", "walk on a small circle", "class space, deep", "invert"),
     *("evaluate", "compare", "penalties", "directions", "orthonormalize", "generators"),
 }

@@ -20,12 +20,13 @@ from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
 from biggan_discovery.numerics.arithmetic import arithmetic, in_float64
 from biggan_discovery.numerics.tangents import EDITS, tangents
+from biggan_discovery.progress import Progress
 from biggan_discovery.rendering.captions import amount_text, direction_title
 from biggan_discovery.rendering.motion import traversal
 
 _MEASURED = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(%|°|deg)\s*")
 _STEPS = 16  # to each side, up to the length of the latents
-_SAMPLES = 16
+_SAMPLES = 8
 _WELL = 0.3  # Below this cosine, the change is another one.
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def calibrated(
     row: int,
     amount: str,
     layers: LayerRange | str,
+    *,
+    quiet: bool = False,
 ) -> float:
     """How far along a direction the edit that it is named after has an amount, on average over samples.
 
@@ -75,11 +78,12 @@ def calibrated(
     Args:
         generator: the generator.
         directions: the directions.
-        z: (N, z_dim) or (N, num_layers, z_dim) latents. Of more than 16, 16 are measured.
+        z: (N, z_dim) or (N, num_layers, z_dim) latents. Of more than 8, 8 are measured.
         y: (N,) class indices, or class weights.
         row: the direction, named after an edit such as "zoom" or "hue@upper".
         amount: such as "30%" or "-15°".
         layers: layers that the direction reaches.
+        quiet: show no progress.
 
     Returns:
         The amount in units of z.
@@ -100,13 +104,14 @@ def calibrated(
     z, y = z[chosen.to(z.device)], y[chosen.to(y.device)]
     farthest = z.norm(dim=-1).mean().item()
     steps = torch.linspace(-farthest, farthest, 2 * _STEPS + 1, dtype=torch.float64)
-    reached, cosine = _amounts(generator, directions, z, y, row, steps, wanted, layers)
+    with Progress(len(steps) * len(z), f"measuring {wanted.title}", unit="image", quiet=quiet) as progress:
+        reached, cosine = _amounts(generator, directions, z, y, row, steps, wanted, layers, progress)
     found = _nearest_crossing(steps, reached, goal)
     if found is None:
         least, most = (EDITS[wanted.edit].number(each.item()) for each in (reached.min(), reached.max()))
         raise UserError(
-            f"{title} gets from {least} to {most} on these samples (as far as latents are long, ±{farthest:.3g}); "
-            f"found {amount.strip()}"
+            f"{title} by {amount.strip()}: on these samples it gets from {least} to {most} (at most ±{farthest:.3g} along "
+            "the direction, as far as latents are long)"
         )
     _log.info("%s by %s is %s along the direction", title, amount.strip(), amount_text(found))
     if not abs(cosine) >= _WELL:
@@ -134,6 +139,7 @@ def _amounts(
     steps: Float64[Tensor, " S"],
     wanted: RegionalEdit,
     layers: LayerRange | str,
+    progress: Progress,
 ) -> tuple[Float64[Tensor, " S"], float]:
     """Amount of the edit at each step, 0 in the middle; and the cosine between the wanted and the given change."""
     region = wanted.weights(image_size(generator))
@@ -148,6 +154,7 @@ def _amounts(
             gained.append(of_step / square if square else 0.0)
             product, wished, given = product + of_step, wished + square, given + change.square().sum().item()
         before = here, tangent
+        progress.advance(len(images))
     total = torch.tensor(gained, dtype=torch.float64).cumsum(0)
     return total - total[len(total) // 2], product / math.sqrt(wished * given) if wished * given else 0.0
 

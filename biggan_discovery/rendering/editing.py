@@ -117,7 +117,7 @@ def edit(
     items = list(itertools.starmap(_item, edits.items())) if isinstance(edits, Mapping) else edits
     items = _checked(items, found, network)
     chosen = chosen_samples(network, classes, found, latents=latents, samples=samples, pick=pick, seed=seed, default=1)
-    steps = [_in_units_of_z(item, found, network, chosen) for item in items]
+    steps = [_in_units_of_z(item, found, network, chosen, quiet=quiet) for item in items]
     warn_beyond(found, network, {int(step.direction): step.amount for step in steps})
     said = [_in_words(item, step, found) for item, step in zip(items, steps, strict=True)]
     sheet = Sheet(
@@ -185,12 +185,13 @@ def _is_finite(amount: float) -> bool:
 
 
 def _in_units_of_z(
-    item: Edit | MeasuredEdit, directions: Directions, generator: FrozenGenerator, chosen: Samples
+    item: Edit | MeasuredEdit, directions: Directions, generator: FrozenGenerator, chosen: Samples, *, quiet: bool
 ) -> Edit:
     if isinstance(item, Edit):
         return item._replace(amount=float(item.amount))
     row, layers = int(item.direction), item.layers or "all"
-    return Edit(row, calibrated(generator, directions, chosen.z, chosen.y, row, item.amount, layers), layers)
+    amount = calibrated(generator, directions, chosen.z, chosen.y, row, item.amount, layers, quiet=quiet)
+    return Edit(row, amount, layers)
 
 
 def _in_words(item: Edit | MeasuredEdit, edit: Edit, directions: Directions) -> str:

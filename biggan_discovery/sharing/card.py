@@ -194,7 +194,7 @@ def table(directions: Directions) -> list[Any]:
         "name": directions.names,
         "strength": [f"{each:.3g}" for each in directions.strengths or ()],
         "within": [f"{each:.0f}°" for each in directions.error_angles or ()],
-        "range": ["" if ends is None else f"{ends[0]:g} to {ends[1]:g}" for ends in directions.recommended_ranges],
+        "range": ["" if ends is None else f"{ends[0]:.3g} to {ends[1]:.3g}" for ends in directions.recommended_ranges],
         "note": directions.notes,
     }
     kept = {title: cells for title, cells in columns.items() if any(cells)}

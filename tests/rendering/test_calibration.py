@@ -86,14 +86,14 @@ def test_the_line_says_the_amount_in_units_of_z(tmp_path: Path, caplog: pytest.L
 @pytest.mark.parametrize(
     ("amounts", "said"),
     [
-        ({"shift-x": "80%"}, r"shift-x gets from -3\d\.?\d* % to \+3\d\.?\d* % on these samples .*found 80%"),
+        ({"shift-x": "80%"}, r"0 shift-x by 80%: on these samples it gets from -3\d\.?\d* % to \+3\d\.?\d* % .*±2.5 "),
         ({"zoom": "15°"}, "zoom is '15°'; it should be in percents, such as 30%"),
         ({"rotate": "15%"}, "rotate is '15%'; it should be in degrees, such as 15°"),
         ({"zoom": "-100%"}, "above -100%"),
         ({"mine": "30%"}, "5 mine is to change by 30%; .* named after an edit"),
         ({"zoom": "much"}, "'much'; it should be a number"),
         ({"zoom": "30%%"}, "it should be a number"),
-        ({"hue (upper)": "20°"}, r"gets from \+0° to \+0°"),
+        ({"hue (upper)": "20°"}, r"gets from \+0° to \+0° "),
     ],
 )
 def test_what_cannot_be_had_is_one_line(amounts: dict[int | str, float | str], said: str, tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def calibrated(
     if found is None:
         least, most = (EDITS[wanted.edit].number(each.item()) for each in (reached.min(), reached.max()))
         raise UserError(
-            f"{title} by {amount.strip()}: on these samples it gets from {least} to {most} (at most ±{farthest:.3g} along "
-            "the direction, as far as latents are long)"
+            f"{title} by {amount.strip()}: on these samples it gets from {least} to {most} (at most ±{farthest:.3g}, "
+            "as far as latents are long)"
         )
     _log.info("%s by %s is %s along the direction", title, amount.strip(), amount_text(found))
     if not abs(cosine) >= _WELL:

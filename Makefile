@@ -22,7 +22,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
 	$(BIN)/mkdocs build --strict --quiet
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 # The site, from docs/ and the docstrings: site/index.html.
 docs: .venv/installed-dev

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 # The shapes in annotations are checked in the test run only; users pay nothing. Annotations say what is right, also for
 # what users pass: a function that refuses wrong input by a `UserError` is seen to do so, because arguments are checked
 # when it returns. Only modules with shapes are listed: wrapping takes time, and Triton cannot compile what is wrapped.
-jaxtyping.install_import_hook(tests.typechecker.MODULES, "tests.typechecker.check_on_return")
+tests.typechecker.install()
 
 # These start without torch and NumPy and import the names in annotations for static type checkers only; the hook has to
 # find them while they load.
 with mock.patch.multiple(builtins, create=True, Float=jaxtyping.Float, Tensor=torch.Tensor):
+    import biggan_discovery.evaluation.regional_edits
     import biggan_discovery.search.methods.ganspace
     import biggan_discovery.search.methods.jacobian
     import biggan_discovery.search.methods.sefa  # noqa: F401
@@ -39,6 +40,11 @@ if not torch.cuda.is_available():
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
     import torch._decomp.decompositions_for_jvp
+
+
+@pytest.fixture(autouse=True)
+def annotations_are_checked() -> None:
+    tests.typechecker.begin_test()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -16,6 +19,7 @@ MODULES = [
         "evaluation.effects",
         "evaluation.metrics",
         "evaluation.ranges",
+        "evaluation.regional_edits",
         "evaluation.samples",
         "evaluation.suggestions",
         "generators.base",
@@ -26,6 +30,7 @@ MODULES = [
         "generators.priors",
         "numerics",
         "objectives",
+        "rendering.calibration",
         "rendering.motion",
         "rendering.paths",
         "rendering.reconstruction",
@@ -39,7 +44,49 @@ MODULES = [
 ]
 """All modules with shapes in their annotations lie in these; `test_annotations.py` holds them to it."""
 
+_CALLS = 20  # of each function in each test; more of them, in the inner loops of solvers, would take half of the time
 _beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # An int is a valid float.
+_jaxtyped = jaxtyping.jaxtyped
+_test = 0
+
+
+def install() -> None:
+    """Check the modules that are imported from now on."""
+    jaxtyping.jaxtyped = lambda *, typechecker: functools.partial(_checked_at_first, typechecker=typechecker)
+    jaxtyping.install_import_hook(MODULES, "tests.typechecker.check_on_return")
+
+
+def begin_test() -> None:
+    """Check the first calls of every function again."""
+    global _test
+    _test += 1
+
+
+def _checked_at_first(function: Any, *, typechecker: Any) -> Any:
+    """What jaxtyping puts around a function or class, for the first calls in each test."""
+    if not inspect.isfunction(function):
+        return _jaxtyped(function, typechecker=typechecker)
+    if not _mentions_shape(function):
+        return function
+    checked = _jaxtyped(function, typechecker=typechecker)
+    test, calls = -1, 0
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        nonlocal test, calls
+        test, calls = _test, calls + 1 if test == _test else 1
+        return (checked if calls <= _CALLS else function)(*args, **options)
+
+    return wrapped
+
+
+def _mentions_shape(function: Callable[..., Any]) -> bool:
+    """Whether an annotation, which is text yet, has a type of jaxtyping in it, or another name of one."""
+    words = re.findall(r"[A-Za-z_]\w*", " ".join(map(str, function.__annotations__.values())))
+    named = (function.__globals__.get(word, getattr(builtins, word, None)) for word in words)
+    return any(
+        (inspect.isclass(each) and issubclass(each, jaxtyping.AbstractDtype)) or _has_shape(each) for each in named
+    )
 
 
 def check_on_return(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -86,7 +86,7 @@ def test_the_line_says_the_amount_in_units_of_z(tmp_path: Path, caplog: pytest.L
 @pytest.mark.parametrize(
     ("amounts", "said"),
     [
-        ({"shift-x": "80%"}, r"0 shift-x by 80%: on these samples it gets from -3\d\.?\d* % to \+3\d\.?\d* % .*±2.5 "),
+        ({"shift-x": "80%"}, r"0 shift-x by 80%: on these samples it gets from -3\d\.?\d* % to \+3\d\.?\d* % .*±2.5"),
         ({"zoom": "15°"}, "zoom is '15°'; it should be in percents, such as 30%"),
         ({"rotate": "15%"}, "rotate is '15%'; it should be in degrees, such as 15°"),
         ({"zoom": "-100%"}, "above -100%"),

@@ -24,7 +24,9 @@ from biggan_discovery import Directions
 from biggan_discovery.cli import cli
 from biggan_discovery.cli.discover import discover_command
 from biggan_discovery.cli.visualize import visualize_command
+from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.metrics.activeness import ACTIVENESS
+from biggan_discovery.rendering import settings_of
 
 CLONE = Path(__file__).parents[1]
 PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *sorted((CLONE / "docs").glob("*.md"))]
@@ -160,3 +162,12 @@ def test_the_wheel_carries_every_file_that_is_not_python() -> None:
     others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert {path.name for path in others} >= {"py.typed", "imagenet_classes.txt"}
     assert others <= carried
+
+
+@pytest.mark.parametrize("picture", sorted((CLONE / "docs").rglob("*.[wp][en][bg]*")), ids=lambda path: path.name)
+def test_pictures_name_no_folder_of_the_machine_that_made_them(picture: Path) -> None:
+    try:
+        settings = settings_of(picture)
+    except UserError:
+        return  # composed of others, or a screenshot
+    assert not re.search(r"(?<![\w.])/\w", " ".join(str(value) for value in settings.values()))

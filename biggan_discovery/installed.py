@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -29,8 +30,10 @@ def packages_required() -> Iterator[None]:
             ".venv/bin/activate`, or install it with `pip install .`"
         )
         raise SystemExit(2) from error
-    except (MemoryError, ImportError) as error:
+    except (MemoryError, ImportError, OSError) as error:  # A folder of modules that cannot be listed is an OSError.
         if isinstance(error, ImportError) and "map segment" not in str(error):
+            raise
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
             raise
         tolerant(sys.stderr).line("error: out of memory while loading; raise the limit (ulimit -v)")
         raise SystemExit(1) from error

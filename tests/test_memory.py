@@ -23,6 +23,7 @@ from biggan_discovery.cli import run
 from biggan_discovery.errors import UserError
 from biggan_discovery.generators import batching
 from biggan_discovery.generators.batching import Batch
+from biggan_discovery.installed import packages_required
 from biggan_discovery.memory import (
     OutOfMemoryError,
     RoomForLibraries,
@@ -296,6 +297,24 @@ def test_whole_directions_are_not_called_damaged(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(safetensors, "safe_open", fail)
     with pytest.raises(OutOfMemoryError):
         Directions.load(tmp_path / "d.safetensors")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), ImportError("failed to map segment from shared object"), OSError(errno.ENOMEM, "no", "resources")],
+)
+def test_no_memory_while_packages_load_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, packages_required():
+        raise error
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: out of memory while loading; raise the limit (ulimit -v)\n"
+
+
+@pytest.mark.parametrize("error", [ImportError("cannot import name"), OSError(errno.EACCES, "no")])
+def test_other_errors_while_packages_load_are_passed_on(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, packages_required():
+        raise error
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(("limited", "ours", "is_memory"), [(1, 0, 1), (0, 0, 0), (1, 1, 0)])

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+WELL = 0.3
+"""Cosine between the wanted and the given change below which a direction does not make an edit."""
 _NUMBER = r"\s*[\d.eE+-]+\s*"
 _ITEM = re.compile(rf"\s*([^,@]+?)\s*(?:@({_NUMBER}(?:,{_NUMBER}){{3}}|[^,]+))?\s*(?:,|$)")
 _SUGGESTED = re.compile(r"([^ ]+)(?: \(([^()]+)\))?(?: \d+)?")  # hue, hue (upper), hue (upper) 2

@@ -8,10 +8,9 @@ from typing import Any
 
 from biggan_discovery.errors import UserError
 from biggan_discovery.rendering.motion import Edit
-from biggan_discovery.rendering.table import RANGES
+from biggan_discovery.rendering.table import RANGES, is_amount
 
 _MOST_PICTURES, _MOST_EDITS, _MOST_CLASSES = 64, 64, 16
-_LARGEST = 3.4e38  # in float32
 _KEY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -90,7 +89,7 @@ def _pick(value: Any) -> tuple[int, ...]:
 def _classes(value: Any) -> tuple[tuple[int, float], ...]:
     _check_list("classes", value, 0, _MOST_CLASSES)
     pairs = [each for each in value if isinstance(each, list) and len(each) == 2]
-    if len(pairs) < len(value) or not all(_is_integer(index) and _is_number(weight) for index, weight in pairs):
+    if len(pairs) < len(value) or not all(_is_integer(index) and is_amount(weight) for index, weight in pairs):
         raise UserError(f"classes are {_short(value)}; they should be pairs of a class index and a weight")
     mixed = {index: float(weight) for index, weight in pairs if weight > 0}
     if any(weight < 0 for _, weight in pairs) or len({index for index, _ in pairs}) < len(pairs):
@@ -103,7 +102,7 @@ def _classes(value: Any) -> tuple[tuple[int, float], ...]:
 def _truncation(value: Any) -> float | None:
     if value is None:
         return None
-    if not _is_number(value) or not 0 < value <= 1:
+    if not is_amount(value) or not 0 < value <= 1:
         raise UserError(f"truncation is {_short(value)}; it should be above 0 and at most 1")
     return float(value)
 
@@ -115,7 +114,7 @@ def _edits(value: Any) -> tuple[Edit, ...]:
         if not isinstance(each, list) or len(each) != 3:
             raise UserError(f"an edit is {_short(each)}; it should be a direction, an amount and layers or null")
         direction, amount, layers = each
-        if not _is_integer(direction) or not _is_number(amount):
+        if not _is_integer(direction) or not is_amount(amount):
             raise UserError(f"an edit is {_short(each)}; give a direction's number and a finite amount")
         if layers is not None and not isinstance(layers, str):
             raise UserError(f"layers are {_short(layers)}; they should be a string such as mid or 4-8, or null")
@@ -132,10 +131,6 @@ def _check_list(name: str, value: Any, least: int, most: int) -> None:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _short(value: Any) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from biggan_discovery.directions import Directions
 from biggan_discovery.directions.region import image_size
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.regional_edits import RegionalEdit, edit_of_name
+from biggan_discovery.evaluation.regional_edits import WELL, RegionalEdit, edit_of_name
 from biggan_discovery.generators import FrozenGenerator
 from biggan_discovery.generators.base import Labels
 from biggan_discovery.generators.layer_range import LayerRange
@@ -27,7 +27,6 @@ from biggan_discovery.rendering.motion import traversal
 _MEASURED = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*(%|°|deg)\s*")
 _STEPS = 16  # to each side, up to the length of the latents
 _SAMPLES = 8
-_WELL = 0.3  # Below this cosine, the change is another one.
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +113,7 @@ def calibrated(
             "as far as latents are long)"
         )
     _log.info("%s by %s is %s along the direction", title, amount.strip(), amount_text(found))
-    if not abs(cosine) >= _WELL:
+    if not abs(cosine) >= WELL:
         _log.warning("%s: the change has a cosine of %.2f with the wanted one, which is little", title, cosine)
     return found
 

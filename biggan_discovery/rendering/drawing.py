@@ -34,7 +34,7 @@ from biggan_discovery.rendering.ranges import warn_beyond
 from biggan_discovery.rendering.selection import Samples, chosen_classes, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
 from biggan_discovery.rendering.shown import inactive_rows, rows_that_fit
-from biggan_discovery.rendering.table import check_integers
+from biggan_discovery.rendering.table import check_integers, is_amount
 from biggan_discovery.rendering.ways import (
     Curved,
     Scene,
@@ -46,7 +46,6 @@ from biggan_discovery.rendering.ways import (
     equal_reach_cost,
 )
 
-_LARGEST = 3.4e38  # of what float32 holds
 _SAMPLES, _FRAMES, _PICTURES, _LEADING = 5, 60, 7, 3
 
 
@@ -309,7 +308,7 @@ def check_way(directions: object, path_size: Any, *, transfer: bool, curved: boo
     if path_size == "auto":
         if curved:
             raise UserError("path_size is 'auto', which curved paths do not take; give a number")
-    elif isinstance(path_size, bool) or not isinstance(path_size, int | float) or not 0 < path_size <= _LARGEST:
+    elif not is_amount(path_size) or path_size <= 0:
         raise UserError(f"path_size is {path_size!r}; it should be a positive number, or 'auto'")
 
 

@@ -26,9 +26,8 @@ from biggan_discovery.rendering.output import Target
 from biggan_discovery.rendering.ranges import warn_beyond
 from biggan_discovery.rendering.selection import Samples, chosen_samples
 from biggan_discovery.rendering.sheet import Sheet
-from biggan_discovery.rendering.table import check_integers
+from biggan_discovery.rendering.table import check_integers, is_amount
 
-_LARGEST = 3.4e38  # of what float32 holds
 _COMFORTABLE = 256  # pixels; a few pictures can be larger than a sheet of many
 
 
@@ -169,7 +168,7 @@ def _checked(
         row, amount = directions.index(str(item.direction)), item.amount
         if row in checked:
             raise UserError(f"direction {row} is set twice; give one amount")
-        if not (is_measured(amount) if isinstance(amount, str) else _is_finite(amount)):
+        if not (is_measured(amount) if isinstance(amount, str) else is_amount(amount)):
             raise UserError(
                 f"the amount of direction {row} is {amount!r}; it should be a number, finite in float32, or text such "
                 "as 30% or 15° for an edit"
@@ -178,10 +177,6 @@ def _checked(
     if not checked:
         raise UserError("no edits are given; give a direction and an amount, such as {3: 2.0}")
     return list(checked.values())
-
-
-def _is_finite(amount: float) -> bool:
-    return not isinstance(amount, bool) and isinstance(amount, int | float) and abs(amount) <= _LARGEST
 
 
 def _in_units_of_z(

@@ -16,9 +16,9 @@ from biggan_discovery.directions import Directions
 from biggan_discovery.errors import UserError
 from biggan_discovery.reading.limits import LARGEST_TABLE, check_bytes
 from biggan_discovery.reading.source import decoded, open_place
+from biggan_discovery.rendering.table import LARGEST
 
 _COLUMNS = ("time", "direction", "amount")
-_LARGEST = 3.4e38  # in float32
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def spread(direction: int, amounts: Sequence[float], duration: float, *, loop: b
         UserError: no amounts, or they are not finite in float32.
     """
     values = [float(amount) for amount in amounts]
-    if not values or not all(abs(value) <= _LARGEST for value in values):
+    if not values or not all(abs(value) <= LARGEST for value in values):
         raise UserError(f"amounts of direction {direction} are {list(amounts)}; give numbers, finite in float32")
     if len(values) > 1 and loop:
         values.append(values[0])
@@ -98,7 +98,7 @@ def read_envelopes(path: str | os.PathLike[str], directions: Directions) -> list
         seconds = _number(time, "time", 1e9, path, number)
         if seconds in of_row:
             raise UserError(f"{path}, line {number} is a second amount of direction {row} at {time} s")
-        of_row[seconds] = _number(amount, "amount", _LARGEST, path, number)
+        of_row[seconds] = _number(amount, "amount", LARGEST, path, number)
     if not points:
         raise UserError(f"{path} has no line with a time, a direction and an amount")
     return [Envelope(row, *zip(*sorted(of_row.items()), strict=True)) for row, of_row in points.items()]

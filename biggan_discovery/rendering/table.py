@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from biggan_discovery.errors import UserError
 
+LARGEST = 3.4e38
+"""The largest amount: of what float32 holds."""
+
 EASINGS: dict[str, Callable[[float], float]] = {
     "sine": lambda time: math.sin(math.pi / 2 * time),  # harmonic: slows down towards the ends
     "linear": lambda time: time,
@@ -47,6 +50,16 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+
+
+def is_amount(value: object) -> bool:
+    """Whether a value is a number that float32 holds; nan and booleans are not.
+
+    Example:
+        >>> is_amount(-1.5), is_amount(True), is_amount(float("nan"))
+        (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def check_integers(**values: object) -> None:

@@ -16,14 +16,9 @@ from biggan_discovery.evaluation.suggestions import suggest_from_changes
 from biggan_discovery.generators import FunctionGenerator
 from biggan_discovery.numerics.tangents import EDITS, tangents
 from tests.brock_tiny import save_tiny_brock
+from tests.moving_scene import CENTRES, SIDE, scene
 
-SIDE, STEP = 64, 1e-4
-CENTRES = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE - 0.5
-
-
-def scene(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """A smooth picture (3, H, W) at places in widths and heights."""
-    return torch.stack((torch.sin(3 * x + y), torch.cos(4 * y - 2 * x), x * y + 0.3 * x)) / 2
+STEP = 1e-4
 
 
 def moved(edit: str, amount: float) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biggan_discovery.errors import UserError
-from biggan_discovery.evaluation.regional_edits import RegionalEdit, parse_edits
+from biggan_discovery.evaluation.regional_edits import WELL, RegionalEdit, parse_edits
 from biggan_discovery.progress import Progress
 from biggan_discovery.search.method import MICRO_BATCH, ClosedForm, Found, Settings, setting
 from biggan_discovery.search.settings import ORTHOGONALIZE
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from biggan_discovery.generators import FrozenGenerator
 
 JACOBIAN, FIRST_LAYER = "jacobian", "first-layer"
-WELL = 0.3
-"""Cosine between the wanted and the given change below which a target counts as out of reach."""
 _log = logging.getLogger(__name__)
 
 

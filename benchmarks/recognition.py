@@ -83,7 +83,8 @@ def _fit(network: nn.Module, images: Images, chosen: Tensor, epochs: int) -> Non
                 if len(part) < _BATCH:
                     continue
                 shown = _augmented(_prepared(network, images.pixels[part]), random)
-                with torch.autocast(shown.device.type, torch.bfloat16):
+                # Most CPUs have no units for bfloat16, and take ten times as long with it.
+                with torch.autocast(shown.device.type, torch.bfloat16, enabled=shown.is_cuda):
                     scores = network(shown)
                 loss = nn.functional.cross_entropy(
                     scores.float(), images.labels[part].to(shown.device), label_smoothing=0.1

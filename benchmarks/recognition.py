@@ -36,7 +36,7 @@ _SHIFT = 3  # pixels by which training images are moved at most
 def benchmark(data: str, generators: tuple[str, ...], epochs: int, samples: int, out: Path) -> None:
     """Train a classifier on real images and count how often it recognises generated ones."""
     images = read_images(data)
-    held = torch.arange(len(images.labels)) % _HELD_OUT == 0
+    held = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0)) % _HELD_OUT == 0
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = classifier(len(images.classes)).to(device)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -46,7 +46,8 @@ def benchmark(data: str, generators: tuple[str, ...], epochs: int, samples: int,
     else:
         _fit(network, images, ~held, epochs)
         out.mkdir(parents=True, exist_ok=True)
-        atomic_write(kept, safetensors.torch.save(network.state_dict()))
+        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        atomic_write(kept, safetensors.torch.save(weights))
     network.eval()
     columns = {"real, held out": _right(network, images.pixels[held], images.labels[held], len(images.classes))}
     for name in generators:

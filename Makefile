@@ -1,6 +1,8 @@
 # Each target does its own set-up: a virtual environment in .venv with the versions pinned in constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+# Python compiles what it imports; to compile all that is installed takes a minute and more.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: demo test docs demo-site format clean
 
@@ -41,10 +43,10 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(INSTALL) --editable .
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python tests/chromium.py --install-system & $(INSTALL) --editable '.[dev,docs]' && wait
 	$(BIN)/python tests/chromium.py --install
 	touch $@

@@ -1,4 +1,7 @@
-"""The Chromium for tests of the explorer: the system's, or Playwright's own; `--install` gets one if there is none."""
+"""The Chromium for tests of the explorer: the system's, or Playwright's own.
+
+`--install` gets one if there is none. `--install-system` does so with the system's packages only, which needs no other.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ def _of_playwright() -> str | None:
     return next((str(path) for pattern in shells for path in sorted(folder.glob(f"chromium{pattern}"))), None)
 
 
-def _install() -> None:
+def _install(system_only: bool) -> None:
     """Try the system's packages, as root only, and then Playwright's own download."""
     apt = [["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]]
     own = [[sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]]
     root = shutil.which("apt-get") and os.name == "posix" and os.geteuid() == 0
-    for commands in [apt, own] if root else [own]:
+    for commands in [apt] * bool(root) + [own] * (not system_only):
         for command in commands:
             try:
                 subprocess.run(
@@ -43,7 +46,8 @@ def _install() -> None:
 
 
 if __name__ == "__main__":
-    if "--install" in sys.argv and chromium() is None:
-        print("installing Chromium for the tests of the explorer")
-        _install()
-    print(chromium() or "no Chromium; tests of the explorer in a browser will be skipped")
+    system_only = "--install-system" in sys.argv
+    if (system_only or "--install" in sys.argv) and chromium() is None:
+        _install(system_only)
+    if not system_only:
+        print(chromium() or "no Chromium; tests of the explorer in a browser will be skipped")

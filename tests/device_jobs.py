@@ -16,6 +16,7 @@ from sklearn import linear_model
 from torch import Tensor, nn
 
 import biggan_discovery as bd
+from biggan_discovery.evaluation import held_out_values
 from biggan_discovery.evaluation.metric import Need
 from biggan_discovery.evaluation.metrics import factors
 from biggan_discovery.evaluation.table import metric_named, metric_names
@@ -24,10 +25,11 @@ from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
 from biggan_discovery.objectives.table import OBJECTIVES
 from biggan_discovery.rendering import curved_paths, edited, equal_path_sizes, leading_directions, move, traversal, walk
 from biggan_discovery.runs.folder import State
-from biggan_discovery.search import precision
+from biggan_discovery.search import judging, precision
 from biggan_discovery.search.settings import ADAM, JOINT_DIAGONALIZATION
 from biggan_discovery.search.table import CLOSED_FORMS
 from tests.brock_tiny import save_tiny_brock
+from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
 
 NETWORKS = ("deep", "brock", "function")
@@ -73,6 +75,14 @@ class Bench:
 
     def put(self, *tensors: Tensor) -> list[Tensor]:
         return [each.to(self.device) for each in tensors]
+
+
+def small(patch: pytest.MonkeyPatch) -> None:
+    """Judge by as few samples as there may be."""
+    small_sizes(patch, {"dci": {"samples": 1600}, "leakage": {"samples": 2}})
+    patch.setattr(judging, "held_out_values", functools.partial(held_out_values, samples=2, probes=2))
+    patch.setattr(judging, "HELD_OUT_SAMPLES", 2)
+    patch.setattr(judging, "_UNSEEN_SAMPLES", 2)
 
 
 def make_shared(folder: Path) -> Path:

@@ -19,11 +19,8 @@ from torch import Tensor
 
 import biggan_discovery as bd
 from biggan_discovery.cli.group import _COMMANDS, cli
-from biggan_discovery.evaluation import held_out_values
-from biggan_discovery.search import judging
 from tests import device_jobs, standin
 from tests.device_jobs import JOBS, Bench, make_shared
-from tests.evaluation.small import small_sizes
 
 DEVICES = [standin.NAME, *["cuda"] * torch.cuda.is_available()]
 BOUND = 2e-2
@@ -35,10 +32,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     root = tmp_path_factory.mktemp("devices")
     shared = make_shared(root / "shared")
     with pytest.MonkeyPatch.context() as patch:
-        small_sizes(patch, {"dci": {"samples": 1600}, "leakage": {"samples": 2}})
-        patch.setattr(judging, "held_out_values", functools.partial(held_out_values, samples=2, probes=2))
-        patch.setattr(judging, "HELD_OUT_SAMPLES", 2)
-        patch.setattr(judging, "_UNSEEN_SAMPLES", 2)
+        device_jobs.small(patch)
         yield functools.cache(lambda device, title="": Bench(device, root / (title or device), shared))
 
 

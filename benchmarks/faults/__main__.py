@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from benchmarks.faults.devices import main as devices
 from benchmarks.faults.flips import main as flips
 from benchmarks.faults.fuzz import main as fuzz
 from benchmarks.faults.kills import kills
@@ -19,7 +20,7 @@ def faults() -> None:
     """Provoke faults and count what goes wrong."""
 
 
-for name, section in {"flips": flips, "fuzz": fuzz, "kills": kills, "memory": memory}.items():
+for name, section in {"devices": devices, "flips": flips, "fuzz": fuzz, "kills": kills, "memory": memory}.items():
     faults.add_command(section, name)
 
 if __name__ == "__main__":

@@ -42,6 +42,10 @@ with warnings.catch_warnings():
     import torch._decomp.decompositions_for_jvp
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def annotations_are_checked() -> None:
     tests.typechecker.begin_test()

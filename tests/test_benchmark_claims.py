@@ -30,6 +30,7 @@ def call(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return printed.out
 
 
+@pytest.mark.long
 def test_networks_are_tuned_from_one_base_and_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,6 +101,7 @@ def in_one_shell(clone: Path, lines: list[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_readme_and_then_the_quick_start(clone: Path) -> None:
     readme, quick_start = printed("README.md"), printed("docs/quick-start.md")
     assert readme[0].startswith("make demo")

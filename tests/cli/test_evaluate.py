@@ -99,6 +99,7 @@ def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
     assert expected <= set(announced)
 
 
+@pytest.mark.long
 def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], tuple], world: Path) -> None:
     files = "seed0/directions.safetensors seed1/directions.safetensors"
     code, out, _ = call(f"evaluate {files} --baselines --out both --quiet")

@@ -105,6 +105,7 @@ _NO_BROWSER = pytest.mark.skipif(_BROWSER is None, reason="no Chromium; `python 
 _SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 
 
+@pytest.mark.long
 @_NO_BROWSER
 def test_webgpu_gives_the_images_of_torch_and_is_taken_if_right_and_faster(built: Path, address: str) -> None:
     generator = load_generator(Directions.load(built.parent / "found.safetensors").metadata["generator"], device="cpu")

@@ -95,6 +95,7 @@ def framework(request: pytest.FixtureRequest) -> Framework:
     return request.param()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
 @pytest.mark.skipif(ALONE, reason="this is that process")
 def test_all_of_these_with_tensorflow_in_a_process_of_its_own() -> None:

@@ -287,6 +287,7 @@ class Torchrun:
         return Ended(self.process.returncode, out, err)
 
 
+@pytest.mark.long
 def test_torchrun_is_killed_terminated_and_resumed(tmp_path, generator, start):
     run, options = tmp_path / "run", ("--steps", "120", "--batch", "3", "--save-every", "2")
     running = Torchrun(generator, *options, "--out", run)

@@ -98,6 +98,7 @@ def test_without_the_right_to_write_one_line_says_how_to_get_it(hub: Hub, tmp_pa
     assert hub.repos == {}
 
 
+@pytest.mark.long
 def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
     save_directions(tmp_path)
     with serving() as gone:

@@ -242,6 +242,7 @@ def classifier() -> torch.nn.Module:
     return network.requires_grad_(False)
 
 
+@pytest.mark.long
 def test_it_learns(tmp_path: Path) -> None:
     """After half a minute on one core, a classifier of real images recognizes what was asked for."""
     x, y = draw_shapes(512)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import builtins
 import os
+import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -14,6 +16,8 @@ import torch
 import tests.typechecker
 
 if TYPE_CHECKING:
+    import click
+
     from tests.cli.console import Console
 
 # The shapes in annotations are checked in the test run only; users pay nothing. Annotations say what is right, also for
@@ -65,3 +69,21 @@ def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     from tests.cli.console import Console  # Its modules are checked only if they load after the hook above.
 
     return Console(monkeypatch, capsys)
+
+
+@pytest.fixture
+def benchmark(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[click.Command, str], str]:
+    """Run a command of `benchmarks` in this process; returns stdout."""
+    from biggan_discovery.cli import run
+
+    def call(command: click.Command, words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["benchmark", *words.split()])
+        with pytest.raises(SystemExit) as ended:
+            run(command, "benchmark")
+        printed = capsys.readouterr()
+        assert not ended.value.code, printed.err
+        return printed.out
+
+    return call

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -21,24 +23,16 @@ from biggan_discovery.scenes.table import SCENES
 from biggan_discovery.training import export
 
 
-def call(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    monkeypatch.setattr(sys, "argv", f"claims --size tiny --seeds 1 --quiet --device cpu --out {out}".split())
-    with pytest.raises(SystemExit) as ended:
-        run(claims.benchmark, "claims")
-    printed = capsys.readouterr()
-    assert not ended.value.code, printed.err
-    return printed.out
-
-
 @pytest.mark.long
 def test_networks_are_tuned_from_one_base_and_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: Callable[[click.Command, str], str]
 ) -> None:
     monkeypatch.setattr(export, "_BATCHES", 2)
     monkeypatch.setattr(export, "_BATCH", 8)
     monkeypatch.setattr(judging, "_LATENTS", 4)
     monkeypatch.setattr(claims, "VARIANTS", ("none", "orojar"))
-    shown = call(tmp_path, monkeypatch, capsys)
+    words = f"--size tiny --seeds 1 --quiet --device cpu --out {tmp_path}"
+    shown = benchmark(claims.benchmark, words)
     folder = tmp_path / "apart-tiny"
     rows = [line.split(" | ") for line in shown.splitlines() if line.startswith("|")]
     assert rows[0][1:] == ["base", "more training", "OroJaR |"]
@@ -63,7 +57,7 @@ def test_networks_are_tuned_from_one_base_and_judged(
 
     monkeypatch.setattr(judging, "_measure", refuse)
     monkeypatch.setattr(judging, "train_factor_predictor", refuse)
-    assert call(tmp_path, monkeypatch, capsys) == shown
+    assert benchmark(claims.benchmark, words) == shown
 
 
 class Known(FactorPredictor):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 from benchmarks import recognition
-from biggan_discovery.cli import run
 
 _NETWORK = """
 import torch
@@ -22,18 +22,12 @@ G.z_dim, G.num_classes = 2, 2
 """
 
 
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str) -> list[list[str]]:
-    """The cells of the table."""
-    monkeypatch.setattr(sys, "argv", ["recognition", *words.split()])
-    with pytest.raises(SystemExit) as ended:
-        run(recognition.benchmark, "recognition")
-    printed = capsys.readouterr()
-    assert not ended.value.code, printed.err
-    return [line.strip("| ").split(" | ") for line in printed.out.splitlines() if line.startswith("| ")]
+def cells(table: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
 
 
 def test_bright_and_dark_images_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: Callable[[click.Command, str], str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(recognition, "_BATCH", 16)
@@ -43,8 +37,9 @@ def test_bright_and_dark_images_are_told_apart(
     np.savez("data.npz", x=x, y=y)
     Path("gan.py").write_text(_NETWORK)
     words = "data.npz gan.py:G --epochs 4 --samples 3 --out kept"
-    shown = call(monkeypatch, capsys, words)
+    printed = benchmark(recognition.benchmark, words)
+    shown = cells(printed)
     assert shown[0] == ["class", "real, held out", "gan.py:G"]
     assert shown[-1] == ["mean", "100.0 %", "100.0 %"]
     monkeypatch.setattr(recognition, "_fit", None)  # A kept classifier is not trained again.
-    assert call(monkeypatch, capsys, words) == shown
+    assert benchmark(recognition.benchmark, words) == printed

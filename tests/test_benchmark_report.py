@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import safetensors.torch
 import torch
@@ -14,14 +15,13 @@ from PIL import Image
 
 from benchmarks import judged, methods, report
 from biggan_discovery import load_generator
-from biggan_discovery.cli import run
 from biggan_discovery.evaluation.suite import Suite
 from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
 
 
 def test_methods_are_judged_once_and_beside_the_truth(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: Callable[[click.Command, str], str]
 ) -> None:
     generator = save_tiny_biggan(tmp_path / "tiny")
     truth = {"directions": torch.eye(3, 16).flip(1).contiguous()}
@@ -32,11 +32,7 @@ def test_methods_are_judged_once_and_beside_the_truth(
         monkeypatch.delitem(methods.METHODS, name)
     small_sizes(monkeypatch)
     runs, out = tmp_path / "runs", tmp_path / "out"
-    command = f"report --generator {generator} --seeds 2 --runs {runs} --out {out}"
-    monkeypatch.setattr(sys, "argv", command.split())
-    with pytest.raises(SystemExit) as ended:
-        run(report.benchmark, "report")
-    assert not ended.value.code, capsys.readouterr().err
+    benchmark(report.benchmark, f"--generator {generator} --seeds 2 --runs {runs} --out {out}")
 
     shown = set(re.findall(r"]\((\S+\.png)\)", (out / "figures.md").read_text()))
     assert shown == {path.name for path in out.glob("*.png")}

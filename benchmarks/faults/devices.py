@@ -35,6 +35,8 @@ _LONGEST = 300  # seconds until a job hangs
 _ELSEWHERE = ("cli", "explorer", "sharing", "scenes", "training", "generators/fast/graphs.py")
 """Nothing of a device happens there, it is CUDA's own, or other tests than those of `test_devices.py` try it."""
 
+_LOCALS = "<locals>"  # what Python puts between the names of a function and of one that is written in it
+
 Place = tuple[str, str]
 """A file and the qualified name of a function in it."""
 
@@ -98,7 +100,7 @@ def _of_file(path: Path, name: str) -> Iterator[MixUp]:
     for index in range(count):
         planter = _Planter(index)
         tree = ast.fix_missing_locations(planter.visit(ast.parse(text)))
-        call, function = planter.planted, ".".join(planter.outermost)
+        call, function = planter.planted, planter.outermost
         code = _code_of(compile(tree, str(path), "exec", dont_inherit=True), function) if function else None
         yield MixUp(name, call.lineno, function, ast.unparse(call), code)
 
@@ -109,8 +111,8 @@ class _Planter(ast.NodeTransformer):
     planted: ast.Call
 
     def __init__(self, index: int):
-        self._left, self._scopes, self.outermost = index, list[str](), list[str]()
-        self._depth = 0
+        self._left, self._scopes = index, list[str]()
+        self.outermost = ""
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         self._scopes.append(node.name)
@@ -119,12 +121,9 @@ class _Planter(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        # Decorators and defaults belong to what is around the function.
-        self._depth += 1
-        self._scopes.append(node.name)
+        self._scopes += [node.name, _LOCALS]
         self.generic_visit(node)
-        self._scopes.pop()
-        self._depth -= 1
+        del self._scopes[-2:]
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -133,7 +132,8 @@ class _Planter(ast.NodeTransformer):
             self._left -= 1
             if self._left == -1:
                 self.planted = node
-                self.outermost = self._scopes[: len(self._scopes) - self._depth + 1] if self._depth else []
+                if _LOCALS in self._scopes:
+                    self.outermost = _outermost(".".join(self._scopes))
                 return mixed
         self.generic_visit(node)
         return node
@@ -155,6 +155,11 @@ def _mixed(node: ast.AST) -> ast.expr | None:
     if made and node.func.value.id == "torch" and len(words) < len(node.keywords):  # pyright: ignore[reportAttributeAccessIssue]
         return ast.Call(node.func, node.args, words)
     return None
+
+
+def _outermost(qualified: str) -> str:
+    """The qualified name of the outermost function that another, or itself, is written in."""
+    return qualified.partition(f".{_LOCALS}")[0]
 
 
 def _is_device(node: ast.expr) -> bool:
@@ -182,7 +187,7 @@ class _Bench:
     """The jobs, what they give on the CPU, and which functions they pass through."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
-        from tests import device_jobs, standin, test_devices
+        from tests import device_jobs, standin, test_devices  # Here, as they change how torch works.
 
         device_jobs.small(patch)
         self._folder, self._device, self._count = folder, standin.NAME, 0
@@ -253,7 +258,7 @@ def _watch(passed: set[Place]) -> Callable[[types.FrameType, str, object], None]
     def watch(frame: types.FrameType, event: str, _: object) -> None:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(root):
-            passed.add((code.co_filename, code.co_qualname.partition(".<locals>")[0]))
+            passed.add((code.co_filename, _outermost(code.co_qualname)))
 
     return watch
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -135,11 +134,12 @@ class _Try:
         places = {"out": work / "out", "found": _FOUND, "matrix": matrix, "named": named}
         words = [word.format(**places) for word in template.split()]
         self.peak, end = 0, time.monotonic() + _SECONDS
+        # The shell sets the limit, because a process with threads of JAX or torch cannot run Python between fork and exec.
+        limited = [] if limit is None else ["sh", "-c", f'ulimit -v {limit // 1024} && exec "$@"', "sh"]
         with open(work / "stderr", "w+b") as errors:  # noqa: PTH123
             process = subprocess.Popen(
-                [*_PROGRAM, *words],
+                [*limited, *_PROGRAM, *words],
                 env=_environment(),
-                preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )

@@ -281,8 +281,10 @@ def _known_factors(bench: Bench) -> list[Tensor]:
     generator = bench.generator("scenes-64")
     predictor = generator.factor_predictor()
     assert predictor is not None
-    (Q,) = bench.put(_random(3, generator.z_dim))
+    Q, z = bench.put(_random(3, generator.z_dim), _random(4, generator.z_dim, seed=1))
     return [
+        factors.factor_values(z, factors.true_directions(generator)),
+        factors.response_of_images(generator, Q, lambda images: brightness(images)[:, None], samples=2).changes,
         factors.response_of_latents(generator, Q, samples=2).changes,
         factors.response_of_images(generator, Q, predictor, samples=2).changes,
         *factors.codes_and_factors(generator, Q, samples=2),

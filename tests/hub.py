@@ -172,7 +172,7 @@ def _etag(content: bytes) -> str:
 @contextlib.contextmanager
 def serving() -> Iterator[Hub]:
     hub = Hub()
-    thread = threading.Thread(target=hub.serve_forever)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield hub

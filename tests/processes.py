@@ -43,16 +43,21 @@ class Ended:
 
 
 class Command:
-    """A running command `biggan-discovery ...`, with its output in files in `folder`.
+    """A running command `biggan-discovery ...`, with its output in files in `folder`, which `inside` makes its own.
 
     Held-out judging of a search is shortened, unless `judge`.
     """
 
     def __init__(
-        self, folder: Path, *arguments: str | Path, judge: bool = False, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str | Path,
+        judge: bool = False,
+        inside: bool = False,
+        environment: Mapping[str, str] | None = None,
     ):
         self._out, self._err = folder / "out.txt", folder / "err.txt"
-        target = (str(self._out), str(self._err), [str(each) for each in arguments], judge, environment or {})
+        target = (folder if inside else None, self._out, self._err, [*map(str, arguments)], judge, environment or {})
         self.process: BaseProcess = CONTEXT.Process(target=_run, args=target)
         self.process.start()
 
@@ -73,8 +78,12 @@ class Command:
         )
 
 
-def _run(out: str, err: str, arguments: list[str], judge: bool, environment: Mapping[str, str]) -> None:
+def _run(
+    folder: Path | None, out: Path, err: Path, arguments: list[str], judge: bool, environment: Mapping[str, str]
+) -> None:
     os.environ.update(environment)
+    if folder is not None:
+        os.chdir(folder)
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from benchmarks import step
 from benchmarks.reference import reference_step
 from benchmarks.step import flop_of
 from biggan_discovery import load_generator
@@ -37,30 +38,42 @@ def test_products_that_are_added_in_place_are_counted() -> None:
     assert flop_of(lambda: total.baddbmm_(a, b)) == flop_of(lambda: torch.baddbmm(total, a, b)) == 2 * 2 * 3 * 4 * 5
 
 
-def _benchmark(tmp_path: Path, *options: str) -> tuple[dict[str, Any], str]:
-    """The figures and the output."""
+@pytest.fixture
+def measure(benchmark: Callable[..., str], tmp_path: Path) -> Callable[[str], tuple[dict[str, Any], str]]:
+    """Run the command; returns the figures and the output."""
     folder = save_tiny_biggan(tmp_path / "tiny")
-    command = [sys.executable, "-m", "benchmarks.step", "--generator", str(folder), "--device", "cpu", *options]
-    run = subprocess.run(
-        [*command, "--out", str(tmp_path / "step")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (tmp_path / "step.md").read_text() in run.stdout
-    return json.loads((tmp_path / "step.json").read_text()), run.stdout
+
+    def call(options: str) -> tuple[dict[str, Any], str]:
+        printed = benchmark(step.benchmark, f"--generator {folder} --device cpu --out {tmp_path / 'step'} {options}")
+        assert (tmp_path / "step.md").read_text() in printed
+        return json.loads((tmp_path / "step.json").read_text()), printed
+
+    return call
 
 
-def test_command_writes_its_figures(tmp_path: Path) -> None:
-    figures, printed = _benchmark(tmp_path, "--rounds", "2")
+def test_command_writes_its_figures(measure: Callable[[str], tuple[dict[str, Any], str]]) -> None:
+    figures, printed = measure("--rounds 2")
     assert figures["ours"]["gflop"] < figures["reference"]["gflop"]
     assert figures["ratio"]["smallest"] <= figures["ratio"]["median"] <= figures["ratio"]["largest"]
     assert "times as fast" in printed
 
 
-def test_command_measures_our_side_alone(tmp_path: Path) -> None:
-    figures, printed = _benchmark(tmp_path, "--rounds", "1", "--alone")
+class InThisProcess:
+    """A side that needs no process of its own, as it is alone."""
+
+    def __init__(self, _: ExitStack, prepare: Callable[..., None], *arguments: Any):
+        prepare(*arguments)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+
+def test_command_measures_our_side_alone(
+    measure: Callable[[str], tuple[dict[str, Any], str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "Side", InThisProcess)
+    monkeypatch.setattr(step, "_side", {})
+    figures, printed = measure("--rounds 1 --alone")
     assert "reference" not in figures
     assert figures["ours"]["gflop"] > 0
     assert "times as fast" not in printed

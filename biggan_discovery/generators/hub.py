@@ -28,6 +28,7 @@ _WEIGHTS = (*biggan_deep_files.SAFETENSORS, biggan_deep_files.WEIGHTS, *brock_fi
 _SUFFIXES = (".bin", ".pth", ".pt", ".safetensors", ".zip")
 _WORTH_A_BAR = 2**20  # bytes
 _MOST_SHOWN = 8
+_SECONDS = 10  # as huggingface_hub waits for an answer
 _log = logging.getLogger(__name__)
 
 
@@ -123,9 +124,11 @@ def local_file(address: Address, *, most: int = LARGEST_FILE, offline: bool | No
 def _fetched(address: Address, most: int, offline: bool) -> Path:
     hub = library()
     with in_one_line(address, offline=offline):
-        fetch = functools.partial(
-            hub.hf_hub_download, address.repo, address.path, revision=address.revision, local_files_only=offline
-        )
+        place = {"repo_id": address.repo, "filename": address.path, "revision": address.revision}
+        # For what is not in the cache, huggingface_hub would try for half a minute.
+        known = isinstance(hub.try_to_load_from_cache(**place), str)
+        local = offline or not (known or _takes_connections(hub.constants.ENDPOINT))
+        fetch = functools.partial(hub.hf_hub_download, **place, local_files_only=local)
         about = fetch(dry_run=True)
         check_bytes(about.file_size or 0, most, str(address))
         if Path(about.local_path).is_file():
@@ -133,6 +136,19 @@ def _fetched(address: Address, most: int, offline: bool) -> Path:
         _log.info("downloading %s (%s)", address, readable_size(about.file_size or 0))
         quiet = silenced() or (about.file_size or 0) < _WORTH_A_BAR
         return Path(fetch(tqdm_class=_no_bar() if quiet else None))
+
+
+def _takes_connections(host: str) -> bool:
+    """Whether a host is there; one that is slow to answer, or whose certificate is not known here, is."""
+    import requests
+
+    try:
+        requests.head(host, timeout=_SECONDS)
+    except (requests.Timeout, requests.exceptions.SSLError):
+        return True
+    except requests.ConnectionError:
+        return False
+    return True
 
 
 def local_generator(address: Address, *, offline: bool | None = None) -> Path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +11,9 @@ import pytest
 from biggan_discovery import Directions
 from tests.explorer.serving import save_directions
 from tests.hub import TOKEN, Hub, serving
+from tests.processes import Command, Ended
 
 pytest.importorskip("huggingface_hub")
-CLONE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,18 +23,11 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield hub
 
 
-class Ended:
-    def __init__(self, done: subprocess.CompletedProcess[str]):
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
-
-
 def command(hub: Hub, folder: Path, *words: str, token: str = TOKEN) -> Ended:
     """A command in another process, which takes the stand-in for the Hub by its environment, as a user's does."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "home"), "HF_TOKEN": token}
-    environment |= {"COLUMNS": "60", "PYTHONPATH": str(CLONE)}
-    program = [sys.executable, "-m", "biggan_discovery", *words]
-    return Ended(subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, check=False))
+    environment = {name: "" for name in os.environ if name.startswith(("HF_", "HUGGING"))}
+    environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(folder / "home"), "HF_TOKEN": token, "COLUMNS": "60"}
+    return Command(folder, *words, inside=True, environment=environment).wait()
 
 
 def test_what_is_pushed_is_used_by_its_address(hub: Hub, tmp_path: Path) -> None:
@@ -98,7 +89,6 @@ def test_without_the_right_to_write_one_line_says_how_to_get_it(hub: Hub, tmp_pa
     assert hub.repos == {}
 
 
-@pytest.mark.long
 def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
     save_directions(tmp_path)
     with serving() as gone:

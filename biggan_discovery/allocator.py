@@ -26,6 +26,7 @@ TUNABLES = ":".join(
 """Value of GLIBC_TUNABLES that `keep_freed_memory` sets."""
 
 
+@functools.cache  # A second call would restart the process again.
 def keep_freed_memory() -> bool:
     """Make glibc reuse freed blocks of up to 1 GiB instead of returning them to the system.
 

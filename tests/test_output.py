@@ -21,6 +21,7 @@ from biggan_discovery import output
 from biggan_discovery.errors import LONGEST
 from biggan_discovery.output import Tolerant, clean, guarded, human_time
 from biggan_discovery.progress import Progress
+from tests.processes import save_fast_biggan
 
 TEXTS = st.text(st.characters(), max_size=40)  # surrogates and control characters included
 
@@ -161,16 +162,16 @@ def test_times_are_said_as_people_do(seconds: float, words: str) -> None:
 COMMANDS = {
     "classes": "python -m biggan_discovery classes {to}",
     "export": "python -m biggan_discovery export d.safetensors d.npy {to}",
-    "search": "python -m biggan_discovery discover --method random --directions 2 --no-judge --out run {to}",
-    "adam": "python -m biggan_discovery discover --steps 2 --batch 1 --precision float32 --no-judge --out run {to}",
+    "search": "python -m biggan_discovery discover --generator tiny --steps 2 --batch 1 --no-judge --out run {to}",
 }
-WRITTEN = {"export": "d.npy", "search": "run/directions.safetensors", "adam": "run/directions.safetensors"}
+WRITTEN = {"export": "d.npy", "search": "run/directions.safetensors"}
 
 
 @pytest.fixture
 def shell(tmp_path: Path):
     """Run a command of `COMMANDS` in a shell."""
     clone = Path(__file__).parents[1]
+    save_fast_biggan(tmp_path / "tiny")
     (tmp_path / "d.safetensors").write_bytes((clone / "directions" / "scenes-64.safetensors").read_bytes())
     environment = {
         **os.environ,

@@ -99,10 +99,10 @@ def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
     assert expected <= set(announced)
 
 
-@pytest.mark.long
 def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], tuple], world: Path) -> None:
     files = "seed0/directions.safetensors seed1/directions.safetensors"
-    code, out, _ = call(f"evaluate {files} --baselines --out both --quiet")
+    metrics = "--metrics hessian,activeness,vp,class-transfer"
+    code, out, _ = call(f"evaluate {files} {metrics} --baselines --out both --quiet")
     assert (code, out) == (0, f"wrote {Path('both', 'report.html')}\n")
     content = check_report(world / "both")
     assert [each["label"] for each in content["sets"]] == [
@@ -110,7 +110,7 @@ def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], t
     ]  # fmt: skip
     assert [each["directions"] for each in content["sets"]] == [3] * 6
     # The same file judged alone gets the same figures.
-    call("evaluate seed1/directions.safetensors --out alone --quiet")
+    call(f"evaluate seed1/directions.safetensors {metrics} --out alone --quiet")
     (alone,) = check_report(world / "alone")["sets"]
     assert alone["figures"] == content["sets"][1]["figures"]
     assert alone["of_directions"] == content["sets"][1]["of_directions"]

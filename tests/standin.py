@@ -13,12 +13,11 @@ draws differently, so that no result may depend on them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 
@@ -111,9 +110,23 @@ def without_float64() -> Iterator[None]:
         _float64 = True
 
 
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """What torch's trees do for all kinds of nodes, for arguments and results of operations, in a third of the time."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([_mapped(change, each) for each in value])
+    return change(value)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [found for each in value for found in _tensors(each)]
+    return []
+
+
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    leaves = tree_leaves((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    tensors = _tensors([*args, *kwargs.values()])
     device = kwargs.get("device")
     here = any(isinstance(each, Standin) for each in tensors) if device is None else device.type == NAME
     _check(func, args, kwargs, tensors)
@@ -134,10 +147,15 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    args, kwargs = tree_map(lambda leaf: leaf.on_cpu if isinstance(leaf, Standin) else leaf, (args, kwargs))
+    args = _mapped(_on_cpu, args)
+    kwargs = {name: _mapped(_on_cpu, value) for name, value in kwargs.items()}
     if func is _aten._efficientzerotensor.default:
         func = _aten.zeros.default  # The tangents of constants have no memory, which only torch's own tensors can say.
-    return tree_map(wrapped, func(*args, **kwargs))
+    return _mapped(wrapped, func(*args, **kwargs))
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.on_cpu if isinstance(value, Standin) else value
 
 
 def _check(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> None:
@@ -148,8 +166,8 @@ def _check(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: li
     for index, argument in enumerate((*args, *kwargs.values())):
         if func in _INDEXED and index == 1 and isinstance(args[0], Standin):
             continue
-        for each in tree_leaves(argument):
-            if isinstance(each, Standin) or not isinstance(each, Tensor):
+        for each in _tensors(argument):
+            if isinstance(each, Standin):
                 continue
             scalar = each.ndim == 0 and isinstance(argument, Tensor) and each is not written
             if not scalar:

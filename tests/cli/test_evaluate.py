@@ -158,7 +158,7 @@ def test_directions_of_some_layers_are_judged_against_random_ones_of_those_layer
     rows[:, 4:8] = torch.linalg.qr(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))[0].T
     metadata = {"generator": str(generator), "layers": "1", "search_space": [4, 8], "classes": [2]}
     Directions(rows, metadata=metadata).save(world / "mid.safetensors")
-    code, _, _ = call("evaluate mid.safetensors --baselines --out some --quiet")
+    code, _, _ = call("evaluate mid.safetensors --metrics hessian,leakage,class-transfer --baselines --out some --quiet")
     assert code == 0
     content = check_report(world / "some")
     assert {each["layers"] for each in content["sets"]} == {"1"}

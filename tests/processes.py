@@ -17,8 +17,15 @@ from tests.tiny import save_tiny_biggan
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    # Adam has torch import its compiler, which takes longer than a test.
-    ["tests.processes", "biggan_discovery.search", "biggan_discovery.rendering", "torch._dynamo"]
+    # Adam has torch import its compiler, which takes longer than a test. Modules of tests import the last two.
+    [
+        "tests.processes",
+        "biggan_discovery.search",
+        "biggan_discovery.rendering",
+        "torch._dynamo",
+        "pytest",
+        "hypothesis.strategies",
+    ]
 )
 
 

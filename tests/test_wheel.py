@@ -111,7 +111,7 @@ def test_commands_work_in_an_empty_folder(installed: Path, empty: Path) -> None:
 
 
 def test_what_is_found_there_is_drawn_and_judged_there(installed: Path, empty: Path) -> None:
-    found = run(installed, empty, "discover --method sefa --directions 2 --no-judge --out found")
+    found = run(installed, empty, "discover --method sefa --directions 1 --no-judge --out found")
     assert "see it with: biggan-discovery visualize found" in found.stdout
     file = "found/directions.safetensors"
     commands = [f"visualize {file} --only 0 --samples 1 --frames 2 --format png", f"evaluate {file} --metrics recovery"]

@@ -18,7 +18,7 @@ SIGNALS = tuple(
 )
 """The signals that mean "stop", as far as the platform has them."""
 
-_ASK_AGAIN = 0.05  # seconds until a signal that arrives during an import is handled
+_ASK_AGAIN = 0.05  # seconds until a signal that arrives during an import or a `__del__` is handled
 
 
 class Stopped(SystemExit):
@@ -100,13 +100,16 @@ class Interrupts:
 
 
 class _Leave:
-    """Handler that leaves as soon as no import is running; exceptions within one leave modules half imported."""
+    """Handler that leaves as soon as an exception can.
+
+    Within an import, it would leave modules half imported; within `__del__`, Python prints and forgets it.
+    """
 
     def __init__(self) -> None:
         self._waiting = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not _imports(frame):
+        if not _imports_or_deletes(frame):
             leave(number)
         if self._waiting:  # Asked twice.
             os._exit(128 + number)
@@ -123,9 +126,10 @@ class _Leave:
             signal.raise_signal(number)
 
 
-def _imports(frame: FrameType | None) -> bool:
+def _imports_or_deletes(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

@@ -116,6 +116,32 @@ def test_an_import_is_finished_before_a_signal_is_heeded(tmp_path: Path, number:
     assert running.returncode == 128 + number
 
 
+DELETES = """
+import os
+
+class Kept:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+        time.sleep(0.2)
+        print("deleted", flush=True)
+
+@click.command()
+def work():
+    kept = Kept()
+    del kept
+    time.sleep(60)
+    print("lost", flush=True)
+
+run(work)
+"""
+
+
+def test_an_object_is_deleted_before_a_signal_is_heeded() -> None:
+    """Python prints an exception in `__del__`, and forgets it."""
+    out, err = python(DELETES.format(number=int(signal.SIGTERM))).communicate(timeout=60)
+    assert (out, err.strip()) == ("deleted\n", "error: stopped by SIGTERM")
+
+
 def test_asked_twice_an_import_is_not_finished(tmp_path: Path) -> None:
     running = python(IMPORTS.format(folder=str(tmp_path)).replace("sleep(1)", "sleep(50)"))
     assert running.stdout is not None

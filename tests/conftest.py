@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import os
 import sys
 import warnings
@@ -48,6 +49,12 @@ with warnings.catch_warnings():
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    # What is there now stays to the end. To look through it for garbage again and again would take minutes.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -143,7 +143,7 @@ def test_the_readme_and_then_the_quick_start(clone: Path) -> None:
     assert said[:1] == ["source .venv/bin/activate"]
     assert "explore" in said[3]
     (clone / "edit.mp4").unlink()
-    in_one_shell(clone, said[:3])  # What `make demo` prints at its end, without the server.
+    in_one_process(clone, said[1:3])  # What `make demo` prints at its end, without the server.
     for file in ("edit.mp4", "report/report.html"):
         assert (clone / file).is_file()
 

@@ -16,6 +16,7 @@ import safetensors
 import torch
 
 from biggan_discovery import FunctionGenerator, discover
+from biggan_discovery.runs.folder import PREVIOUS
 from tests.processes import Command, Ended, save_fast_biggan
 
 RESULTS = ("directions.safetensors", "history.csv", "state.safetensors")
@@ -125,7 +126,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path, search):
     )
     first.send(signal.SIGKILL)
     first.wait()
-    assert steps_saved(tmp_path / "run") >= 2
+    assert steps_saved(tmp_path / "run") >= 2 or (tmp_path / "run" / PREVIOUS).exists()
 
 
 @pytest.fixture

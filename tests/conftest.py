@@ -13,6 +13,8 @@ from unittest import mock
 import jaxtyping
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 import tests.typechecker
 
@@ -60,6 +62,16 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def annotations_are_checked() -> None:
     tests.typechecker.begin_test()
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of reports are composed, and not rendered, which takes most of the time."""
+
+    def save(_: Figure, path: Path) -> None:
+        Image.new("RGB", (8, 8)).save(path, "PNG")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.brock_tiny import save_tiny_brock
 from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
 
+SCENES = Path(__file__).parents[1] / "checkpoints" / "scenes-64"
 NETWORKS = ("deep", "brock", "function")
 _Z_DIM = 16
 
@@ -71,7 +73,7 @@ class Bench:
             projections = network.first.weight
             of_network = {"z_dim": _Z_DIM, "num_classes": 5, "prior": "uniform", "projections": projections}
             return bd.FunctionGenerator(network, **of_network, device=self.device)
-        return bd.load_generator("scenes-64" if name == "scenes-64" else self.shared / name, device=self.device)
+        return bd.load_generator(self.shared / name, device=self.device)
 
     def put(self, *tensors: Tensor) -> list[Tensor]:
         return [each.to(self.device) for each in tensors]
@@ -86,7 +88,11 @@ def small(patch: pytest.MonkeyPatch) -> None:
 
 
 def make_shared(folder: Path) -> Path:
-    """The networks, and two sets of directions for each."""
+    """The networks, and two sets of directions for each; and one whose factors are said to be those of scenes-64."""
+    layers = [[True, 16, 8], [True, 8, 4], [True, 4, 2], [True, 2, 1]]
+    known = save_tiny_biggan(folder / "known", output_dim=64, channel_width=4, layers=layers)
+    for file in ("directions.safetensors", "factor_predictor.safetensors"):
+        shutil.copy(SCENES / file, known)
     save_tiny_biggan(folder / "deep")
     save_tiny_brock(folder / "brock")
     for seed in range(2):
@@ -279,13 +285,13 @@ def _evaluated_by_known_factors(bench: Bench) -> Any:
     with pytest.MonkeyPatch.context() as patch:  # Fits of figures, which are on the CPU.
         penalties: Any = [0.1, 0.01]
         patch.setattr(linear_model, "LassoCV", functools.partial(linear_model.LassoCV, alphas=penalties))
-        report = bd.evaluate(bench.generator("scenes-64"), directions, metrics=metrics, quiet=True)
+        report = bd.evaluate(bench.generator("known"), directions, metrics=metrics, quiet=True)
     return json.loads(report.to_json())["sets"]
 
 
 def _known_factors(bench: Bench) -> list[Tensor]:
     """What the metrics of known factors measure, along directions that are on the device."""
-    generator = bench.generator("scenes-64")
+    generator = bench.generator("known")
     predictor = generator.factor_predictor()
     assert predictor is not None
     Q, z = bench.put(_random(3, generator.z_dim), _random(4, generator.z_dim, seed=1))
@@ -420,7 +426,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
         jobs[f"resumed, {title}"] = functools.partial(_resumed, name=title, **settings)
     warm = {**_ADAM, "init": JOINT_DIAGONALIZATION, "judge": True}
     jobs["a warm start, judged"] = functools.partial(_discover, network="function", **warm)
-    jobs["known directions, judged"] = functools.partial(_discover, network="scenes-64", **_ADAM, judge=True)
+    jobs["known directions, judged"] = functools.partial(_discover, network="known", **_ADAM, judge=True)
     for title, options in _DRAWN.items():
         jobs[f"draw {title}"] = functools.partial(_drawn, title=title, **options)
     jobs["draw latents of the device"] = _drawn_own_latents

@@ -1,7 +1,8 @@
 """A newcomer's first minutes: every command that README.md and the quick start print, as printed.
 
-Those of README.md run in one shell, those of the quick start in one process, which loads torch once. They run in a copy of the clone, where networks of the same names and file layouts, but small and with random weights,
-stand in for the bundled generator and for the one that is downloaded. Installing is left out.
+Those of README.md run in one shell, those of the quick start in one process, which loads torch once. They run in a
+copy of the clone, where networks of the same names and file layouts, but small and with random weights, stand in for
+the bundled generator and for the one that is downloaded. Installing is left out.
 """
 
 from __future__ import annotations

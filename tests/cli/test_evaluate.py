@@ -21,6 +21,8 @@ from tests.brock_tiny import save_tiny_brock
 from tests.evaluation.small import small_sizes
 from tests.tiny import save_tiny_biggan
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -158,7 +160,9 @@ def test_directions_of_some_layers_are_judged_against_random_ones_of_those_layer
     rows[:, 4:8] = torch.linalg.qr(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))[0].T
     metadata = {"generator": str(generator), "layers": "1", "search_space": [4, 8], "classes": [2]}
     Directions(rows, metadata=metadata).save(world / "mid.safetensors")
-    code, _, _ = call("evaluate mid.safetensors --metrics hessian,leakage,class-transfer --baselines --out some --quiet")
+    code, _, _ = call(
+        "evaluate mid.safetensors --metrics hessian,leakage,class-transfer --baselines --out some --quiet"
+    )
     assert code == 0
     content = check_report(world / "some")
     assert {each["layers"] for each in content["sets"]} == {"1"}

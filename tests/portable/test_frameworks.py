@@ -100,7 +100,8 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 @pytest.mark.skipif(ALONE, reason="this is that process")
 def test_all_of_these_with_tensorflow_in_a_process_of_its_own() -> None:
     environment = os.environ | {"TESTS_OF_TENSORFLOW_ALONE": "1", "PYTHONPATH": str(CLONE), "PYTEST_XDIST_WORKER": ""}
-    arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--noconftest", __file__]
+    options = ["-q", "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    arguments = [sys.executable, "-m", "pytest", *options, __file__]
     done = subprocess.run(arguments, cwd=CLONE, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:]
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 25

@@ -15,6 +15,8 @@ from biggan_discovery.reports import compare as module
 from biggan_discovery.reports.compare import compare
 from tests.reports.test_evaluate import directions, images, own_network
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SETS = [directions(seed) for seed in range(3)]
 
 

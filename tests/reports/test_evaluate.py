@@ -21,6 +21,8 @@ from biggan_discovery.reports.conclusion import conclusion
 from biggan_discovery.reports.evaluate import evaluate
 from tests.evaluation.small import small_sizes
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 FEW = "activeness,vp,rca,class-transfer"
 
 

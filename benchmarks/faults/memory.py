@@ -134,7 +134,7 @@ class _Try:
         places = {"out": work / "out", "found": _FOUND, "matrix": matrix, "named": named}
         words = [word.format(**places) for word in template.split()]
         self.peak, end = 0, time.monotonic() + _SECONDS
-        # The shell sets the limit, because a process with threads of JAX or torch cannot run Python between fork and exec.
+        # A shell sets the limit: beside threads of JAX or torch, no Python code may run between fork and exec.
         limited = [] if limit is None else ["sh", "-c", f'ulimit -v {limit // 1024} && exec "$@"', "sh"]
         with open(work / "stderr", "w+b") as errors:  # noqa: PTH123
             process = subprocess.Popen(

@@ -22,8 +22,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/basedpyright
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/basedpyright & types=$$!; $(BIN)/mkdocs build --strict --quiet && wait $$types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 # The site, from docs/ and the docstrings: site/index.html.

@@ -139,15 +139,15 @@ def _fetched(address: Address, most: int, offline: bool) -> Path:
 
 
 def _takes_connections(host: str) -> bool:
-    """Whether a host is there; one that is slow to answer, or whose certificate is not known here, is."""
+    """Whether a host is there, as far as can be told: one that is slow, or is known in another way, counts as there."""
     import requests
 
     try:
         requests.head(host, timeout=_SECONDS)
-    except (requests.Timeout, requests.exceptions.SSLError):
+    except requests.ConnectionError as error:
+        return isinstance(error, (requests.Timeout, requests.exceptions.SSLError))
+    except requests.RequestException:  # Such as a kind of proxy that requests has no support for.
         return True
-    except requests.ConnectionError:
-        return False
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from biggan_discovery import Directions, load_generator
 from biggan_discovery.directions import changing
 from biggan_discovery.directions.directions import is_directions_file
 from biggan_discovery.errors import UserError
+from biggan_discovery.generators import hub as module
 from biggan_discovery.generators.hub import Address, beside, is_address
 from tests.brock_tiny import save_tiny_brock
 from tests.cli.console import Console
@@ -49,6 +51,17 @@ def test_addresses(text: str | Path, address: Address) -> None:
     assert is_address(text)
     assert Address.read(text) == address
     assert Address.read(str(address)) == address
+
+
+def test_only_a_refused_connection_means_that_nobody_is_there(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module._takes_connections(hub.address)
+    with serving() as gone:
+        pass
+    assert not module._takes_connections(gone.address)
+    assert module._takes_connections("unknown://host")
+    monkeypatch.setattr(module, "_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert module._takes_connections(f"http://127.0.0.1:{silent.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(

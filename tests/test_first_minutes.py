@@ -74,8 +74,8 @@ def clone(tmp_path: Path) -> Path:
         layers=[[False, 16, 8], [False, 8, 4], [True, 4, 2], [True, 2, 1]],
     )
     save_file({"directions": torch.eye(2, 8)}, scenes / "directions.safetensors", {"names": '["hue", "size"]'})
-    widths = [16, 16, 8, 8, 4, 4, 4, 2, 2, 2, 2, 2, 1]  # As many layers as biggan-deep-256 has.
-    blocks = [[place in (4, 9), *widths[place : place + 2]] for place in range(12)]
+    widths = [16, 16, 8, 8, 4, 4, 2, 2, 1]  # As many layers as README.md's edit reaches, 0 to 8.
+    blocks = [[place in (2, 6), *widths[place : place + 2]] for place in range(8)]
     save_tiny_biggan(tmp_path / "checkpoints" / "biggan-deep-256", **few, z_dim=10, num_classes=1000, layers=blocks)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
     home = Path(sysconfig.get_path("purelib", "venv", {"base": str(tmp_path / ".venv")}))

@@ -20,6 +20,7 @@ import biggan_discovery as bd
 from biggan_discovery.evaluation import held_out_values
 from biggan_discovery.evaluation.metric import Need
 from biggan_discovery.evaluation.metrics import factors
+from biggan_discovery.evaluation.ranges import recommend_ranges
 from biggan_discovery.evaluation.table import metric_named, metric_names
 from biggan_discovery.generators.batching import Batch
 from biggan_discovery.numerics.jacobi_angles import jointly_diagonalize
@@ -224,6 +225,7 @@ _DRAWN: dict[str, dict[str, Any]] = {
     "path size auto": {"path_size": "auto", "only": [0, 1], "samples": 1},
     "layers": {"layers": "fine", "centred": True},
     "latents": {"latents": _random(2, _Z_DIM, seed=4), "samples": None, "network": "function"},
+    "maps": {"maps": True, "only": [0], "network": "function"},
 }
 
 
@@ -328,6 +330,12 @@ def _penalties(bench: Bench) -> list[Any]:
         return generator(*bench.put(torch.from_numpy(z).float(), torch.tensor([0, 3]))).cpu().numpy()
 
     return [*results, bd.hessian_penalty_numpy(on_arrays, _random(2, _Z_DIM).numpy(), rng=np.random.default_rng(0))]
+
+
+def _recommended(bench: Bench) -> Any:
+    directions = bd.Directions.load(bench.shared / "function-0.safetensors")
+    recommend_ranges(directions, bench.generator("function"))
+    return directions.recommended_ranges
 
 
 def _moved(bench: Bench) -> list[Any]:
@@ -440,6 +448,10 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     for network in ("deep", "brock"):
         settings = {"method": "jacobian", "samples": 2, "directions": 2, "space": "class"}
         jobs[f"class space, {network}"] = functools.partial(_discover, network=network, **settings)
+    for fit in ("jacobian", "first-layer"):
+        moves = {"method": "target", "target": "zoom,shift-x", "fit": fit, "samples": 2}
+        jobs[f"moves by {fit}"] = functools.partial(_discover, network="brock", **moves)
+    jobs["recommended ranges"] = _recommended
     jobs["invert"] = _inverted
     jobs["samples"] = _contact_sheet
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())

@@ -3,7 +3,7 @@
     python -m benchmarks.faults devices --module rendering
 
 A mix-up leaves a tensor where it is (`x.to(device)` and `x.cpu()` become `x`) or makes it on the CPU (`device=` is left
-out). The jobs run on the stand-in device, those first that take least, and are compared with the CPU as the tests do.
+out). The jobs run on the stand-in device, those first that do least, and are compared with the CPU as the tests do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGE = _ROOT / "biggan_discovery"
-_ENOUGH = 15.0  # seconds of jobs for one mix-up, those first that take least
+_ENOUGH = 15.0  # seconds of jobs for one mix-up, those first that do least
 _LONGEST = 300  # seconds until a job hangs
 _ELSEWHERE = ("cli", "explorer", "sharing", "scenes", "training", "generators/fast/graphs.py")
 """Nothing of a device happens there, it is CUDA's own, or other tests than those of `test_devices.py` try it."""
@@ -218,8 +218,10 @@ class _Bench:
 
     def judge(self, mix_up: MixUp) -> tuple[str, str]:
         """What becomes of a mix-up, and the first job that fails with how it does."""
+        # Jobs that pass through few functions try each of them most directly.
         jobs = sorted(
-            (job for job, passed in self._passed.items() if mix_up.place in passed), key=self._seconds.__getitem__
+            (job for job, passed in self._passed.items() if mix_up.place in passed),
+            key=lambda job: len(self._passed[job]),
         )
         spent = itertools.accumulate((self._seconds[job] for job in jobs), initial=0.0)
         jobs = [job for job, before in zip(jobs, spent, strict=False) if before < _ENOUGH]

@@ -7,6 +7,7 @@ that its results are those of the CPU bit for bit.
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 import biggan_discovery as bd
+from benchmarks.faults.devices import mix_ups
 from biggan_discovery.cli.group import _COMMANDS, cli
 from tests import device_jobs, standin
 from tests.device_jobs import JOBS, Bench, make_shared
@@ -82,6 +84,14 @@ def test_a_job_gives_the_result_of_the_cpu(
     job: str, device: str, benches: Callable[..., Bench], on_cpu: Callable[[str], Any]
 ) -> None:
     check(plain(JOBS[job](benches(device))), on_cpu(job), device)
+
+
+def test_a_mix_up_is_noticed(benches: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = next(each for each in mix_ups() if each.source == "A.detach().to('cpu', torch.float32, copy=True)")
+    assert planted.code is not None
+    monkeypatch.setattr(inspect.unwrap(bd.Directions.__init__), "__code__", planted.code)
+    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+        JOBS["directions"](benches(standin.NAME, "mixed up"))
 
 
 COMPUTING = {

@@ -262,20 +262,13 @@ def _contact_sheet(bench: Bench) -> list[np.ndarray]:
     return _pictures(bd.contact_sheet(bench.generator("deep"), bench.folder / "samples.png", samples=3, quiet=True))
 
 
-def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None) -> Any:
+def _evaluated(bench: Bench, network: str, metrics: Sequence[str] | None = None, **options: Any) -> Any:
     """All figures, and the pictures of the report."""
     directions = bench.shared / f"{network}-0.safetensors"
-    report = bd.evaluate(bench.generator(network), directions, metrics=metrics, quiet=True)
+    report = bd.evaluate(bench.generator(network), directions, metrics=metrics, quiet=True, **options)
     folder = bench.folder / f"report-{network}"
     report.save(folder)
     return [json.loads(report.to_json())["sets"], *_pictures(*sorted((folder / "figures").iterdir()))]
-
-
-def _evaluated_beside_baselines(bench: Bench) -> Any:
-    directions = bench.shared / "function-0.safetensors"
-    options: dict[str, Any] = {"metrics": ["hessian"], "baselines": True, "quiet": True}
-    report = bd.evaluate(bench.generator("function"), directions, **options)
-    return json.loads(report.to_json())["sets"]
 
 
 def _evaluated_by_known_factors(bench: Bench) -> Any:
@@ -456,7 +449,7 @@ def _jobs() -> dict[str, Callable[[Bench], Any]]:
     jobs["samples"] = _contact_sheet
     jobs["evaluate"] = functools.partial(_evaluated, network="function", metrics=metric_names())
     jobs["evaluate chunks"] = functools.partial(_evaluated, network="brock", metrics=["hessian", "diagonalness"])
-    jobs["evaluate baselines"] = _evaluated_beside_baselines
+    jobs["evaluate baselines"] = functools.partial(_evaluated, network="function", metrics=["hessian"], baselines=True)
     jobs["evaluate known factors"] = _evaluated_by_known_factors
     jobs["compare"] = _compared
     return jobs | {

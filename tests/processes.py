@@ -1,14 +1,16 @@
-"""Commands in separate processes that can be killed; they start fast, as torch is loaded only once."""
+"""Commands in other processes that load torch once for many: forked ones that can be killed, or one after the other."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -107,3 +109,29 @@ def _run(
         main()
     finally:
         sys.stdout.flush()
+
+
+_ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, sys
+from biggan_discovery.cli import main
+ends = []
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["biggan-discovery", *words]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+    ends.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(ends))
+"""
+
+
+def run_all(
+    commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str], python: str | Path = sys.executable
+) -> list[Ended]:
+    """Run commands `biggan-discovery ...` in a folder, one after the other in one new process."""
+    program = [python, "-c", _ONE_AFTER_THE_OTHER, json.dumps(commands)]
+    done = subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [Ended(*end) for end in json.loads(done.stdout)]

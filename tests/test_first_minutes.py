@@ -8,6 +8,7 @@ the bundled generator and for the one that is downloaded. Installing is left out
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import site
 import subprocess
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from biggan_discovery import Directions, load_generator
 from biggan_discovery.errors import UserError
 from biggan_discovery.evaluation.suggestions import suggest_names
+from tests.processes import run_all
 from tests.test_documentation import blocks
 from tests.tiny import save_tiny_biggan
 
@@ -90,26 +92,23 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-ONE_AFTER_THE_OTHER = """
-import shlex, sys
-from biggan_discovery.cli import main
-for line in sys.argv[1:]:
-    words = shlex.split(line, comments=True)
-    assert words[0] == "biggan-discovery" or words[1] in ("discover.py", "visualize.py"), line
-    script = [words[1].removesuffix(".py")] if words[0] == "python" else []
-    sys.argv = ["biggan-discovery", *script, *words[len(script) + 1 :]]
-    try:
-        main()
-    except SystemExit as ended:
-        assert not ended.code, line
-"""
-
-
 def in_one_process(clone: Path, lines: list[str]) -> None:
     """Commands that start the program or one of the two scripts."""
-    command = [clone / ".venv" / "bin" / "python", "-c", ONE_AFTER_THE_OTHER, *lines]
-    done = subprocess.run(command, cwd=clone, env=environment(clone), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    commands = [arguments_of(line) for line in lines]
+    for line, ended in zip(
+        lines, run_all(commands, clone, environment(clone), clone / ".venv/bin/python"), strict=True
+    ):
+        assert ended.code == 0, f"{line}: {ended.err}"
+        assert "Traceback" not in ended.err, line
+
+
+def arguments_of(line: str) -> list[str]:
+    program, *words = shlex.split(line, comments=True)
+    if program == "python":
+        assert words[0] in ("discover.py", "visualize.py"), line
+        return [words[0].removesuffix(".py"), *words[1:]]
+    assert program == "biggan-discovery", line
+    return words
 
 
 def environment(clone: Path) -> dict[str, str]:

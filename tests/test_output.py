@@ -161,8 +161,12 @@ def test_times_are_said_as_people_do(seconds: float, words: str) -> None:
 
 COMMANDS = {
     "classes": "python -m biggan_discovery classes {to}",
-    "search": "python -m biggan_discovery discover --generator tiny --steps 2 --batch 1 --no-judge --out run {to}",
+    "export": "python -m biggan_discovery export d.safetensors d.npy {to}",
+    "search": "python -m biggan_discovery discover --method random --directions 2 --no-judge --out run {to}",
+    "adam": "python -m biggan_discovery discover --generator tiny --steps 2 --batch 1 --precision float32 --no-judge "
+    "--out run {to}",
 }
+WRITTEN = {"export": "d.npy", "search": "run/directions.safetensors", "adam": "run/directions.safetensors"}
 
 
 @pytest.fixture
@@ -170,6 +174,7 @@ def shell(tmp_path: Path):
     """Run a command of `COMMANDS` in a shell."""
     clone = Path(__file__).parents[1]
     save_fast_biggan(tmp_path / "tiny")
+    (tmp_path / "d.safetensors").write_bytes((clone / "directions" / "scenes-64.safetensors").read_bytes())
     environment = {
         **os.environ,
         "PYTHONPATH": str(clone),
@@ -184,7 +189,7 @@ def shell(tmp_path: Path):
         )
         assert b"Traceback" not in done.stderr
         assert b"Exception ignored" not in done.stderr
-        return done, name == "classes" or (tmp_path / "run" / "directions.safetensors").exists()
+        return done, name not in WRITTEN or (tmp_path / WRITTEN[name]).exists()
 
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+
+from tests.processes import Ended, run_all
 
 CLONE = Path(__file__).parents[1]
 BUILT_FROM = ("biggan_discovery", "checkpoints", "directions", "README.md", "LICENSE", "pyproject.toml")
@@ -99,15 +100,16 @@ COMMANDS = [
     ("edit scenes-64 --set 'object hue=2' --out edit.png", "wrote edit.png"),
     ("samples scenes-64 --samples 2 --out sheet.png", "sheet.png"),
     ("name scenes-64", "hue"),
+    ("evaluate scenes-64 --metrics recovery --no-figures --quiet", "wrote scenes-64-report"),
     ("export scenes-64 scenes.npy", "wrote scenes.npy"),
 ]
 
 
 def test_commands_work_in_an_empty_folder(installed: Path, empty: Path) -> None:
-    ends = run_all(installed, empty, [command for command, _ in COMMANDS])
-    for (command, said), (code, out, err) in zip(COMMANDS, ends, strict=True):
-        assert code == 0, f"{command}: {err}"
-        assert said in out, command
+    ends = run_each(installed, empty, [command for command, _ in COMMANDS])
+    for (command, said), ended in zip(COMMANDS, ends, strict=True):
+        assert ended.code == 0, f"{command}: {ended.err}"
+        assert said in ended.out, command
 
 
 def test_what_is_found_there_is_drawn_and_judged_there(installed: Path, empty: Path) -> None:
@@ -115,18 +117,18 @@ def test_what_is_found_there_is_drawn_and_judged_there(installed: Path, empty: P
     assert "see it with: biggan-discovery visualize found" in found.stdout
     file = "found/directions.safetensors"
     commands = [f"visualize {file} --only 0 --samples 1 --frames 2 --format png", f"evaluate {file} --metrics recovery"]
-    drawn, judged = run_all(installed, empty, commands)
-    assert "wrote found/directions.png" in drawn[1]
-    assert "wrote found/directions-report" in judged[1]
+    drawn, judged = run_each(installed, empty, commands)
+    assert "wrote found/directions.png" in drawn.out
+    assert "wrote found/directions-report" in judged.out
 
 
 def test_what_it_brings_along_is_not_written_to(installed: Path, empty: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (installed / "biggan_discovery" / "bundled").rglob("*")}
     commands = ["name scenes-64 0 mine", "visualize scenes-65", "discover --generator scenes65"]
-    for command, (code, _, err) in zip(commands, run_all(installed, empty, commands), strict=True):
-        assert code == 2, command
-        assert err.startswith("error: "), command
-        assert err.count("\n") == 1, command
+    for command, ended in zip(commands, run_each(installed, empty, commands), strict=True):
+        assert ended.code == 2, command
+        assert ended.err.startswith("error: "), command
+        assert ended.err.count("\n") == 1, command
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -147,29 +149,9 @@ def run(installed: Path, folder: Path, command: str) -> subprocess.CompletedProc
     )
 
 
-ONE_AFTER_THE_OTHER = """
-import contextlib, io, json, shlex, sys
-from biggan_discovery.cli import main
-ends = []
-for command in sys.argv[1:]:
-    sys.argv = ["biggan-discovery", *shlex.split(command)]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            main()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-    ends.append((code, out.getvalue(), err.getvalue()))
-print(json.dumps(ends))
-"""
-
-
-def run_all(installed: Path, folder: Path, commands: list[str]) -> list[tuple[int, str, str]]:
-    """Run commands there in one process, which loads torch once; returns their exit codes, stdout and stderr."""
-    script = [sys.executable, "-c", ONE_AFTER_THE_OTHER, *commands]
-    done = subprocess.run(script, cwd=folder, env=environment(installed, folder), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def run_each(installed: Path, folder: Path, commands: list[str]) -> list[Ended]:
+    """Run commands there in one process."""
+    return run_all([shlex.split(command) for command in commands], folder, environment(installed, folder))
 
 
 def environment(installed: Path, folder: Path) -> dict[str, str]:

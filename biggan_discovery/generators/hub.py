@@ -143,12 +143,19 @@ def _takes_connections(host: str) -> bool:
     import requests
 
     try:
-        requests.head(host, timeout=_SECONDS)
+        _connect(host)
     except requests.ConnectionError as error:
         return isinstance(error, (requests.Timeout, requests.exceptions.SSLError))
     except requests.RequestException:  # Such as a kind of proxy that requests has no support for.
         return True
     return True
+
+
+@functools.cache  # Errors are not kept: only a host that was there is not asked again.
+def _connect(host: str) -> None:
+    import requests
+
+    requests.head(host, timeout=_SECONDS)
 
 
 def local_generator(address: Address, *, offline: bool | None = None) -> Path:

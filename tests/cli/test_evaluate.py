@@ -101,10 +101,10 @@ def test_a_file_is_judged(call: Callable[[str], tuple], world: Path) -> None:
     assert expected <= set(announced)
 
 
+@pytest.mark.long
 def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], tuple], world: Path) -> None:
     files = "seed0/directions.safetensors seed1/directions.safetensors"
-    metrics = "--metrics hessian,activeness,vp,class-transfer"
-    code, out, _ = call(f"evaluate {files} {metrics} --baselines --out both --quiet")
+    code, out, _ = call(f"evaluate {files} --baselines --out both --quiet")
     assert (code, out) == (0, f"wrote {Path('both', 'report.html')}\n")
     content = check_report(world / "both")
     assert [each["label"] for each in content["sets"]] == [
@@ -112,7 +112,7 @@ def test_sets_are_judged_alike_and_baselines_beside_them(call: Callable[[str], t
     ]  # fmt: skip
     assert [each["directions"] for each in content["sets"]] == [3] * 6
     # The same file judged alone gets the same figures.
-    call(f"evaluate seed1/directions.safetensors {metrics} --out alone --quiet")
+    call("evaluate seed1/directions.safetensors --out alone --quiet")
     (alone,) = check_report(world / "alone")["sets"]
     assert alone["figures"] == content["sets"][1]["figures"]
     assert alone["of_directions"] == content["sets"][1]["of_directions"]
@@ -160,9 +160,7 @@ def test_directions_of_some_layers_are_judged_against_random_ones_of_those_layer
     rows[:, 4:8] = torch.linalg.qr(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))[0].T
     metadata = {"generator": str(generator), "layers": "1", "search_space": [4, 8], "classes": [2]}
     Directions(rows, metadata=metadata).save(world / "mid.safetensors")
-    code, _, _ = call(
-        "evaluate mid.safetensors --metrics hessian,leakage,class-transfer --baselines --out some --quiet"
-    )
+    code, _, _ = call("evaluate mid.safetensors --baselines --out some --quiet")
     assert code == 0
     content = check_report(world / "some")
     assert {each["layers"] for each in content["sets"]} == {"1"}

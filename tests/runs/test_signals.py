@@ -156,7 +156,7 @@ def test_asked_twice_an_import_is_not_finished(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("delay", [0.02, 0.3, 1.2, 2.5])
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.3, 0.6, 1.2, 2.5])
 def test_a_signal_while_a_command_starts_is_no_traceback(tmp_path: Path, delay: float) -> None:
     command = [sys.executable, "-m", "biggan_discovery", "discover", "--samples", "200", "--no-judge"]
     running = subprocess.Popen(
